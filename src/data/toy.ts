@@ -1,0 +1,197 @@
+import { UsageError } from '../errors.ts';
+import { fillNormal, fillUniform, streams } from '../numerics/random.ts';
+import { pointDataset, type Dataset } from './dataset.ts';
+
+/**
+ * Toy distributions. Each is a fixed distribution, not a fixed set: points are independent exact draws from it, point i
+ * a function of (seed, i), so a longer set begins with the shorter one and another seed gives a fresh evaluation set.
+ *
+ * They are standardised with constants of the distribution, never of the sample: shifted to mean 0 and scaled by one
+ * factor for all coordinates (the shape stays as it is) so that the variance averaged over the coordinates is 0.5^2,
+ * the sigma_data of EDM's preconditioning (Karras et al. 2022, Table 1). A sample's own standard deviation therefore
+ * differs from 0.5 by its sampling error.
+ */
+export const toyKinds = ['eightGaussians', 'twoMoons', 'checkerboard', 'swissRoll', 'twoGaussians'] as const;
+
+export type ToyKind = (typeof toyKinds)[number];
+
+export interface ToyOptions {
+  /** number of points */
+  length: number;
+  /** integer in [0, 2^53); another seed is a fresh sample of the same distribution */
+  seed: number;
+  /** coordinates of a point, only for `twoGaussians`; the others live in the plane. Default 2. */
+  dimension?: number;
+}
+
+/** The standard deviation per coordinate that all toy sets have. */
+export const toyStandardDeviation = 0.5;
+
+/** Draws one point into `out` (length `dimension`) from its own random numbers and returns its class. */
+type DrawPoint = (random: PointRandom, out: Float64Array) => number;
+
+interface PointRandom {
+  /** two uniform numbers in [0, 1): place on the curve or the board, and which part */
+  uniform: Float64Array;
+  /** one standard normal number a coordinate */
+  normal: Float64Array;
+}
+
+/**
+ * A toy data set by name.
+ *
+ * @param kind one of `toyKinds`
+ * @returns    float32 points [length, dimension], mean 0, standard deviation 0.5 a coordinate
+ * @throws UsageError for an unknown kind, or a length, seed or dimension outside its range
+ */
+export function toyDataset(kind: ToyKind, options: ToyOptions): Dataset {
+  switch (kind) {
+    case 'eightGaussians':
+      return eightGaussians(options);
+    case 'twoMoons':
+      return twoMoons(options);
+    case 'checkerboard':
+      return checkerboard(options);
+    case 'swissRoll':
+      return swissRoll(options);
+    case 'twoGaussians':
+      return twoGaussians(options);
+    default:
+      throw new UsageError(
+        `toy data set: unknown kind "${String(kind satisfies never)}". Choose one of: ${toyKinds.join(', ')}.`,
+      );
+  }
+}
+
+/** Radius and width of `eightGaussians`: width a tenth of the radius, r^2 / 2 + s^2 = 0.25. */
+const ring = (() => {
+  const radius = toyStandardDeviation / Math.sqrt(0.5 + 0.01);
+  return { radius, width: radius / 10 };
+})();
+
+/**
+ * Eight Gaussians with equal weights, centres on a circle of radius 0.700 at multiples of 45 degrees, standard deviation
+ * 0.0700. The class is the number of the Gaussian, counter-clockwise from the positive x axis.
+ */
+export function eightGaussians(options: ToyOptions): Dataset {
+  return planar('eightGaussians', 8, options, ({ uniform, normal }, out) => {
+    const component = Math.floor(uniform[0] * 8);
+    const angle = (component * Math.PI) / 4;
+    out[0] = ring.radius * Math.cos(angle) + ring.width * normal[0];
+    out[1] = ring.radius * Math.sin(angle) + ring.width * normal[1];
+    return component;
+  });
+}
+
+/** Width of `twoMoons` before scaling, and the scale. The moons' variances are 3/4 in x and 9/16 - 1/pi in y. */
+const moons = (() => {
+  const width = 0.1;
+  const variance = (3 / 4 + (9 / 16 - 1 / Math.PI)) / 2 + width ** 2;
+  return { width, scale: toyStandardDeviation / Math.sqrt(variance) };
+})();
+
+/**
+ * Two interleaved half circles of radius 1, (cos t, sin t) and (1 - cos t, 1/2 - sin t) with t uniform in [0, pi), plus
+ * normal noise of standard deviation 0.1 in each coordinate; then centred and scaled. The class is the moon.
+ * Standard deviations 0.612 in x and 0.356 in y, averaging as the head of this file says.
+ */
+export function twoMoons(options: ToyOptions): Dataset {
+  return planar('twoMoons', 2, options, ({ uniform, normal }, out) => {
+    const moon = uniform[0] < 0.5 ? 0 : 1;
+    const t = Math.PI * uniform[1];
+    const x = moon === 0 ? Math.cos(t) : 1 - Math.cos(t);
+    const y = moon === 0 ? Math.sin(t) : 0.5 - Math.sin(t);
+    out[0] = moons.scale * (x - 0.5 + moons.width * normal[0]);
+    out[1] = moons.scale * (y - 0.25 + moons.width * normal[1]);
+    return moon;
+  });
+}
+
+/** Half the side of the board: a uniform number of [-a, a) has variance a^2 / 3. */
+const boardHalf = toyStandardDeviation * Math.sqrt(3);
+
+/**
+ * Uniform on the eight dark squares of a 4 x 4 board with corners at +-0.866. The class is the number of the square,
+ * column by column from the left and upwards in a column; in even columns the lowest square is dark.
+ */
+export function checkerboard(options: ToyOptions): Dataset {
+  return planar('checkerboard', 8, options, ({ uniform }, out) => {
+    const column = uniform[0] * 4;
+    const columnNumber = Math.floor(column);
+    // Within the dark half of the column: number of the dark square (0 or 1) and height in it.
+    const height = uniform[1] * 2;
+    const square = Math.floor(height);
+    const row = height + square + (columnNumber % 2);
+    out[0] = boardHalf * (column / 2 - 1);
+    out[1] = boardHalf * (row / 2 - 1);
+    return 2 * columnNumber + square;
+  });
+}
+
+/**
+ * Moments of the spiral (t cos t, t sin t), t uniform in [1.5 pi, 4.5 pi): mean (2, 2 / (3 pi)) and
+ * E[x^2 + y^2] = E[t^2] = 9.75 pi^2.
+ */
+const roll = (() => {
+  const width = 0.5;
+  const mean = [2, 2 / (3 * Math.PI)] as const;
+  const variance = (9.75 * Math.PI ** 2 - mean[0] ** 2 - mean[1] ** 2) / 2 + width ** 2;
+  return { width, mean, scale: toyStandardDeviation / Math.sqrt(variance) };
+})();
+
+/**
+ * The swiss roll in the plane: the spiral (t cos t, t sin t) with t uniform in [1.5 pi, 4.5 pi) plus normal noise of
+ * standard deviation 0.5 in each coordinate; then centred and scaled. No labels.
+ */
+export function swissRoll(options: ToyOptions): Dataset {
+  return planar('swissRoll', 0, options, ({ uniform, normal }, out) => {
+    const t = 1.5 * Math.PI * (1 + 2 * uniform[0]);
+    out[0] = roll.scale * (t * Math.cos(t) - roll.mean[0] + roll.width * normal[0]);
+    out[1] = roll.scale * (t * Math.sin(t) - roll.mean[1] + roll.width * normal[1]);
+    return -1;
+  });
+}
+
+/** The two modes of `twoGaussians`: centres at +-0.48 in every coordinate, width 0.14; 0.48^2 + 0.14^2 = 0.5^2. */
+export const twoGaussiansModes = { centre: 0.48, width: 0.14 } as const;
+
+/**
+ * Two isotropic Gaussians with equal weights in any dimension d: centres -m and +m in every coordinate with m = 0.48,
+ * standard deviation 0.14, so the modes are 0.96 sqrt(d) apart. Class 0 is the mode at -m, class 1 the one at +m.
+ */
+export function twoGaussians(options: ToyOptions): Dataset {
+  return drawDataset('twoGaussians', 2, options, ({ uniform, normal }, out) => {
+    const mode = uniform[0] < 0.5 ? 0 : 1;
+    const centre = mode === 0 ? -twoGaussiansModes.centre : twoGaussiansModes.centre;
+    for (let i = 0; i < out.length; i++) out[i] = centre + twoGaussiansModes.width * normal[i];
+    return mode;
+  });
+}
+
+function planar(name: ToyKind, classes: number, options: ToyOptions, draw: DrawPoint): Dataset {
+  if (options.dimension !== undefined && options.dimension !== 2)
+    throw new UsageError(
+      `toy data set ${name}: dimension must be 2, got ${options.dimension}. twoGaussians takes any.`,
+    );
+  return drawDataset(name, classes, options, draw);
+}
+
+/** Step 0 of a point's stream holds its uniform numbers, step 1 its normal ones. */
+function drawDataset(name: ToyKind, classes: number, options: ToyOptions, draw: DrawPoint): Dataset {
+  const { length, seed, dimension = 2 } = options;
+  if (!Number.isInteger(length) || length < 1 || length > 2 ** 32)
+    throw new UsageError(`toy data set ${name}: length must be an integer from 1 to ${2 ** 32}, got ${length}`);
+  if (!Number.isInteger(dimension) || dimension < 1)
+    throw new UsageError(`toy data set ${name}: dimension must be an integer of at least 1, got ${dimension}`);
+  const points = new Float32Array(length * dimension);
+  const labels = new Uint8Array(length);
+  const random = { uniform: new Float64Array(2), normal: new Float64Array(dimension) };
+  const point = new Float64Array(dimension);
+  for (let sample = 0; sample < length; sample++) {
+    fillUniform(random.uniform, { seed, stream: streams.toyData, step: 0, sample });
+    fillNormal(random.normal, { seed, stream: streams.toyData, step: 1, sample });
+    labels[sample] = draw(random, point);
+    points.set(point, sample * dimension);
+  }
+  return pointDataset({ name, points, dimension, ...(classes > 0 ? { labelled: { labels, classes } } : {}) });
+}

@@ -1,0 +1,38 @@
+import { add, mul, reshape } from '../graph/index.ts';
+import type { Tensor } from '../graph/index.ts';
+import { buildNetwork } from '../networks/index.ts';
+import type { Conditions, NetworkConfig } from '../networks/index.ts';
+import { scope } from '../nn/index.ts';
+import type { ParameterSource } from '../nn/index.ts';
+import { preconditioning } from './preconditioning.ts';
+import type { PreconditioningConfig } from './preconditioning.ts';
+
+/** Everything that determines a denoiser but its weights. */
+export interface DenoiserConfig {
+  readonly network: NetworkConfig;
+  readonly preconditioning: PreconditioningConfig;
+}
+
+/**
+ * D(x; σ), the estimate of the clean sample. Everything else asks only for this.
+ *
+ * @param x      noisy samples [N, ...], data units
+ * @param sigma  noise levels [N], data units, above 0
+ * @returns      denoised samples [N, ...]
+ */
+export type Denoiser = (x: Tensor, sigma: Tensor, conditions?: Conditions) => Tensor;
+
+/** Makes the denoiser; its parameters are those of the network under the name `model`. */
+export function makeDenoiser(source: ParameterSource, config: DenoiserConfig): Denoiser {
+  const network = buildNetwork(scope(source, 'model'), config.network);
+  return (x, sigma, conditions) => {
+    const { cSkip, cOut, cIn, cNoise } = preconditioning(config.preconditioning, sigma);
+    const spread = (coefficient: Tensor): Tensor => perSample(coefficient, x);
+    const raw = network(mul(spread(cIn), x), cNoise, conditions);
+    return add(mul(spread(cSkip), x), mul(spread(cOut), raw));
+  };
+}
+
+/** A coefficient a sample [N] in a shape that multiplies samples x [N, ...]. */
+export const perSample = (coefficient: Tensor, x: Tensor): Tensor =>
+  reshape(coefficient, [coefficient.shape[0], ...x.shape.slice(1).map(() => 1)]);

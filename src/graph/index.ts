@@ -1,0 +1,48 @@
+/** Symbolic tensors, their operators, differentiation, evaluation, and the way to ONNX. */
+export { gradients } from './autodiff.ts';
+export { evaluate } from './evaluate.ts';
+export { countFlops } from './flops.ts';
+export { toOnnx } from './onnx/model.ts';
+export type { OnnxOptions } from './onnx/model.ts';
+export type { Dialect } from './onnx/builder.ts';
+export { concatFlat, concat, pad, slice, split, transpose, zeros } from './ops/shape.ts';
+export { broadcastTo, reshape, sum, sumTo } from './ops/broadcasting.ts';
+export { conv2d, convTranspose2d } from './ops/convolution.ts';
+export {
+  add,
+  cast,
+  cos,
+  div,
+  equal,
+  exp,
+  greater,
+  greaterOrEqual,
+  less,
+  log,
+  maximum,
+  minimum,
+  mul,
+  neg,
+  reciprocal,
+  sigmoid,
+  silu,
+  sin,
+  sqrt,
+  square,
+  stopGradient,
+  sub,
+  tanh,
+  where,
+} from './ops/elementwise.ts';
+export { gather, largestIndices, oneHot, pickAt, replaceAt } from './ops/indexing.ts';
+export { matmul } from './ops/matmul.ts';
+export { groupNorm } from './ops/normalization.ts';
+export { max, mean } from './ops/reduction.ts';
+export { downsample2d, upsample2d } from './ops/resampling.ts';
+export { softmax } from './ops/softmax.ts';
+export { optimize } from './passes/optimize.ts';
+export { printGraph } from './print.ts';
+export { ancestors, constant, input, isConstant, isInput, primitives } from './tensor.ts';
+export type { NdArray, Tensor } from './tensor.ts';
+export { allocate, formatShape, fromFloat64, sizeOf, toFloat64 } from './types.ts';
+export type { DType, Shape, TensorData, TensorType } from './types.ts';

@@ -1,0 +1,114 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  AttributeProto_AttributeType as AttributeType,
+  AttributeProtoSchema,
+  NodeProtoSchema,
+  TensorProto_DataType as DataType,
+  TensorProtoSchema,
+} from './onnx_pb.ts';
+import type { AttributeProto, NodeProto, TensorProto } from './onnx_pb.ts';
+import type { DType, Shape, TensorData } from '../types.ts';
+
+/**
+ * Who will run the model. `onnxruntime` may use its fused `com.microsoft` operators; `standard` keeps to operators of
+ * the ONNX standard, so that any engine can run the file.
+ */
+export type Dialect = 'onnxruntime' | 'standard';
+
+/** Attribute values of ONNX nodes. Integers and floats are told apart by the wrapper functions below. */
+export type AttributeValue = { int: number } | { ints: readonly number[] } | { float: number } | { string: string };
+
+export const onnxDataType: Readonly<Record<DType, DataType>> = {
+  float32: DataType.FLOAT,
+  float64: DataType.DOUBLE,
+  int64: DataType.INT64,
+  uint8: DataType.UINT8,
+  bool: DataType.BOOL,
+};
+
+/** Collects ONNX nodes and initializers while primitives lower themselves. Equal initializers are stored once. */
+export class OnnxBuilder {
+  readonly nodes: NodeProto[] = [];
+  readonly initializers: TensorProto[] = [];
+  private readonly small = new Map<string, string>();
+  private count = 0;
+
+  constructor(readonly dialect: Dialect) {}
+
+  /** The name under which a graph input is known. */
+  input(name: string): string {
+    return name;
+  }
+
+  /** Adds a node and returns the name of its first output, or of output number `output`. */
+  node(
+    opType: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, AttributeValue>> = {},
+    { domain = '', outputs = 1, output = 0 }: { domain?: string; outputs?: number; output?: number } = {},
+  ): string {
+    const names = Array.from({ length: outputs }, () => `v${this.count++}`);
+    const attribute = Object.entries(attributes).map(([name, value]) => attributeProto(name, value));
+    this.nodes.push(
+      create(NodeProtoSchema, { opType, domain, name: names[0]!, input: [...inputs], output: names, attribute }),
+    );
+    return names[output]!;
+  }
+
+  /** A constant tensor. */
+  initializer({ dtype, shape, data }: { dtype: DType; shape: Shape; data: TensorData }): string {
+    const key = data.length <= 64 ? `${dtype}[${shape.join()}]${Array.from<number | bigint>(data).join()}` : undefined;
+    const known = key === undefined ? undefined : this.small.get(key);
+    if (known !== undefined) return known;
+    const name = `c${this.count++}`;
+    const rawData = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    this.initializers.push(
+      create(TensorProtoSchema, {
+        name,
+        dataType: onnxDataType[dtype],
+        dims: shape.map((dimension) => BigInt(dimension)),
+        rawData,
+      }),
+    );
+    if (key !== undefined) this.small.set(key, name);
+    return name;
+  }
+
+  /** An int64 vector: shapes, axes, indices. */
+  ints(values: readonly number[]): string {
+    return this.initializer({
+      dtype: 'int64',
+      shape: [values.length],
+      data: BigInt64Array.from(values, (v) => BigInt(v)),
+    });
+  }
+
+  /** A scalar of a floating-point type. */
+  scalar(value: number, dtype: DType): string {
+    const data = dtype === 'float64' ? Float64Array.of(value) : Float32Array.of(value);
+    return this.initializer({ dtype, shape: [], data });
+  }
+
+  reshape(x: string, shape: Shape): string {
+    return this.node('Reshape', [x, this.ints(shape)]);
+  }
+
+  transpose(x: string, permutation: readonly number[]): string {
+    return permutation.every((axis, i) => axis === i)
+      ? x
+      : this.node('Transpose', [x], { perm: { ints: permutation } });
+  }
+
+  /** `x[starts : ends]` along `axes`. */
+  slice(x: string, starts: readonly number[], ends: readonly number[], axes: readonly number[]): string {
+    return this.node('Slice', [x, this.ints(starts), this.ints(ends), this.ints(axes)]);
+  }
+}
+
+function attributeProto(name: string, value: AttributeValue): AttributeProto {
+  if ('int' in value) return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value.int) });
+  if ('ints' in value)
+    return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.ints.map((v) => BigInt(v)) });
+  if ('float' in value) return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
+  return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: new TextEncoder().encode(value.string) });
+}

@@ -1,0 +1,90 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import { ShapeError } from '../../errors.ts';
+import { ancestors, isInput } from '../tensor.ts';
+import type { Tensor } from '../tensor.ts';
+import type { TensorType } from '../types.ts';
+import { OnnxBuilder, onnxDataType } from './builder.ts';
+import type { Dialect } from './builder.ts';
+import {
+  GraphProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  TensorShapeProto_DimensionSchema,
+  TensorShapeProtoSchema,
+  TypeProto_TensorSchema,
+  TypeProtoSchema,
+  ValueInfoProtoSchema,
+} from './onnx_pb.ts';
+import type { ValueInfoProto } from './onnx_pb.ts';
+
+/** Operator set and format version that are written. 18 is the first in which all reductions take axes as an input. */
+const opset = 18n;
+const irVersion = 8n;
+
+export interface OnnxOptions {
+  readonly name?: string;
+  readonly dialect?: Dialect;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Writes tensors and all they depend on as one ONNX model.
+ *
+ * @param outputs  results by the name they have in the model
+ * @returns        the model's bytes; its inputs are the graph's inputs, by name
+ * @throws ShapeError when two inputs share a name
+ */
+export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxOptions = {}): Uint8Array {
+  const { name = 'graph', dialect = 'onnxruntime', metadata = {} } = options;
+  const builder = new OnnxBuilder(dialect);
+  const values = new Map<Tensor, string>();
+  const inputs = new Map<string, ValueInfoProto>();
+  for (const node of ancestors(Object.values(outputs))) {
+    if (isInput(node)) {
+      const inputName = node.attributes.name;
+      if (inputs.has(inputName)) throw new ShapeError(`toOnnx: two inputs are named "${inputName}".`);
+      inputs.set(inputName, valueInfo(inputName, node));
+    }
+    const args = node.inputs.map((each) => values.get(each)!);
+    values.set(node, node.primitive.lower(builder, args, node));
+  }
+  const named = Object.entries(outputs);
+  for (const [output, tensor] of named) {
+    builder.nodes.push(
+      create(NodeProtoSchema, { opType: 'Identity', name: output, input: [values.get(tensor)!], output: [output] }),
+    );
+  }
+  const graph = create(GraphProtoSchema, {
+    name,
+    node: builder.nodes,
+    initializer: builder.initializers,
+    input: [...inputs.values()],
+    output: named.map(([output, tensor]) => valueInfo(output, tensor)),
+  });
+  const opsets = [
+    create(OperatorSetIdProtoSchema, { domain: '', version: opset }),
+    ...(dialect === 'onnxruntime' ? [create(OperatorSetIdProtoSchema, { domain: 'com.microsoft', version: 1n })] : []),
+  ];
+  const metadataProps = Object.entries(metadata).map(([key, value]) => ({ key, value }));
+  const model = create(ModelProtoSchema, {
+    irVersion,
+    producerName: 'stable-target-field',
+    opsetImport: opsets,
+    graph,
+    metadataProps: metadataProps.map((each) => ({ $typeName: 'onnx.StringStringEntryProto' as const, ...each })),
+  });
+  return toBinary(ModelProtoSchema, model);
+}
+
+function valueInfo(name: string, { shape, dtype }: TensorType): ValueInfoProto {
+  const dim = shape.map((d) =>
+    create(TensorShapeProto_DimensionSchema, { value: { case: 'dimValue', value: BigInt(d) } }),
+  );
+  const tensorType = create(TypeProto_TensorSchema, {
+    elemType: onnxDataType[dtype],
+    shape: create(TensorShapeProtoSchema, { dim }),
+  });
+  const type = create(TypeProtoSchema, { value: { case: 'tensorType', value: tensorType } });
+  return create(ValueInfoProtoSchema, { name, type });
+}

@@ -1,0 +1,96 @@
+import { add, conv2d, downsample2d, groupNorm as normalize, matmul, reshape, upsample2d } from '../graph/index.ts';
+import type { Tensor } from '../graph/index.ts';
+import type { Initialization, InitializationMode } from './initialization.ts';
+import type { ParameterSource } from './parameters.ts';
+
+/** How the weight of a layer starts; biases start at 0. */
+export interface WeightInitialization {
+  readonly mode: InitializationMode;
+  /** Multiplies the draw; 1 by default. */
+  readonly scale?: number;
+}
+
+const weight = ({ mode, scale = 1 }: WeightInitialization, fanIn: number, fanOut: number): Initialization => ({
+  kind: mode,
+  fanIn,
+  fanOut,
+  scale,
+});
+
+const zero: Initialization = { kind: 'constant', value: 0 };
+const one: Initialization = { kind: 'constant', value: 1 };
+
+/** A layer: its parameters are asked for when it is made, so that their order is the order of making. */
+export type Layer = (x: Tensor) => Tensor;
+
+export interface LinearOptions {
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  readonly initialization: WeightInitialization;
+  readonly bias?: boolean;
+}
+
+/** `x Wᵀ + b` for x [N, inFeatures]. Parameters `weight` [out, in] and `bias` [out]. */
+export function linear(
+  source: ParameterSource,
+  { inFeatures, outFeatures, initialization, bias = true }: LinearOptions,
+): Layer {
+  const w = source.get('weight', [outFeatures, inFeatures], weight(initialization, inFeatures, outFeatures));
+  const b = bias ? source.get('bias', [outFeatures], zero) : undefined;
+  return (x) => {
+    const product = matmul(x, w, { transposeB: true });
+    return b ? add(product, b) : product;
+  };
+}
+
+export interface ConvolutionOptions {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  /** Kernel size, odd; 0 for a layer that only changes the resolution. */
+  readonly kernel: number;
+  readonly initialization: WeightInitialization;
+  /** Double (`up`) or halve (`down`) the resolution, with `filter`. */
+  readonly resample?: 'up' | 'down' | undefined;
+  readonly filter?: readonly number[];
+  /** Whether `down` convolves before it filters, at full resolution: `fused_resample` of Karras et al. 2022. */
+  readonly fused?: boolean;
+}
+
+/**
+ * Convolution with optional change of resolution. Parameters `weight` [out, in, k, k] and `bias` [out]; none for a
+ * kernel of 0. Borders are zero-padded, so that the size is kept but for the change of resolution.
+ */
+export function convolution(source: ParameterSource, options: ConvolutionOptions): Layer {
+  const { inChannels, outChannels, kernel, initialization, resample, filter = [1, 1], fused = false } = options;
+  const rescale: Layer =
+    resample === 'up' ? (x) => upsample2d(x, filter) : resample === 'down' ? (x) => downsample2d(x, filter) : (x) => x;
+  if (kernel === 0) return rescale;
+  const fans = [inChannels, outChannels].map((channels) => channels * kernel * kernel);
+  const w = source.get('weight', [outChannels, inChannels, kernel, kernel], weight(initialization, fans[0], fans[1]));
+  const b = reshape(source.get('bias', [outChannels], zero), [1, outChannels, 1, 1]);
+  const pad = Math.floor(kernel / 2);
+  if (fused && resample === 'down') {
+    // Convolve at full resolution with the filter's padding as well, then filter without: only borders differ.
+    const filterPadding = Math.floor((filter.length - 1) / 2);
+    return (x) => add(downsample2d(conv2d(x, w, { padding: pad + filterPadding }), filter, 0), b);
+  }
+  return (x) => add(conv2d(rescale(x), w, { padding: pad }), b);
+}
+
+export interface GroupNormOptions {
+  readonly channels: number;
+  readonly epsilon?: number;
+  /** Groups there are at most; fewer where groups would have less than 4 channels. */
+  readonly maxGroups?: number;
+}
+
+/** Group normalisation in groups of at least 4 channels. Parameters `weight` and `bias` [channels]. Wu and He 2018. */
+export function groupNorm(
+  source: ParameterSource,
+  { channels, epsilon = 1e-5, maxGroups = 32 }: GroupNormOptions,
+): Layer {
+  const gamma = source.get('weight', [channels], one);
+  const beta = source.get('bias', [channels], zero);
+  const groups = Math.min(maxGroups, Math.floor(channels / 4));
+  return (x) => normalize(x, gamma, beta, { groups, epsilon });
+}

@@ -1,0 +1,116 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { FormatError, StfError, UsageError } from '../errors.ts';
+
+/**
+ * Writes a file so that a reader sees the old content or the whole new one, never a part: a temporary file beside it is
+ * written, flushed to the disk and renamed. The temporary file is removed when anything fails.
+ *
+ * @param path where the file goes; its folder must exist
+ * @param data bytes, or text that is written as UTF-8
+ * @throws UsageError when the place can't be written, StfError when the disk fails or is full
+ */
+export async function writeFileAtomic(path: string, data: Uint8Array | string): Promise<void> {
+  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+  try {
+    const file = await open(temporary, 'wx');
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw fileError(`can't write ${path}`, error);
+  }
+}
+
+/**
+ * Makes sure that files can be written in a folder, which is created with its parents when missing: a small file is
+ * written there and removed.
+ *
+ * @throws UsageError that names the folder and the reason
+ */
+export async function ensureWritableFolder(path: string): Promise<void> {
+  const probe = join(path, `.writable-${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
+  try {
+    await mkdir(path, { recursive: true });
+    await (await open(probe, 'wx')).close();
+  } catch (error) {
+    throw fileError(`can't write in the folder ${path}`, error);
+  } finally {
+    await rm(probe, { force: true }).catch(() => {});
+  }
+}
+
+/** What a file must be, and what to tell the user when it is not. */
+export interface FileExpectation {
+  /** exact length in bytes */
+  bytes?: number;
+  /** SHA-256 of the content, lower-case hexadecimal */
+  sha256?: string;
+  /** closing sentence of the message: what to do */
+  advice?: string;
+}
+
+/**
+ * Reads a file and checks that it is the one that is expected. The length is checked before anything is read.
+ *
+ * @throws UsageError  when the file does not exist or can't be read
+ * @throws FormatError when length or hash differ; it names the file, what was expected and what was found
+ */
+export async function readFileChecked(path: string, expected: FileExpectation = {}): Promise<Uint8Array> {
+  const { bytes, sha256, advice } = expected;
+  const ending = advice === undefined ? '' : ` ${advice}`;
+  let content: Uint8Array;
+  try {
+    const found = (await stat(path)).size;
+    if (bytes !== undefined && found !== bytes)
+      throw new FormatError(`${path} has ${found} bytes, expected ${bytes}.${ending}`);
+    content = await readFile(path);
+  } catch (error) {
+    throw error instanceof FormatError ? error : fileError(`can't read ${path}`, error, ending);
+  }
+  if (sha256 !== undefined) {
+    const found = sha256Of(content);
+    if (found !== sha256)
+      throw new FormatError(`${path} is altered: its SHA-256 is ${found}, expected ${sha256}.${ending}`);
+  }
+  return content;
+}
+
+/** SHA-256 as lower-case hexadecimal. */
+export function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** Reasons that the caller can mend by choosing another path or changing permissions. */
+const usageReasons: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  EROFS: 'the file system is read-only',
+  ENOENT: 'no such file or folder',
+  ENOTDIR: 'a part of the path is a file, not a folder',
+  EEXIST: 'a file of that name is in the way',
+  EISDIR: 'it is a folder',
+  ENAMETOOLONG: 'the name is too long',
+  ELOOP: 'too many symbolic links',
+};
+
+const otherReasons: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space is left on the device',
+  EDQUOT: 'the disk quota is used up',
+  EMFILE: 'too many files are open',
+  EIO: 'the device reports an error',
+};
+
+/** A file-system error as one of ours, with the reason in words. */
+function fileError(what: string, error: unknown, ending = ''): StfError {
+  const code = String((error as { code?: unknown } | null)?.code);
+  const usageReason = usageReasons[code];
+  if (usageReason !== undefined) return new UsageError(`${what}: ${usageReason}.${ending}`, { cause: error });
+  return new StfError(`${what}: ${otherReasons[code] ?? String(error)}.${ending}`, { cause: error });
+}

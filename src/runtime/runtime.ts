@@ -1,0 +1,59 @@
+import type { Shape, DType, Tensor, TensorData } from '../graph/index.ts';
+
+/** What is to be run: named inputs and outputs, and state that stays on the device between runs. */
+export interface GraphSpec {
+  /** Shown in messages. */
+  readonly name: string;
+  /** Results by name. Inputs are found by walking the graph from here; each is named when it is made. */
+  readonly outputs: Readonly<Record<string, Tensor>>;
+  /**
+   * Entries of the `State` that the graph reads (`current`, a graph input) and, where `next` is given, replaces. The
+   * whole step reads the old values; the new ones are in force after it.
+   */
+  readonly state?: Readonly<Record<string, StateAccess>>;
+}
+
+export interface StateAccess {
+  readonly current: Tensor;
+  readonly next?: Tensor;
+}
+
+/** A compiled graph. */
+export interface Program {
+  readonly name: string;
+  /**
+   * Runs the graph once.
+   *
+   * @param inputs  values of all inputs that are not state, by name, in row-major order
+   * @param state   values of the entries that the graph reads; replaced entries are swapped in when the run ends
+   * @returns       values of the outputs, by name; the caller owns them
+   * @throws UsageError when an input is missing, unknown or of the wrong size
+   */
+  run(inputs: Readonly<Record<string, TensorData>>, state?: State): Promise<Record<string, TensorData>>;
+  /** Frees the engine's memory. A program can't be run afterwards. */
+  release(): Promise<void>;
+}
+
+/** Named tensors that live where the device wants them; several programs may share one. */
+export interface State {
+  /** Names, shapes and element types. */
+  readonly entries: ReadonlyMap<string, { shape: Shape; dtype: DType }>;
+  /** A copy of an entry's present value. */
+  read(name: string): Promise<TensorData>;
+  /** Replaces an entry's value; the data are copied. */
+  write(name: string, data: TensorData): void;
+}
+
+/** Something that compiles and runs graphs. */
+export interface Runtime {
+  /** The engine and its version, for reports. */
+  readonly engine: string;
+  /** Where it runs, such as `cpu`. */
+  readonly device: string;
+  /** Threads one operator may use. */
+  readonly threads: number;
+  /** Compiles a graph. Costs from milliseconds to seconds: compile once and run often. */
+  compile(spec: GraphSpec): Promise<Program>;
+  /** Makes state with initial values, which are copied. */
+  createState(entries: Readonly<Record<string, { shape: Shape; dtype: DType; data: TensorData }>>): State;
+}

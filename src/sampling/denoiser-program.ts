@@ -1,0 +1,89 @@
+import { UsageError } from '../errors.ts';
+import { makeDenoiser } from '../diffusion/index.ts';
+import type { DenoiserConfig } from '../diffusion/index.ts';
+import { constant, input, oneHot, sizeOf } from '../graph/index.ts';
+import type { Tensor } from '../graph/index.ts';
+import { sampleShapeOf } from '../networks/index.ts';
+import { fromFlat, parameterTable } from '../nn/index.ts';
+import type { ParameterSource } from '../nn/index.ts';
+import type { Runtime, State } from '../runtime/index.ts';
+
+/** A denoiser that is compiled for batches of one size. */
+export interface CompiledDenoiser {
+  /** Samples a batch. */
+  readonly batch: number;
+  /** Values of one sample. */
+  readonly sampleSize: number;
+  /**
+   * D(x; σ) for at most `batch` samples.
+   *
+   * @param labels  class of each sample, for class-conditional networks; -1 or left out: no class
+   */
+  denoise(x: Float64Array, sigma: number, labels?: ArrayLike<number>): Promise<Float64Array>;
+  /** Evaluations so far. */
+  readonly evaluations: number;
+  release(): Promise<void>;
+}
+
+/** Where the weights come from: fixed values, or an entry of a state that goes on changing. */
+export type WeightSource = { readonly weights: Float32Array } | { readonly state: State; readonly entry: string };
+
+/**
+ * Compiles D(x; σ). Fixed weights become constants of the graph, which lets the engine lay them out for its fastest
+ * kernels; weights in a state are read where they are, as when a training run draws samples of itself.
+ */
+export async function compileDenoiser(
+  runtime: Runtime,
+  config: DenoiserConfig,
+  options: { batch: number } & WeightSource,
+): Promise<CompiledDenoiser> {
+  const { batch } = options;
+  const sampleShape = sampleShapeOf(config.network);
+  const sampleSize = sizeOf(sampleShape);
+  const { labelDim } = config.network;
+  const table = parameterTable((source) => makeDenoiser(source, config));
+  const vector = 'state' in options ? input(options.entry, [table.size]) : undefined;
+  const source = 'state' in options ? fromFlat(table, vector!).source : constants(table.offsets, options.weights);
+  const labels = labelDim > 0 ? oneHot(input('labels', [batch], 'int64'), labelDim) : undefined;
+  const denoised = makeDenoiser(source, config)(input('x', [batch, ...sampleShape]), input('sigma', [batch]), {
+    classLabels: labels,
+  });
+  const program = await runtime.compile({
+    name: 'denoiser',
+    outputs: { denoised },
+    ...(vector && 'state' in options && { state: { [options.entry]: { current: vector } } }),
+  });
+  let evaluations = 0;
+  return {
+    batch,
+    sampleSize,
+    get evaluations() {
+      return evaluations;
+    },
+    release: () => program.release(),
+    denoise: async (x, sigma, classes) => {
+      if (x.length > batch * sampleSize || x.length % sampleSize !== 0) {
+        throw new UsageError(`denoise: at most ${batch} samples of ${sampleSize} values, got ${x.length} values.`);
+      }
+      const padded = new Float32Array(batch * sampleSize);
+      padded.set(x);
+      const feeds: Record<string, Float32Array | BigInt64Array> = {
+        x: padded,
+        sigma: new Float32Array(batch).fill(sigma),
+      };
+      if (labels) feeds.labels = BigInt64Array.from({ length: batch }, (_, i) => BigInt(classes?.[i] ?? -1));
+      const result = await program.run(feeds, 'state' in options ? options.state : undefined);
+      evaluations++;
+      return Float64Array.from((result.denoised as Float32Array).subarray(0, x.length));
+    },
+  };
+}
+
+/** Parameters as constants of the graph: views of one flat vector. */
+function constants(offsets: ReadonlyMap<string, number>, weights: Float32Array): ParameterSource {
+  const get = (name: string, shape: readonly number[]): Tensor => {
+    const offset = offsets.get(name)!;
+    return constant(weights.slice(offset, offset + sizeOf(shape)), shape);
+  };
+  return { get, buffer: get };
+}

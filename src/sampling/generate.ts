@@ -1,0 +1,78 @@
+import type { DenoiserConfig } from '../diffusion/index.ts';
+import { sizeOf } from '../graph/index.ts';
+import { sampleShapeOf } from '../networks/index.ts';
+import { fillNormal, streams } from '../numerics/random.ts';
+import type { Runtime } from '../runtime/index.ts';
+import { compileDenoiser } from './denoiser-program.ts';
+import type { CompiledDenoiser } from './denoiser-program.ts';
+import { heunSampler } from './heun.ts';
+import type { HeunOptions } from './heun.ts';
+
+/** Unit normal latents, one random stream a seed: [seeds.length, ...sampleShape], flat. */
+export function drawLatents(seeds: readonly number[], sampleShape: readonly number[]): Float64Array {
+  const size = sizeOf(sampleShape);
+  const latents = new Float64Array(seeds.length * size);
+  seeds.forEach((seed, i) => {
+    fillNormal(latents.subarray(i * size, (i + 1) * size), { seed, stream: streams.latents, step: 0, sample: 0 });
+  });
+  return latents;
+}
+
+export interface GenerateOptions extends Omit<HeunOptions, 'onStep'> {
+  /** Class of each sample, by position in `seeds`. */
+  readonly labels?: ArrayLike<number>;
+  /** Told after each step of each batch. */
+  readonly onProgress?: (progress: {
+    readonly samplesDone: number;
+    readonly samples: number;
+    readonly evaluations: number;
+  }) => void;
+}
+
+/**
+ * Draws one sample for each seed with EDM's deterministic sampler. The sample of a seed is the same whatever the other
+ * seeds and the batch.
+ *
+ * @returns samples [seeds.length, ...sampleShape] in data units
+ */
+export async function generateWith(
+  denoiser: CompiledDenoiser,
+  sampleShape: readonly number[],
+  seeds: readonly number[],
+  options: GenerateOptions,
+): Promise<Float32Array> {
+  const size = sizeOf(sampleShape);
+  const samples = new Float32Array(seeds.length * size);
+  const { labels, onProgress, ...heun } = options;
+  for (let start = 0; start < seeds.length; start += denoiser.batch) {
+    const some = seeds.slice(start, start + denoiser.batch);
+    const classes = labels && Array.from({ length: some.length }, (_, i) => labels[start + i]);
+    const drawn = await heunSampler((x, sigma) => denoiser.denoise(x, sigma, classes), drawLatents(some, sampleShape), {
+      ...heun,
+      onStep: ({ index }) =>
+        onProgress?.({
+          samplesDone: start + (some.length * (index + 1)) / heun.steps,
+          samples: seeds.length,
+          evaluations: denoiser.evaluations,
+        }),
+    });
+    samples.set(drawn, start * size);
+  }
+  return samples;
+}
+
+/** Compiles a denoiser with fixed weights, draws one sample for each seed, and frees it. See `generateWith`. */
+export async function generate(
+  runtime: Runtime,
+  config: DenoiserConfig,
+  weights: Float32Array,
+  seeds: readonly number[],
+  { batch, ...options }: GenerateOptions & { batch: number },
+): Promise<Float32Array> {
+  const denoiser = await compileDenoiser(runtime, config, { batch: Math.min(batch, seeds.length), weights });
+  try {
+    return await generateWith(denoiser, sampleShapeOf(config.network), seeds, options);
+  } finally {
+    await denoiser.release();
+  }
+}

@@ -1,0 +1,9 @@
+/** From noise to samples. */
+export { countEvaluations } from './denoise.ts';
+export type { Denoise } from './denoise.ts';
+export { compileDenoiser } from './denoiser-program.ts';
+export type { CompiledDenoiser, WeightSource } from './denoiser-program.ts';
+export { drawLatents, generate, generateWith } from './generate.ts';
+export type { GenerateOptions } from './generate.ts';
+export { edmNoiseLevels, heunSampler } from './heun.ts';
+export type { HeunOptions } from './heun.ts';

@@ -1,0 +1,229 @@
+import { sampleSize } from '../data/dataset.ts';
+import type { Dataset } from '../data/dataset.ts';
+import { NonFiniteError, UsageError } from '../errors.ts';
+import { sampleShapeOf } from '../networks/index.ts';
+import type { Runtime } from '../runtime/index.ts';
+import { compileDenoiser, generateWith } from '../sampling/index.ts';
+import type { CompiledDenoiser } from '../sampling/index.ts';
+import { batchSource } from './batches.ts';
+import type { Progress, TrainingObserver, TrainingState } from './observer.ts';
+import type { TrainingOptions } from './options.ts';
+import { emaBetaAt, learningRateAt } from './schedule.ts';
+import { StatisticsCollector } from './statistics.ts';
+import type { TickStatistics } from './statistics.ts';
+import { rangeOf, tickProbe } from './target-probe.ts';
+import { compileTrainStep, trainingVectors } from './train-step.ts';
+import type { RoundData, StepResult, TrainStep } from './train-step.ts';
+
+export interface TrainingJob {
+  readonly runtime: Runtime;
+  readonly dataset: Dataset;
+  readonly options: TrainingOptions;
+  readonly observer: TrainingObserver;
+  /** Seconds since 1970. */
+  readonly now: () => number;
+  /** Resident memory of the process in GiB. */
+  readonly memoryGb?: () => number;
+  /** Where to go on, from a checkpoint. */
+  readonly resume?: { readonly progress: Progress; readonly vectors: Readonly<Record<string, Float32Array>> };
+  /** Looked at after every step; when set, the run saves its state and ends. */
+  readonly signal?: { readonly aborted: boolean };
+}
+
+export interface TrainingSummary {
+  readonly progress: Progress;
+  /** False when the run was interrupted. */
+  readonly finished: boolean;
+  readonly firstTick?: TickStatistics | undefined;
+  readonly lastTick?: TickStatistics | undefined;
+}
+
+/** Samples drawn at a time. */
+const samplingBatch = 64;
+
+/**
+ * Trains a denoiser: steps, and at every tick statistics, and at some ticks samples and a checkpoint. The order of
+ * things in a step is EDM's: learning rate and moving average as of the images seen before it.
+ *
+ * @throws UsageError when data and network do not fit
+ * @throws NonFiniteError when a loss or gradient is infinite or NaN, after saving the state
+ */
+export async function train(job: TrainingJob): Promise<TrainingSummary> {
+  const { runtime, dataset, options, observer, now, signal } = job;
+  checkData(dataset, options);
+  const started = now();
+  const { denoiser, objective, batch, rounds, seed } = options;
+  const step = await compileTrainStep(
+    runtime,
+    {
+      denoiser,
+      objective,
+      batch,
+      rounds,
+      sampleDtype: dataset.dtype,
+      adam: options.adam,
+      lossScaling: options.lossScaling,
+    },
+    { seed, ...(job.resume && { weights: job.resume.vectors.weights }) },
+  );
+  if (job.resume) for (const name of trainingVectors) step.state.write(name, job.resume.vectors[name]);
+  const batches = batchSource(dataset, options, step.dropoutPerSample);
+  const probe = await tickProbe(runtime, dataset, options);
+  let sampler: CompiledDenoiser | undefined;
+
+  const statistics = new StatisticsCollector();
+  const secondsBefore = job.resume?.progress.seconds ?? 0;
+  let { nimg, step: steps, tick }: Progress = job.resume?.progress ?? { nimg: 0, step: 0, tick: 0, seconds: 0 };
+  const progress = (): Progress => ({ nimg, step: steps, tick, seconds: secondsBefore + now() - started });
+  const save = async (): Promise<void> => observer.checkpoint(await stateOf(step, options, progress()));
+  const total = options.durationKimg * 1000;
+  let firstTick: TickStatistics | undefined;
+  let lastTick: TickStatistics | undefined;
+  let tickStart = { time: now(), nimg };
+  let maintenance = tickStart.time - started;
+
+  try {
+    while (nimg < total) {
+      const learningRate = learningRateAt(nimg, {
+        learningRate: options.learningRate,
+        rampKimg: options.learningRateRampKimg,
+      });
+      const emaBeta = emaBetaAt(nimg, batch, options.ema);
+      const data = batches.rounds(steps);
+      const result = await step.run(data, { learningRate, emaBeta, step: steps + 1 });
+      steps++;
+      nimg += batch;
+      const perElement = result.lossPerSample.map((loss) => loss / sampleSize(dataset));
+      await stopIfNotFinite(result, data, steps, save);
+      statistics.report('Loss/loss', perElement);
+      statistics.report('Optimizer/learning_rate', learningRate);
+      statistics.report('Optimizer/gradient_norm', result.gradientNorm);
+      statistics.report('Optimizer/ema_beta', emaBeta);
+      countDrawn(statistics, data, options);
+      observer.step(progress(), perElement.reduce((a, b) => a + b, 0) / batch);
+
+      const done = nimg >= total;
+      const aborted = signal?.aborted ?? false;
+      if (!done && !aborted && tick !== 0 && nimg < tickStart.nimg + options.kimgPerTick * 1000) continue;
+
+      const tickEnd = now();
+      reportTick(statistics, {
+        tick,
+        nimg,
+        started,
+        tickStart,
+        tickEnd,
+        maintenance,
+        memoryGb: job.memoryGb?.() ?? 0,
+        secondsBefore,
+      });
+      if (!aborted) await probe.report(tick, statistics);
+      lastTick = statistics.take(tickEnd);
+      firstTick ??= lastTick;
+      await observer.tick(lastTick);
+      const isDue = (every: number | null): boolean => done || (every !== null && tick !== 0 && tick % every === 0);
+      if (!aborted && isDue(options.sampleTicks)) {
+        sampler ??= await compileDenoiser(runtime, denoiser, {
+          batch: Math.min(samplingBatch, options.samples.count),
+          state: step.state,
+          entry: 'ema',
+        });
+        await observer.samples(await drawSamples(sampler, options), progress());
+      }
+      tick++;
+      if (aborted || isDue(options.checkpointTicks)) await save();
+      if (aborted && !done) break;
+      maintenance = now() - tickEnd;
+      tickStart = { time: now(), nimg };
+    }
+    return { progress: progress(), finished: nimg >= total, firstTick, lastTick };
+  } finally {
+    await sampler?.release();
+    await probe.release();
+    await step.release();
+  }
+}
+
+function checkData(dataset: Dataset, { denoiser }: TrainingOptions): void {
+  const needed = sampleShapeOf(denoiser.network);
+  if (dataset.sampleShape.join() !== needed.join()) {
+    throw new UsageError(
+      `data set ${dataset.name} has samples of shape [${dataset.sampleShape.join(', ')}], the network takes [${needed.join(', ')}].`,
+    );
+  }
+  if (denoiser.network.labelDim > 0 && denoiser.network.labelDim !== dataset.classes) {
+    throw new UsageError(
+      `data set ${dataset.name} has ${dataset.classes} classes, the network takes ${denoiser.network.labelDim}.`,
+    );
+  }
+}
+
+async function stateOf(step: TrainStep, options: TrainingOptions, progress: Progress): Promise<TrainingState> {
+  const vectors: Record<string, Float32Array> = {};
+  for (const name of trainingVectors) vectors[name] = (await step.state.read(name)) as Float32Array;
+  return { options, progress, table: step.table, vectors };
+}
+
+/** Infinity and NaN spread to all weights in one step: the run must not go on as if nothing had happened. */
+async function stopIfNotFinite(
+  result: StepResult,
+  data: readonly RoundData[],
+  step: number,
+  save: () => Promise<void>,
+): Promise<void> {
+  const bad = result.lossPerSample.findIndex((loss) => !Number.isFinite(loss));
+  if (bad < 0 && Number.isFinite(result.gradientNorm)) return;
+  await save();
+  const levels = data.flatMap(({ sigma }) => [...sigma]);
+  const what =
+    bad >= 0
+      ? `the loss of sample ${bad} (sigma = ${levels[bad]}) is ${result.lossPerSample[bad]}`
+      : `the gradient norm is ${result.gradientNorm}, sigma from ${Math.min(...levels)} to ${Math.max(...levels)}`;
+  throw new NonFiniteError(
+    `step ${step}: ${what}. The state was saved; a smaller learning rate or a longer ramp-up may help.`,
+  );
+}
+
+function countDrawn(
+  statistics: StatisticsCollector,
+  data: readonly RoundData[],
+  { sigmaRanges }: TrainingOptions,
+): void {
+  for (const { sigma } of data)
+    for (const level of sigma) statistics.report(`Target/drawn/${rangeOf(level, sigmaRanges)}`, level);
+}
+
+interface TickTimes {
+  readonly tick: number;
+  readonly nimg: number;
+  readonly started: number;
+  readonly secondsBefore: number;
+  readonly tickStart: { readonly time: number; readonly nimg: number };
+  readonly tickEnd: number;
+  readonly maintenance: number;
+  readonly memoryGb: number;
+}
+
+/** The fields of EDM's progress line. */
+function reportTick(statistics: StatisticsCollector, times: TickTimes): void {
+  const seconds = times.tickEnd - times.tickStart.time;
+  statistics.report('Progress/tick', times.tick);
+  statistics.report('Progress/kimg', times.nimg / 1000);
+  statistics.report('Timing/total_sec', times.secondsBefore + times.tickEnd - times.started);
+  statistics.report('Timing/sec_per_tick', seconds);
+  statistics.report('Timing/sec_per_kimg', (seconds / (times.nimg - times.tickStart.nimg)) * 1000);
+  statistics.report('Timing/maintenance_sec', times.maintenance);
+  statistics.report('Resources/cpu_mem_gb', times.memoryGb);
+  statistics.report('Resources/peak_gpu_mem_gb', 0);
+}
+
+/** Samples of seeds 0, 1, 2, ...; of class-conditional networks, classes in turn. */
+function drawSamples(sampler: CompiledDenoiser, { denoiser, samples }: TrainingOptions): Promise<Float32Array> {
+  const { count, ...heun } = samples;
+  const seeds = Array.from({ length: count }, (_, i) => i);
+  const { labelDim } = denoiser.network;
+  return generateWith(sampler, sampleShapeOf(denoiser.network), seeds, {
+    ...heun,
+    ...(labelDim > 0 && { labels: seeds.map((i) => i % labelDim) }),
+  });
+}

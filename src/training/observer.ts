@@ -1,0 +1,36 @@
+import type { ParameterTable } from '../nn/index.ts';
+import type { TrainingOptions } from './options.ts';
+import type { TickStatistics } from './statistics.ts';
+
+/** Where a run stands: enough to go on, together with the vectors. All randomness follows from it. */
+export interface Progress {
+  /** Images seen. */
+  readonly nimg: number;
+  /** Optimisation steps taken. */
+  readonly step: number;
+  /** Ticks reported. */
+  readonly tick: number;
+  /** Seconds trained, over all sessions of the run. */
+  readonly seconds: number;
+}
+
+/** The state of a run at one moment: what a checkpoint holds. */
+export interface TrainingState {
+  readonly options: TrainingOptions;
+  readonly progress: Progress;
+  readonly table: ParameterTable;
+  /** Flat vectors `weights`, `ema`, `adam.m` and `adam.v`. */
+  readonly vectors: Readonly<Record<string, Float32Array>>;
+}
+
+/** What a training run tells the outside; implemented by the run folder and the terminal. */
+export interface TrainingObserver {
+  /** After every step. */
+  step(progress: Progress, lossMean: number): void;
+  /** After every tick. */
+  tick(statistics: TickStatistics): Promise<void>;
+  /** Samples drawn from the moving average, [count, ...sampleShape] in data units. */
+  samples(samples: Float32Array, progress: Progress): Promise<void>;
+  /** At checkpoint ticks, when the run ends, is interrupted or fails. */
+  checkpoint(state: TrainingState): Promise<void>;
+}

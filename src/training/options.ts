@@ -1,0 +1,127 @@
+import { z } from 'zod';
+import { UsageError } from '../errors.ts';
+
+/*
+ * Everything that determines a training run, as plain data: what `options.json` holds and a checkpoint carries. Every
+ * default has its one home in presets.ts.
+ */
+
+const count = z.number().int().positive();
+const nonNegative = z.number().nonnegative();
+const probability = z.number().min(0).lt(1);
+
+const songUNet = z.object({
+  kind: z.literal('song-unet'),
+  resolution: count,
+  channels: count,
+  modelChannels: count,
+  channelMult: z.array(count).min(1).readonly(),
+  blocks: count,
+  attentionResolutions: z.array(count).readonly(),
+  dropout: probability,
+  labelDim: z.number().int().nonnegative(),
+  labelDropout: z.number().min(0).max(1),
+  augmentDim: z.number().int().nonnegative(),
+  embedding: z.enum(['positional', 'fourier']),
+  channelMultEmbedding: count,
+  channelMultNoise: count,
+  encoder: z.enum(['standard', 'skip', 'residual']),
+  decoder: z.enum(['standard', 'skip']),
+  resampleFilter: z.array(z.number()).min(1).readonly(),
+});
+
+const mlp = z.object({
+  kind: z.literal('mlp'),
+  sampleShape: z.array(count).min(1).readonly(),
+  width: count,
+  blocks: count,
+  labelDim: z.number().int().nonnegative(),
+  labelDropout: z.number().min(0).max(1),
+  dropout: probability,
+});
+
+/** A denoiser: network and preconditioning. */
+export const denoiserSchema = z.object({
+  network: z.discriminatedUnion('kind', [songUNet, mlp]),
+  preconditioning: z.object({ kind: z.literal('edm'), sigmaData: z.number().positive() }),
+});
+
+export const trainingOptionsSchema = z.object({
+  /** What to train on. */
+  data: z.discriminatedUnion('kind', [
+    z.object({ kind: z.literal('cifar10'), /** The first images only; null for all. */ maxImages: count.nullable() }),
+    z.object({
+      kind: z.literal('toy'),
+      name: z.enum(['eightGaussians', 'twoMoons', 'checkerboard', 'swissRoll', 'twoGaussians']),
+      length: count,
+      dimension: count,
+    }),
+  ]),
+  denoiser: denoiserSchema,
+  objective: z.discriminatedUnion('kind', [
+    z.object({ kind: z.literal('dsm') }),
+    z.object({ kind: z.literal('stf'), referenceBatch: count, mixLabels: z.boolean() }),
+  ]),
+  noiseLevels: z.object({ kind: z.literal('log-normal'), pMean: z.number(), pStd: z.number().positive() }),
+  /** Images a step. */
+  batch: count,
+  /** Accumulation rounds a step. */
+  rounds: count,
+  learningRate: z.number().positive(),
+  learningRateRampKimg: nonNegative,
+  adam: z.object({ beta1: probability, beta2: probability, epsilon: z.number().positive() }),
+  lossScaling: z.number().positive(),
+  ema: z.object({ halfLifeKimg: nonNegative, rampUpRatio: nonNegative.nullable() }),
+  /** Training length in thousand images. */
+  durationKimg: z.number().positive(),
+  /** Thousand images between progress lines. */
+  kimgPerTick: z.number().positive(),
+  /** Ticks between checkpoints, and between sample pictures; null for only at the end. */
+  checkpointTicks: count.nullable(),
+  sampleTicks: count.nullable(),
+  samples: z.object({
+    count,
+    steps: count,
+    sigmaMin: z.number().positive(),
+    sigmaMax: z.number().positive(),
+    rho: z.number().positive(),
+  }),
+  /** Borders of the three ranges of sigma in which target variances are logged. */
+  sigmaRanges: z.tuple([z.number().positive(), z.number().positive()]).readonly(),
+  seed: z.number().int().nonnegative(),
+});
+
+export type TrainingOptions = z.infer<typeof trainingOptionsSchema>;
+
+/**
+ * Checks options that come from outside.
+ *
+ * @param value   parsed JSON, or options put together by the command line
+ * @param source  where it came from, for the message
+ * @throws UsageError naming the first offending option, its value and what is allowed
+ */
+export function parseTrainingOptions(value: unknown, source = 'options'): TrainingOptions {
+  const parsed = trainingOptionsSchema.safeParse(value);
+  if (parsed.success) return checkTogether(parsed.data);
+  const [issue] = parsed.error.issues;
+  throw new UsageError(`${source}: ${issue.path.join('.')}: ${issue.message}.`);
+}
+
+/** What must hold between options. */
+function checkTogether(options: TrainingOptions): TrainingOptions {
+  const { batch, rounds, objective, samples, sigmaRanges } = options;
+  if (batch % rounds !== 0) throw new UsageError(`--batch (${batch}) must be divisible by --rounds, got ${rounds}.`);
+  if (objective.kind === 'stf' && objective.referenceBatch < batch) {
+    throw new UsageError(
+      `--reference-batch must be at least --batch (${batch}), got ${objective.referenceBatch}. The first ${batch} references are the mini-batch itself.`,
+    );
+  }
+  if (samples.sigmaMin >= samples.sigmaMax) {
+    throw new UsageError(
+      `samples: sigmaMin must be below sigmaMax, got sigmaMin = ${samples.sigmaMin} and sigmaMax = ${samples.sigmaMax}. Are they swapped?`,
+    );
+  }
+  if (sigmaRanges[0] >= sigmaRanges[1])
+    throw new UsageError(`sigmaRanges must increase, got ${sigmaRanges.join(' and ')}.`);
+  return options;
+}

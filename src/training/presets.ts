@@ -1,0 +1,75 @@
+import { ddpmpp } from '../networks/index.ts';
+import { adamDefaults } from './adam.ts';
+import type { TrainingOptions } from './options.ts';
+
+/** The paper's recipe: DDPM++ on CIFAR-10 with 4096 references. Karras et al. 2022, appendix F; Xu et al. 2023. */
+const cifar10EdmDdpmpp: TrainingOptions = {
+  data: { kind: 'cifar10', maxImages: null },
+  denoiser: {
+    network: ddpmpp,
+    preconditioning: { kind: 'edm', sigmaData: 0.5 },
+  },
+  objective: { kind: 'stf', referenceBatch: 4096, mixLabels: false },
+  noiseLevels: { kind: 'log-normal', pMean: -1.2, pStd: 1.2 },
+  batch: 512,
+  // 32 images at a time: gradients add up to those of the whole batch, and the activations fit into a few GB.
+  rounds: 16,
+  learningRate: 1e-3,
+  learningRateRampKimg: 10_000,
+  adam: adamDefaults,
+  lossScaling: 1,
+  ema: { halfLifeKimg: 500, rampUpRatio: 0.05 },
+  durationKimg: 200_000,
+  kimgPerTick: 50,
+  checkpointTicks: 50,
+  sampleTicks: 50,
+  samples: { count: 64, steps: 18, sigmaMin: 0.002, sigmaMax: 80, rho: 7 },
+  sigmaRanges: [2, 10],
+  seed: 0,
+};
+
+/** A small DDPM++ that two cores train in a few minutes: colours and shapes, not yet objects. */
+const quickstart: TrainingOptions = {
+  ...cifar10EdmDdpmpp,
+  denoiser: {
+    ...cifar10EdmDdpmpp.denoiser,
+    network: { ...ddpmpp, modelChannels: 32, channelMult: [1, 2, 2], blocks: 1, attentionResolutions: [8], dropout: 0 },
+  },
+  objective: { kind: 'stf', referenceBatch: 1024, mixLabels: false },
+  batch: 32,
+  rounds: 1,
+  learningRate: 2e-3,
+  learningRateRampKimg: 1,
+  ema: { halfLifeKimg: 1.5, rampUpRatio: 0.1 },
+  durationKimg: 16,
+  kimgPerTick: 1,
+  checkpointTicks: 4,
+  sampleTicks: 4,
+};
+
+/** Points in the plane with a perceptron: a minute for either objective. */
+const toy2d: TrainingOptions = {
+  ...cifar10EdmDdpmpp,
+  data: { kind: 'toy', name: 'eightGaussians', length: 50_000, dimension: 2 },
+  denoiser: {
+    network: { kind: 'mlp', sampleShape: [2], width: 128, blocks: 3, labelDim: 0, labelDropout: 0, dropout: 0 },
+    preconditioning: { kind: 'edm', sigmaData: 0.5 },
+  },
+  objective: { kind: 'stf', referenceBatch: 4096, mixLabels: false },
+  batch: 1024,
+  rounds: 1,
+  learningRate: 2e-3,
+  learningRateRampKimg: 20,
+  ema: { halfLifeKimg: 200, rampUpRatio: 0.1 },
+  durationKimg: 4000,
+  kimgPerTick: 400,
+  checkpointTicks: null,
+  sampleTicks: null,
+  samples: { count: 20_000, steps: 18, sigmaMin: 0.002, sigmaMax: 80, rho: 7 },
+  sigmaRanges: [0.1, 1],
+};
+
+/** Named sets of defaults: `stf train --preset NAME`. */
+export const presets = { quickstart, 'toy-2d': toy2d, 'cifar10-edm-ddpmpp': cifar10EdmDdpmpp } as const;
+
+export type PresetName = keyof typeof presets;
