@@ -1,4 +1,5 @@
 import { ShapeError, UsageError } from '../errors.ts';
+import { imageToFloat } from './pixels.ts';
 
 /**
  * A finite, ordered set of samples. Images are planar, [C, H, W], rows from the top; points are [d].
@@ -28,34 +29,6 @@ export interface Dataset {
 /** Values in one sample: the product of `sampleShape`. */
 export function sampleSize(dataset: Pick<Dataset, 'sampleShape'>): number {
   return dataset.sampleShape.reduce((product, extent) => product * extent, 1);
-}
-
-/**
- * Pixels to values, u / 127.5 - 1, in [-1, 1].
- *
- * @param pixels any shape
- * @param out    receives the values; a new array when left out
- * @param offset where the first value goes
- */
-export function imageToFloat(
-  pixels: Uint8Array,
-  out: Float32Array = new Float32Array(pixels.length),
-  offset = 0,
-): Float32Array {
-  for (let i = 0; i < pixels.length; i++) out[offset + i] = pixels[i] / 127.5 - 1;
-  return out;
-}
-
-/**
- * Values to pixels: clip(127.5 v + 128, 0, 255), rounded down, which is the nearest pixel value (Karras et al. 2022,
- * the official sampler's last step). Inverse of `imageToFloat`. NaN becomes 0.
- *
- * @param values any shape, [-1, 1] is the range that is not clipped
- */
-export function floatToImage(values: Float32Array | Float64Array): Uint8Array {
-  const pixels = new Uint8Array(values.length);
-  for (let i = 0; i < values.length; i++) pixels[i] = Math.min(255, Math.max(0, values[i] * 127.5 + 128));
-  return pixels;
 }
 
 /** The labels of a data set in memory: all of them, and of how many classes. */

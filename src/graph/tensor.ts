@@ -78,7 +78,7 @@ export function apply<Attributes>(
 ): Tensor {
   const { shape, dtype } = primitive.infer(inputs, attributes);
   const node: Tensor<Attributes> = { id: nextId++, primitive, inputs, attributes, shape, dtype };
-  return node as Tensor;
+  return node;
 }
 
 interface InputAttributes extends TensorType {

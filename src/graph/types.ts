@@ -92,3 +92,6 @@ function copyInto(target: TensorData, values: Float64Array): TensorData {
   (target as Float64Array).set(values);
   return target;
 }
+
+/** A value as text that tells 0 from -0, which compare equal and divide differently. */
+export const bits = (value: number | bigint): string => (Object.is(value, -0) ? '-0' : String(value));

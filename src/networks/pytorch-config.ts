@@ -37,7 +37,9 @@ export function networkConfigFromPyTorch(constructor: string, kwargs: PyTorchKwa
   switch (modelType) {
     case 'SongUNet':
       if (constructor === 'iDDPMPrecond') {
-        throw new UsageError('a SongUNet inside iDDPMPrecond is not supported: it has twice as many channels out as in.');
+        throw new UsageError(
+          'a SongUNet inside iDDPMPrecond is not supported: it has twice as many channels out as in.',
+        );
       }
       return songUNetFromPyTorch(ofNetwork);
     default:

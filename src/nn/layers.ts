@@ -1,4 +1,4 @@
-import { add, conv2d, downsample2d, groupNorm as normalize, matmul, reshape, upsample2d } from '../graph/index.ts';
+import { add, conv2d, downsample2d, groupNorm as normalize, matmul, upsample2d } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import type { Initialization, InitializationMode } from './initialization.ts';
 import type { ParameterSource } from './parameters.ts';
@@ -67,14 +67,15 @@ export function convolution(source: ParameterSource, options: ConvolutionOptions
   if (kernel === 0) return rescale;
   const fans = [inChannels, outChannels].map((channels) => channels * kernel * kernel);
   const w = source.get('weight', [outChannels, inChannels, kernel, kernel], weight(initialization, fans[0], fans[1]));
-  const b = reshape(source.get('bias', [outChannels], zero), [1, outChannels, 1, 1]);
+  const bias = source.get('bias', [outChannels], zero);
   const pad = Math.floor(kernel / 2);
   if (fused && resample === 'down') {
     // Convolve at full resolution with the filter's padding as well, then filter without: only borders differ.
     const filterPadding = Math.floor((filter.length - 1) / 2);
-    return (x) => add(downsample2d(conv2d(x, w, { padding: pad + filterPadding }), filter, 0), b);
+    // The filter's taps sum to 1, so the bias may be added before it.
+    return (x) => downsample2d(conv2d(x, w, { padding: pad + filterPadding, bias }), filter, 0);
   }
-  return (x) => add(conv2d(rescale(x), w, { padding: pad }), b);
+  return (x) => conv2d(rescale(x), w, { padding: pad, bias });
 }
 
 export interface GroupNormOptions {

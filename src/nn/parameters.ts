@@ -128,7 +128,7 @@ export function flatten(
         `parameter "${name}" has shape ${formatShape(shape)} here and ${formatShape(value.shape)} in the checkpoint: it belongs to another network.`,
       );
     }
-    flat.set(value.data, table.offsets.get(name)!);
+    flat.set(value.data, table.offsets.get(name));
   }
   const unknown = [...values.keys()].find((name) => !table.offsets.has(name) && !ignore(name));
   if (unknown)

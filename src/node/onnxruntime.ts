@@ -59,7 +59,7 @@ class NodeProgram implements Program {
     const { inputs: needed, reads, writes, results } = this.signature;
     checkInputs(this.name, needed, inputs);
     const feeds: Record<string, ort.Tensor> = {};
-    for (const [key, type] of needed) feeds[key] = ortTensor(type.dtype, inputs[key]!, type.shape);
+    for (const [key, type] of needed) feeds[key] = ortTensor(type.dtype, inputs[key], type.shape);
     const held = this.stateOf(state, reads.size + writes.size > 0);
     for (const [entry, { input, type }] of reads) feeds[input] = held!.front(entry, type);
     const fetches: Record<string, ort.Tensor | null> = {};
@@ -67,7 +67,7 @@ class NodeProgram implements Program {
     for (const [entry, output] of writes) fetches[output] = held!.back(entry);
     const fetched = await this.session.run(feeds, fetches);
     for (const entry of writes.keys()) held!.swap(entry);
-    return Object.fromEntries(results.map((result) => [result, fetched[result]!.data as TensorData]));
+    return Object.fromEntries(results.map((result) => [result, fetched[result].data as TensorData]));
   }
 
   private stateOf(state: State | undefined, isNeeded: boolean): NodeState | undefined {

@@ -1,27 +1,5 @@
-import { NonFiniteError, ShapeError, UsageError } from '../errors.ts';
-
-/**
- * Sample value to pixel, value by value: uint8(clip(127.5 x + 128, 0, 255)), where uint8 cuts the fraction off, so
- * that -1 becomes 0, 0 becomes 128 and 1 becomes 255. Karras et al. 2022, `generate.py` of the official code. This is
- * the only home of the formula; it is worked in float64 as there, whatever the input's type.
- *
- * @param images           values in [-1, 1]; what lies outside is clipped
- * @param elementsPerImage values an image has; only used to name the image in an error
- * @returns pixels 0..255 in the same order; the input is left unchanged
- * @throws NonFiniteError for NaN or infinity: such a sample has no colour
- */
-export function toUint8(images: Float32Array | Float64Array, elementsPerImage = images.length): Uint8Array {
-  const pixels = new Uint8Array(images.length);
-  for (let i = 0; i < images.length; i++) {
-    const x = images[i];
-    if (!Number.isFinite(x)) {
-      const image = Math.floor(i / elementsPerImage);
-      throw new NonFiniteError(`images: image ${image} has the value ${x} at its element ${i % elementsPerImage}`);
-    }
-    pixels[i] = Math.min(Math.max(x * 127.5 + 128, 0), 255);
-  }
-  return pixels;
-}
+import { toUint8 } from '../data/pixels.ts';
+import { ShapeError, UsageError } from '../errors.ts';
 
 export interface ImageGridOptions {
   /** Planar images [count, channels, height, width]: float samples in [-1, 1], or pixels 0..255. */

@@ -25,7 +25,7 @@ export function describeGraph(spec: GraphSpec): Signature {
   const replaced = state.flatMap(([name, { next }]) => (next ? [[nextName(name), next] as const] : []));
   const named = [...Object.entries(spec.outputs), ...replaced];
   const optimized = optimize(named.map(([, tensor]) => tensor));
-  const outputs = Object.fromEntries(named.map(([name], i) => [name, optimized[i]!]));
+  const outputs = Object.fromEntries(named.map(([name], i) => [name, optimized[i]]));
   const present = new Map(
     ancestors(optimized)
       .filter(isInput)

@@ -1,37 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { floatToImage, imageToFloat, memoryDataset, pointDataset, sampleSize, subset } from '../../src/data/dataset.ts';
+import { imageToFloat } from '../../src/data/pixels.ts';
+import { memoryDataset, pointDataset, sampleSize, subset } from '../../src/data/dataset.ts';
 import { ShapeError, UsageError } from '../../src/errors.ts';
 
-const everyPixel = Uint8Array.from({ length: 256 }, (_, u) => u);
 const images = memoryDataset({
   name: 'four',
   data: Uint8Array.from({ length: 24 }, (_, i) => 10 * i),
   sampleShape: [3, 1, 2],
   labelled: { labels: [2, 0, 1, 2], classes: 3 },
-});
-
-describe('pixels and values', () => {
-  test('0 is -1, 255 is 1, and the steps are equal', () => {
-    const values = imageToFloat(everyPixel);
-    expect([values[0], values[255]]).toEqual([-1, 1]);
-    // Exact in rational numbers: v = (2 u - 255) / 255; float32 rounds a number below 1 by at most 2^-25.
-    for (let u = 0; u < 256; u++) expect(Math.abs(values[u] - (2 * u - 255) / 255)).toBeLessThanOrEqual(2 ** -25);
-  });
-
-  test('every pixel comes back', () => {
-    expect(floatToImage(imageToFloat(everyPixel))).toEqual(everyPixel);
-  });
-
-  test('values go to the nearest pixel and are clipped', () => {
-    const values = Float64Array.from({ length: 1001 }, (_, i) => -1.25 + i * 0.0025);
-    floatToImage(values).forEach((pixel, i) => {
-      const exact = Math.min(255, Math.max(0, ((values[i] + 1) / 2) * 255));
-      expect(Math.abs(pixel - exact)).toBeLessThanOrEqual(0.5 + 1e-12); // half a step, and rounding of `exact`
-    });
-    expect([...floatToImage(Float32Array.of(-Infinity, Infinity, -1e30, 1e30, Number.NaN))]).toEqual([
-      0, 255, 0, 255, 0,
-    ]);
-  });
 });
 
 describe('a data set in memory', () => {

@@ -67,7 +67,9 @@ export const blockFiles: Checker = {
         // Some large gradients are left out of the reference data; what is there must be a parameter of ours.
         ...table.specs
           .filter(({ name }) => file.find(`grad.${name}`))
-          .flatMap(({ name }) => compareTensor(file, `grad.${name}`, gradientOf.get(name)!.data, measuredIn(tolerance.grad_params, name))),
+          .flatMap(({ name }) =>
+            compareTensor(file, `grad.${name}`, gradientOf.get(name)!.data, measuredIn(tolerance.grad_params, name)),
+          ),
       ],
     };
   },

@@ -28,7 +28,7 @@ export type Values = ArrayLike<number> | NamedTensor['data'];
 
 /** Values of any tensor as plain numbers. */
 export const numbers = (values: Values): ArrayLike<number> =>
-  values instanceof BigInt64Array ? Float64Array.from(values, Number) : (values as ArrayLike<number>);
+  values instanceof BigInt64Array ? Float64Array.from(values, Number) : values;
 
 /** A check from numbers that were worked out elsewhere. `scale` is max|b|. */
 export function makeCheck(what: string, absolute: number, scale: number, tolerance: number): Check {
@@ -49,6 +49,23 @@ export function compare(
   const limit = typeof tolerance === 'number' ? tolerance : tolerance(largest);
   if (a.length !== b.length) return makeCheck(`${what} (${a.length} values, ${b.length} expected)`, Infinity, 1, limit);
   return makeCheck(what, largestDifference(a, b), largest, limit);
+}
+
+/**
+ * Compares samples [N, ...] each on its own scale, max|a - b| / max|b| of the sample: for values that grow with the noise
+ * level, where a large one would hide all others.
+ */
+export function compareSamples(what: string, actual: Values, expected: NamedTensor, tolerance: number): Check {
+  const [a, b] = [numbers(actual), numbers(expected.data)];
+  const size = b.length / expected.shape[0];
+  let worst = a.length === b.length ? 0 : Infinity;
+  for (let start = 0; start < b.length; start += size) {
+    const sample = Array.from({ length: size }, (_, i) => b[start + i]);
+    const ours = Array.from({ length: size }, (_, i) => a[start + i]);
+    const error = largestDifference(ours, sample) / largestOf(sample);
+    if (!(error <= worst)) worst = error;
+  }
+  return makeCheck(`${what} (relative, each sample)`, worst, 1, tolerance);
 }
 
 /** max|a - b|; NaN where there is one. */
@@ -73,4 +90,7 @@ export const share = ({ absolute, tolerance }: Check): number => (absolute === 0
 
 /** The check that comes closest to its tolerance, or is farthest beyond. */
 export const closest = (checks: readonly Check[]): Check | undefined =>
-  checks.reduce<Check | undefined>((worst, check) => (!worst || share(check) > share(worst) ? check : worst), undefined);
+  checks.reduce<Check | undefined>(
+    (worst, check) => (!worst || share(check) > share(worst) ? check : worst),
+    undefined,
+  );

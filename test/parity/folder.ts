@@ -162,7 +162,11 @@ export class ParityFolder {
     const folders = [...this.files.keys()].filter((name) => name.endsWith('/'));
     return readdirSync(this.path, { recursive: true, withFileTypes: true })
       .filter((each) => each.isFile())
-      .map((each) => join(each.parentPath, each.name).slice(this.path.length + 1).replaceAll('\\', '/'))
+      .map((each) =>
+        join(each.parentPath, each.name)
+          .slice(this.path.length + 1)
+          .replaceAll('\\', '/'),
+      )
       .filter((name) => name !== manifestName && !this.files.has(name))
       .filter((name) => !folders.some((folder) => name.startsWith(folder)))
       .sort((a, b) => (a < b ? -1 : 1));

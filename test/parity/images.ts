@@ -22,7 +22,8 @@ export function takeRows({ shape, data, file }: Images, rows: readonly number[])
   const size = shape.slice(1).reduce((product, extent) => product * extent, 1);
   const taken = new Uint8Array(rows.length * size);
   rows.forEach((row, i) => {
-    if (!(row >= 0 && row < shape[0])) throw new BadData(`${file.name} has ${shape[0]} images, row ${row} is asked for`);
+    if (!(row >= 0 && row < shape[0]))
+      throw new BadData(`${file.name} has ${shape[0]} images, row ${row} is asked for`);
     taken.set(data.subarray(row * size, (row + 1) * size), i * size);
   });
   return taken;

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { add, input, mul, reshape } from '../../src/graph/index.ts';
 import { posterior } from '../../src/objective/index.ts';
-import { compare, numbers } from './check.ts';
+import { compare, compareSamples, numbers } from './check.ts';
 import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
 import { field } from './folder.ts';
 import { findImages, takeRows, toFloats } from './images.ts';
-import { checkEffectiveSources, posteriorWeights, softmaxRows } from './posterior-checks.ts';
-import { allowed } from './tolerance.ts';
+import { checkEffectiveSources, markersFor, posteriorWeights, softmaxRows } from './posterior-checks.ts';
+import { allowedOfTarget, roundings, roundoff } from './tolerance.ts';
 import { compareTensor, measuredIn, measuredTable } from './twin.ts';
 
 const entrySchema = z.looseObject({
@@ -33,6 +33,7 @@ export const stableTargetFiles: Checker = {
       reference: toFloats(takeRows(images, file.integers('ref_rows').data)),
       noise: given.floats('noise').data,
       sigma: given.floats('sigma').data,
+      markers: markersFor(count),
     };
 
     const [clean, noise] = ['clean', 'noise'].map((name) => input(name, [batch, dimension]));
@@ -46,7 +47,7 @@ export const stableTargetFiles: Checker = {
         perturbed: add(clean, mul(reshape(sigma, [batch, 1]), noise)),
         target: mean,
         effectiveSources,
-        weights: posteriorWeights(perturbation, reference),
+        weights: posteriorWeights(perturbation, reference, input('markers', [count, count])),
       },
     });
     const results = await program.run(feeds);
@@ -56,11 +57,11 @@ export const stableTargetFiles: Checker = {
     const logWeights = softmaxRows(numbers(file.get('log_weights_unnormalised_f64').data), batch);
     const checks: Check[] = [
       // One rounding each for the product and the sum.
-      compare('perturbed', results.perturbed, given.get('perturbed').data, (largest) => allowed(0, largest, 'float32')),
-      ...compareTensor(file, 'target', results.target, measuredIn(tolerance, 'target')),
-      ...compareTensor(file, 'weights', results.weights, weights),
+      compareSamples('perturbed', results.perturbed, given.get('perturbed'), roundings * roundoff),
+      ...compareTensor(file, 'target', results.target, measuredIn(tolerance, 'target'), allowedOfTarget),
+      ...compareTensor(file, 'weights', results.weights, weights, allowedOfTarget),
       compare('weights of log_weights_unnormalised_f64', results.weights, logWeights, (largest) =>
-        allowed(weights, largest, 'float64'),
+        allowedOfTarget(weights, largest, 'float64'),
       ),
     ];
     if (per_sample) {

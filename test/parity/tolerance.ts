@@ -13,6 +13,16 @@
  *
  * u = 2^-24 is the unit roundoff of float32. The second term is there for tensors whose D happens to be almost 0 (three
  * values, a result that is exact in one order of summation): a few roundings of the largest value are always allowed.
+ *
+ * Stable targets and their weights are judged more tightly, because there the reference's float32 run is inexact by
+ * itself: it sums thousands of squared differences of the noisy sample and divides by sigma², so that D is a hundred
+ * roundings and more. Ours keeps the noise and the clean sample apart and owes the reader to be closer to float64 than
+ * the reference's float32 is:
+ *
+ *   against a float64 result      D + 32 u max|b|
+ *   against a float32 result    2 D + 32 u max|b|
+ *
+ * 32 u: the relative error of a weight is the absolute error of its logarithm, a few roundings of up to about ten nats.
  */
 
 /** Unit roundoff of float32. */
@@ -35,6 +45,10 @@ export type Origin = 'float32' | 'float64';
  */
 export const allowed = (measured: number, largest: number, origin: Origin): number =>
   (factor + (origin === 'float32' ? 1 : 0)) * measured + roundings * roundoff * largest;
+
+/** The largest allowed |a - b| of a stable target or its weights; arguments as for `allowed`. */
+export const allowedOfTarget = (measured: number, largest: number, origin: Origin): number =>
+  (origin === 'float32' ? 2 : 1) * measured + 4 * roundings * roundoff * largest;
 
 /** For numbers that both sides work out in float64 from the same inputs: a few of its roundings of the largest value. */
 export const allowedInFloat64 = (largest: number): number => 16 * 2 ** -53 * largest;

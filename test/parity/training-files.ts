@@ -1,2 +1,264 @@
+import { z } from 'zod';
+import type { NamedTensor } from '../../src/formats/safetensors.ts';
+import { flatten, viewsOf } from '../../src/nn/index.ts';
+import type { ParameterTable } from '../../src/nn/index.ts';
+import { emaBetaAt, learningRateAt } from '../../src/training/schedule.ts';
+import { compileTrainStep } from '../../src/training/train-step.ts';
+import type { RoundData, TrainStep } from '../../src/training/train-step.ts';
+import { BadData, Unsupported, compare, same } from './check.ts';
+import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
-export const trainingFiles: Checker = { recognises: () => false, check: async () => ({ checks: [] }) };
+import { checkFilters, denoiserFromPyTorch, isDerived, loadDenoiser, numbersOf } from './denoiser.ts';
+import { checkNoiseLevels, edmLossArguments } from './edm-loss.ts';
+import { field } from './folder.ts';
+import type { ParityFile, ParityFolder } from './folder.ts';
+import { findImages, takeRows } from './images.ts';
+import type { Images } from './images.ts';
+import { allowed, allowedInFloat64 } from './tolerance.ts';
+import type { Origin } from './tolerance.ts';
+import { checkMoved } from './trained-weights.ts';
+import { compareTensor, measuredIn } from './twin.ts';
+
+const optionsSchema = z.looseObject({
+  batch_size: z.number(),
+  accumulation_rounds: z.number().default(1),
+  ema_halflife_kimg: z.number(),
+  ema_rampup_ratio: z.number().nullable().default(null),
+  lr_rampup_kimg: z.number(),
+  stf: z.boolean().default(false),
+  optimizer: z.looseObject({
+    name: z.string(),
+    lr: z.number(),
+    betas: z.tuple([z.number(), z.number()]),
+    eps: z.number(),
+    weight_decay: z.number().default(0),
+    amsgrad: z.boolean().default(false),
+  }),
+  loss: z.string(),
+  loss_kwargs: z.record(z.string(), z.unknown()).default({}),
+  loss_scaling: z.number().default(1),
+  augment: z.string().nullish(),
+  dropout: z.number().default(0),
+});
+type Options = z.infer<typeof optionsSchema>;
+
+const movedSchema = z.looseObject({ rms: z.number(), fraction_off_by_more_than_1e_5: z.number() });
+const entrySchema = z.looseObject({
+  options: optionsSchema,
+  parameter_order: z.array(z.string()).optional(),
+  tolerance: z.looseObject({
+    final: movedSchema,
+    ema: movedSchema,
+    adam_exp_avg: z.number().optional(),
+    adam_exp_avg_sq: z.number().optional(),
+  }),
+});
+const initialSchema = z.looseObject({ constructor: z.string(), kwargs: z.record(z.string(), z.unknown()) });
+
+/** A run of the official training loop with its draws: losses, gradient norms, final weights, EMA and moments. */
+export const trainingFiles: Checker = {
+  recognises: (entry) =>
+    Object.hasOwn(Object(field(entry, 'options')) as object, 'optimizer') && field(entry, 'tolerance') !== undefined,
+
+  check: async ({ runtime, folder, file }) => {
+    const { options, parameter_order: order, tolerance } = entrySchema.parse(file.entry);
+    refuseWhatWeLack(options);
+    const initial = initialWeights(folder, file);
+    const { constructor, kwargs } = initialSchema.parse(initial.entry);
+    const denoiser = denoiserFromPyTorch(constructor, kwargs);
+    const lossArguments = edmLossArguments(options.loss_kwargs);
+    if (lossArguments.sigmaData !== denoiser.preconditioning.sigmaData) {
+      throw new Unsupported('sigma_data of the loss differs from that of the preconditioner');
+    }
+    if (denoiser.network.dropout > 0) throw new Unsupported('dropout, whose draws are not recorded');
+    const state = initial.under('');
+    const { table, values } = loadDenoiser(denoiser, state);
+
+    const run = readRun(file, findImages(folder, 'images'), options);
+    const { optimizer } = options;
+    const step = await compileTrainStep(
+      runtime,
+      {
+        denoiser,
+        // The official loop lets every reference count, whatever its class.
+        objective: options.stf ? { kind: 'stf', referenceBatch: run.references, mixLabels: true } : { kind: 'dsm' },
+        batch: options.batch_size,
+        rounds: options.accumulation_rounds,
+        sampleDtype: 'uint8',
+        adam: { beta1: optimizer.betas[0], beta2: optimizer.betas[1], epsilon: optimizer.eps },
+        lossScaling: options.loss_scaling,
+      },
+      { weights: values },
+    );
+    const result = await train(step, run, options);
+    await step.release();
+
+    const filters = denoiser.network.kind === 'song-unet' ? denoiser.network.resampleFilter : [];
+    const checks: Check[] = [
+      ...(order ? [same('parameter_order', trainedNames(table), order)] : []),
+      checkNoiseLevels(lossArguments, file.floats('sigma_normal').data, file.floats('sigma').data),
+      compare('lr', result.learningRates, file.get('lr').data, allowedInFloat64),
+      compare('ema_beta', result.emaBetas, file.get('ema_beta').data, allowedInFloat64),
+      ...compareTensor(file, 'loss_mean', result.lossMeans, measuredIn(tolerance, 'loss_mean')),
+      ...compareTensor(file, 'loss_per_sample', result.lossPerSample, measuredIn(tolerance, 'loss_per_sample')),
+      ...compareTensor(file, 'grad_norm', result.gradientNorms, measuredIn(tolerance, 'grad_norm')),
+    ];
+    const moved = (from: ParityFile, origin: Origin): Check[] =>
+      (['final', 'ema'] as const).flatMap((kind) => {
+        const recorded = from.under(`${kind}.`);
+        const expected = flatten(table, withBuffers(table, recorded, values), { ignore: isDerived });
+        const measured = { rms: tolerance[kind].rms, fraction: tolerance[kind].fraction_off_by_more_than_1e_5 };
+        return [
+          ...checkFilters(filters, recorded),
+          ...checkMoved(kind, { start: values, actual: result[kind], expected, measured, origin }),
+        ];
+      });
+    checks.push(...moved(file, 'float32'));
+    for (const [prefix, ours, relative] of [
+      ['adam.exp_avg.', result.firstMoment, tolerance.adam_exp_avg],
+      ['adam.exp_avg_sq.', result.secondMoment, tolerance.adam_exp_avg_sq],
+    ] as const) {
+      checks.push(...compareMoments(table, prefix, ours, file.under(prefix), relative ?? 0));
+    }
+    const twin = folder.files.get(file.name.replace(/(\.[^.]*)?$/, '_f64$1'));
+    return { checks, ...(twin ? { others: new Map([[twin.name, moved(twin, 'float64')]]) } : {}) };
+  },
+};
+
+function refuseWhatWeLack({ optimizer, loss, augment, dropout }: Options): void {
+  if (optimizer.name !== 'Adam') throw new Unsupported(`optimizer ${optimizer.name}`);
+  if (optimizer.weight_decay !== 0) throw new Unsupported(`weight_decay ${optimizer.weight_decay}`);
+  if (optimizer.amsgrad) throw new Unsupported('amsgrad');
+  if (loss !== 'EDMLoss') throw new Unsupported(`loss ${loss}`);
+  if (augment != null && augment !== 'identity') throw new Unsupported(`augment ${JSON.stringify(augment)}`);
+  if (dropout > 0) throw new Unsupported('dropout, whose draws are not recorded');
+}
+
+/** The file with the weights that a run starts from: the one its entry names, or the folder's only one. */
+function initialWeights(folder: ParityFolder, file: ParityFile): ParityFile {
+  const named = field(file.entry, 'initial');
+  if (typeof named === 'string') return folder.file(named);
+  return folder.only('initial weights (constructor and kwargs)', (entry) => initialSchema.safeParse(entry).success);
+}
+
+const trainedNames = (table: ParameterTable): string[] =>
+  table.specs.filter(({ trained }) => trained).map(({ name }) => name);
+
+/** The recorded inputs of a run. */
+interface Run {
+  readonly steps: number;
+  /** Reference images a step; those of the batch come first. */
+  readonly references: number;
+  /** The data of a step, round by round. */
+  readonly rounds: (step: number) => RoundData[];
+}
+
+function readRun(file: ParityFile, images: Images, { batch_size: batch, accumulation_rounds: rounds }: Options): Run {
+  const { shape, data: index } = file.integers('index');
+  const [steps, references] = shape;
+  const noise = file.floats('noise');
+  const sigma = file.floats('sigma');
+  if (noise.shape[1] !== batch) throw new Unsupported(`noise for ${noise.shape[1]} samples a step, batch ${batch}`);
+  const labels = images.file.names().includes('labels') ? images.file.integers('labels').data : undefined;
+  const size = batch / rounds;
+  const perSample = noise.data.length / (steps * batch);
+  const part = (all: Float32Array, width: number, step: number, round: number): Float32Array =>
+    all.slice((step * batch + round * size) * width, (step * batch + (round + 1) * size) * width);
+  return {
+    steps,
+    references,
+    rounds: (step) =>
+      Array.from({ length: rounds }, (_, round) => {
+        const rows = index.slice(step * references, (step + 1) * references);
+        const own = rows.slice(round * size, (round + 1) * size);
+        return {
+          clean: takeRows(images, own),
+          reference: takeRows(images, rows),
+          noise: part(noise.data, perSample, step, round),
+          sigma: part(sigma.data, 1, step, round),
+          labels: labels && BigInt64Array.from(own, (row) => BigInt(labels[row])),
+        };
+      }),
+  };
+}
+
+/** What a run leaves behind. */
+interface Trained {
+  readonly learningRates: number[];
+  readonly emaBetas: number[];
+  readonly lossPerSample: number[];
+  readonly lossMeans: number[];
+  readonly gradientNorms: number[];
+  readonly final: Float32Array;
+  readonly ema: Float32Array;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+}
+
+async function train(step: TrainStep, run: Run, options: Options): Promise<Trained> {
+  const { batch_size: batch } = options;
+  const learningRates: number[] = [];
+  const emaBetas: number[] = [];
+  const lossPerSample: number[] = [];
+  const lossMeans: number[] = [];
+  const gradientNorms: number[] = [];
+  for (let number = 0; number < run.steps; number++) {
+    const seen = number * batch;
+    const rounds = run.rounds(number);
+    const learningRate = learningRateAt(seen, {
+      learningRate: options.optimizer.lr,
+      rampKimg: options.lr_rampup_kimg,
+    });
+    const emaBeta = emaBetaAt(seen, batch, {
+      halfLifeKimg: options.ema_halflife_kimg,
+      rampUpRatio: options.ema_rampup_ratio,
+    });
+    const result = await step.run(rounds, { learningRate, emaBeta, step: number + 1 });
+    learningRates.push(learningRate);
+    emaBetas.push(emaBeta);
+    lossPerSample.push(...result.lossPerSample);
+    const values = rounds.reduce((sum, { clean }) => sum + clean.length, 0);
+    lossMeans.push(result.lossPerSample.reduce((sum, loss) => sum + loss, 0) / values);
+    gradientNorms.push(result.gradientNorm);
+  }
+  const read = async (name: string): Promise<Float32Array> => (await step.state.read(name)) as Float32Array;
+  return {
+    learningRates,
+    emaBetas,
+    lossPerSample,
+    lossMeans,
+    gradientNorms,
+    final: await read('weights'),
+    ema: await read('ema'),
+    firstMoment: await read('adam.m'),
+    secondMoment: await read('adam.v'),
+  };
+}
+
+/** Recorded parameters with the buffers that a file of trained parameters leaves out, which never change. */
+function withBuffers(table: ParameterTable, recorded: ReadonlyMap<string, NamedTensor>, start: Float32Array) {
+  const buffers = [...viewsOf(table, start)].filter(([name]) => !trainedNames(table).includes(name));
+  return new Map([...buffers, ...numbersOf(recorded)]);
+}
+
+/**
+ * Adam's moments, parameter by parameter. The manifest has the largest error over all parameters, relative to the
+ * largest value of each.
+ */
+function compareMoments(
+  table: ParameterTable,
+  prefix: string,
+  actual: Float32Array,
+  recorded: ReadonlyMap<string, NamedTensor>,
+  relative: number,
+): Check[] {
+  if (recorded.size === 0) return [];
+  const ours = viewsOf(table, actual);
+  return trainedNames(table).map((name) => {
+    const expected = recorded.get(name);
+    if (!expected) throw new BadData(`there is no tensor "${prefix}${name}"`);
+    return compare(`${prefix}${name}`, ours.get(name)!.data, expected.data, (largest) =>
+      allowed(relative * largest, largest, 'float32'),
+    );
+  });
+}

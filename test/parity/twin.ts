@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { compare, largestDifference, numbers } from './check.ts';
+import { compare } from './check.ts';
 import type { Check, Values } from './check.ts';
 import type { ParityFile } from './folder.ts';
 import { allowed } from './tolerance.ts';
+import type { Origin } from './tolerance.ts';
 
 /** The reference's own difference between float32 and float64, as the manifests hold it. */
 export const measuredSchema = z.looseObject({ max_abs: z.number() });
@@ -19,15 +20,21 @@ export function measuredIn(table: Readonly<Record<string, unknown>> | undefined,
 /**
  * Compares a result with the tensor of a name and with its float64 twin `<name>_f64`, whichever the file has.
  *
- * @param measured  D; left out, it is the difference of the two tensors, and 0 where there is only one
+ * @param measured  D; left out: 0. It is never taken from the two tensors themselves: damage to one would excuse itself.
+ * @param rule      what is allowed, given D, the largest expected value and where that comes from
  * @throws BadData when the file has neither
  */
-export function compareTensor(file: ParityFile, name: string, actual: Values, measured?: number): Check[] {
+export function compareTensor(
+  file: ParityFile,
+  name: string,
+  actual: Values,
+  measured = 0,
+  rule: (measured: number, largest: number, origin: Origin) => number = allowed,
+): Check[] {
   const twin = file.find(`${name}_f64`);
   const original = twin ? file.find(name) : file.get(name);
-  const own = measured ?? (twin && original ? largestDifference(numbers(original.data), numbers(twin.data)) : 0);
-  const against = (what: string, expected: Values, origin: 'float32' | 'float64'): Check =>
-    compare(what, actual, expected, (largest) => allowed(own, largest, origin));
+  const against = (what: string, expected: Values, origin: Origin): Check =>
+    compare(what, actual, expected, (largest) => rule(measured, largest, origin));
   return [
     ...(twin ? [against(`${name}_f64`, twin.data, 'float64')] : []),
     ...(original ? [against(name, original.data, 'float32')] : []),

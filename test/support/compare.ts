@@ -12,12 +12,12 @@ export function expectClose(
 ): void {
   expect(actual.length, `${what}: number of values`).toBe(expected.length);
   let scale = 0;
-  for (let i = 0; i < expected.length; i++) scale = Math.max(scale, Math.abs(expected[i]!));
+  for (let i = 0; i < expected.length; i++) scale = Math.max(scale, Math.abs(expected[i]));
   const allowed = absolute + relative * scale;
   let worst = 0;
   let at = 0;
   for (let i = 0; i < expected.length; i++) {
-    const error = Math.abs(actual[i]! - expected[i]!);
+    const error = Math.abs(actual[i] - expected[i]);
     if (!(error <= worst)) [worst, at] = [error, i];
   }
   const message = `${what}: max |a - b| = ${worst.toExponential(2)} at ${at}, expected ${expected[at]}, got ${actual[at]}, allowed ${allowed.toExponential(2)}`;

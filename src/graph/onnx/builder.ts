@@ -7,6 +7,7 @@ import {
   TensorProtoSchema,
 } from './onnx_pb.ts';
 import type { AttributeProto, NodeProto, TensorProto } from './onnx_pb.ts';
+import { bits } from '../types.ts';
 import type { DType, Shape, TensorData } from '../types.ts';
 
 /**
@@ -33,7 +34,16 @@ export class OnnxBuilder {
   private readonly small = new Map<string, string>();
   private count = 0;
 
-  constructor(readonly dialect: Dialect) {}
+  /** @param taken  names that the caller gives to inputs and outputs; the builder's own avoid them */
+  constructor(
+    readonly dialect: Dialect,
+    private readonly taken: ReadonlySet<string> = new Set(),
+  ) {}
+
+  private fresh(prefix: string): string {
+    const name = `${prefix}${this.count++}`;
+    return this.taken.has(name) ? this.fresh(prefix) : name;
+  }
 
   /** The name under which a graph input is known. */
   input(name: string): string {
@@ -47,20 +57,20 @@ export class OnnxBuilder {
     attributes: Readonly<Record<string, AttributeValue>> = {},
     { domain = '', outputs = 1, output = 0 }: { domain?: string; outputs?: number; output?: number } = {},
   ): string {
-    const names = Array.from({ length: outputs }, () => `v${this.count++}`);
+    const names = Array.from({ length: outputs }, () => this.fresh('v'));
     const attribute = Object.entries(attributes).map(([name, value]) => attributeProto(name, value));
     this.nodes.push(
-      create(NodeProtoSchema, { opType, domain, name: names[0]!, input: [...inputs], output: names, attribute }),
+      create(NodeProtoSchema, { opType, domain, name: names[0], input: [...inputs], output: names, attribute }),
     );
-    return names[output]!;
+    return names[output];
   }
 
   /** A constant tensor. */
   initializer({ dtype, shape, data }: { dtype: DType; shape: Shape; data: TensorData }): string {
-    const key = data.length <= 64 ? `${dtype}[${shape.join()}]${Array.from<number | bigint>(data).join()}` : undefined;
+    const key = data.length <= 64 ? `${dtype}[${shape.join()}]${Array.from<number | bigint>(data).map(bits).join()}` : undefined;
     const known = key === undefined ? undefined : this.small.get(key);
     if (known !== undefined) return known;
-    const name = `c${this.count++}`;
+    const name = this.fresh('c');
     const rawData = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
     this.initializers.push(
       create(TensorProtoSchema, {

@@ -33,14 +33,16 @@ export interface OnnxOptions {
  *
  * @param outputs  results by the name they have in the model
  * @returns        the model's bytes; its inputs are the graph's inputs, by name
- * @throws ShapeError when two inputs share a name
+ * @throws ShapeError when two inputs, or an input and an output, share a name
  */
 export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxOptions = {}): Uint8Array {
   const { name = 'graph', dialect = 'onnxruntime', metadata = {} } = options;
-  const builder = new OnnxBuilder(dialect);
+  const nodes = ancestors(Object.values(outputs));
+  const inputNames = nodes.filter(isInput).map((node) => node.attributes.name);
+  const builder = new OnnxBuilder(dialect, new Set([...inputNames, ...Object.keys(outputs)]));
   const values = new Map<Tensor, string>();
   const inputs = new Map<string, ValueInfoProto>();
-  for (const node of ancestors(Object.values(outputs))) {
+  for (const node of nodes) {
     if (isInput(node)) {
       const inputName = node.attributes.name;
       if (inputs.has(inputName)) throw new ShapeError(`toOnnx: two inputs are named "${inputName}".`);
@@ -51,6 +53,7 @@ export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxO
   }
   const named = Object.entries(outputs);
   for (const [output, tensor] of named) {
+    if (inputs.has(output)) throw new ShapeError(`toOnnx: an input and an output are both named "${output}".`);
     builder.nodes.push(
       create(NodeProtoSchema, { opType: 'Identity', name: output, input: [values.get(tensor)!], output: [output] }),
     );

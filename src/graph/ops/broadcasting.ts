@@ -37,7 +37,7 @@ interface ShapeAttributes {
 const reshapePrimitive = definePrimitive<ShapeAttributes>({
   name: 'reshape',
   infer: ([x], { shape }) => {
-    if (sizeOf(shape) !== sizeOf(x.shape)) {
+    if (sizeOf(shape) !== sizeOf(x.shape) || !shape.every(Number.isInteger)) {
       throw new ShapeError(
         `reshape: ${formatShape(x.shape)} has ${sizeOf(x.shape)} elements, ${formatShape(shape)} ${sizeOf(shape)}.`,
       );
@@ -148,7 +148,7 @@ export function reduction(name: string, rule: ReductionRule) {
       const [x] = node.inputs;
       const kept = keptShape(x.shape, node.attributes.axes);
       const spread = (y: Tensor): Tensor => broadcastTo(reshape(y, kept), x.shape);
-      return [rule.vjp(spread(dy), x, reshape(node as Tensor, kept), sizeOf(x.shape) / sizeOf(kept))];
+      return [rule.vjp(spread(dy), x, reshape(node, kept), sizeOf(x.shape) / sizeOf(kept))];
     },
     examples,
   });

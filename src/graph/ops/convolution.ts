@@ -3,6 +3,7 @@ import type { OnnxBuilder } from '../onnx/builder.ts';
 import { apply, definePrimitive } from '../tensor.ts';
 import type { Example, ExampleInput, Primitive, Tensor } from '../tensor.ts';
 import { formatShape, sizeOf } from '../types.ts';
+import { sum } from './broadcasting.ts';
 import type { Shape } from '../types.ts';
 
 /*
@@ -105,7 +106,7 @@ const examplesOf = (inputs: (x: Shape, w: Shape, y: Shape) => (Shape | ExampleIn
 
 const convPrimitive: Primitive<ConvAttributes> = definePrimitive<ConvAttributes>({
   name: 'conv2d',
-  infer: ([x, w], attributes) => {
+  infer: ([x, w, bias], attributes) => {
     const { groups } = attributes;
     if (x.shape.length !== 4 || w.shape.length !== 4 || x.dtype !== w.dtype) {
       throw new ShapeError(
@@ -122,20 +123,27 @@ const convPrimitive: Primitive<ConvAttributes> = definePrimitive<ConvAttributes>
       throw new ShapeError(
         `conv2d: kernel ${formatShape(attributes.kernel)} does not fit into x ${formatShape(x.shape)}.`,
       );
+    if (bias && (bias.shape.length !== 1 || bias.shape[0] !== w.shape[0])) {
+      throw new ShapeError(
+        `conv2d: weight ${formatShape(w.shape)} needs a bias [${w.shape[0]}], got ${formatShape(bias.shape)}.`,
+      );
+    }
     return { shape: [x.shape[0], w.shape[0], height, width], dtype: x.dtype };
   },
-  evaluate: ([x, w], attributes, { shape }) => {
-    const y = new Float64Array(sizeOf(shape));
+  evaluate: ([x, w, bias], attributes, { shape }) => {
+    const plane = shape[2] * shape[3];
+    const y = new Float64Array(sizeOf(shape)).map((_, at) => (bias ? bias.data[Math.floor(at / plane) % shape[1]] : 0));
     eachProduct(extents(x.shape, w.shape), attributes, (at, from, weight) => (y[at] += x.data[from] * w.data[weight]));
     return y;
   },
   lower: (onnx, inputs, { attributes }) => onnx.node('Conv', inputs, onnxAttributes(attributes)),
-  vjp: (dy, { inputs: [x, w], attributes }) => [
+  vjp: (dy, { inputs: [x, w, bias], attributes }) => [
     apply(inputGradientPrimitive, [dy, w], attributes),
     apply(weightGradientPrimitive, [x, dy], attributes),
+    bias && sum(dy, [0, 2, 3]),
   ],
   flops: ({ inputs: [x, w], attributes }) => convFlops(extents(x.shape, w.shape), attributes),
-  examples: examplesOf((x, w) => [x, w]),
+  examples: [...examplesOf((x, w) => [x, w]), ...examplesOf((x, w) => [x, w, [w[0]]])],
 });
 
 const inputGradientPrimitive: Primitive<ConvAttributes> = definePrimitive<ConvAttributes>({
@@ -289,15 +297,16 @@ function asConvolutionOverBatch(onnx: OnnxBuilder, x: string, dy: string, node: 
 }
 
 /**
- * Two-dimensional cross-correlation, as in PyTorch's conv2d without bias.
+ * Two-dimensional cross-correlation, as in PyTorch's conv2d.
  *
- * @param x       [N, C, H, W]
- * @param weight  [O, C / groups, kh, kw]
- * @returns       [N, O, floor((H + 2 padding - kh) / stride) + 1, the same for W]
+ * @param x             [N, C, H, W]
+ * @param weight        [O, C / groups, kh, kw]
+ * @param options.bias  [O], added to every pixel
+ * @returns             [N, O, floor((H + 2 padding - kh) / stride) + 1, the same for W]
  * @throws ShapeError when channels or sizes do not fit
  */
-export const conv2d = (x: Tensor, weight: Tensor, options: ConvOptions = {}): Tensor =>
-  apply(convPrimitive, [x, weight], attributesOf(x.shape, weight.shape, options));
+export const conv2d = (x: Tensor, weight: Tensor, { bias, ...options }: ConvOptions & { bias?: Tensor } = {}): Tensor =>
+  apply(convPrimitive, bias ? [x, weight, bias] : [x, weight], attributesOf(x.shape, weight.shape, options));
 
 /**
  * Transposed convolution, as in PyTorch's conv_transpose2d without bias or output padding: the gradient of `conv2d`

@@ -65,12 +65,12 @@ function binary(name: string, rule: BinaryRule): (a: Operand, b: Operand) => Ten
       const dtype = sameDtype(name, inputs);
       return { shape: broadcastShapes(name, ...inputs.map((each) => each.shape)), dtype: rule.result ?? dtype };
     },
-    evaluate: (inputs, _, { shape }) => evaluateBroadcast(inputs, shape, rule.value as (...values: number[]) => number),
+    evaluate: (inputs, _, { shape }) => evaluateBroadcast(inputs, shape, rule.value),
     lower: (onnx, inputs) => onnx.node(rule.onnx, inputs),
     ...(rule.vjp && {
       vjp: (dy: Tensor, node: Tensor<None>) => {
         const [a, b] = node.inputs;
-        const [da, db] = rule.vjp!(dy, a, b, node as Tensor);
+        const [da, db] = rule.vjp!(dy, a, b, node);
         return [da && sumTo(da, a.shape), db && sumTo(db, b.shape)];
       },
     }),
@@ -180,7 +180,7 @@ function unary(name: string, rule: UnaryRule): (x: Tensor) => Tensor {
     evaluate: ([x]) => x.data.map(rule.value),
     lower: (onnx, [x], node) =>
       typeof rule.onnx === 'string' ? onnx.node(rule.onnx, [x]) : rule.onnx(onnx, x, node.dtype),
-    vjp: (dy, node) => [mul(dy, rule.derivative(node.inputs[0], node as Tensor))],
+    vjp: (dy, node) => [mul(dy, rule.derivative(node.inputs[0], node))],
     examples: [example([2, 3]), example([]), example([2, 1, 5])],
   });
   return (x) => apply(primitive, [x], none);

@@ -1,5 +1,6 @@
 import { isConstant, isInput } from '../tensor.ts';
 import type { Tensor } from '../tensor.ts';
+import { bits } from '../types.ts';
 import { rebuild, withInputs } from './rebuild.ts';
 
 /** Largest constant, in elements, that is compared by value. */
@@ -20,6 +21,3 @@ export function commonSubexpressions(outputs: readonly Tensor[]): Tensor[] {
     return kept;
   });
 }
-
-/** Tells 0 from -0, which compare equal and divide differently. */
-const bits = (value: number | bigint): string => (Object.is(value, -0) ? '-0' : String(value));

@@ -1,6 +1,6 @@
 import { constant, isConstant, isInput } from '../tensor.ts';
 import type { Tensor } from '../tensor.ts';
-import { fromFloat64, sizeOf, toFloat64 } from '../types.ts';
+import { fromFloat64, sameShape, sizeOf, toFloat64 } from '../types.ts';
 import { rebuild, withInputs } from './rebuild.ts';
 
 /** Larger results are left to the engine: the naive evaluation would be slow and the model file large. */
@@ -32,8 +32,7 @@ export function foldConstants(outputs: readonly Tensor[]): Tensor[] {
 
 /** The operand that an addition of 0 or a multiplication by 1 leaves as it is. */
 function unchangedOperand(node: Tensor, [a, b]: readonly Tensor[]): Tensor | undefined {
-  const fits = (kept: Tensor): boolean =>
-    kept.dtype === node.dtype && sizeOf(kept.shape) === sizeOf(node.shape) && kept.shape.length === node.shape.length;
+  const fits = (kept: Tensor): boolean => kept.dtype === node.dtype && sameShape(kept.shape, node.shape);
   switch (node.primitive.name) {
     case 'add':
       return isAll(a, 0) && fits(b) ? b : isAll(b, 0) && fits(a) ? a : undefined;

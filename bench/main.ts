@@ -1,0 +1,37 @@
+import { StfError, UsageError } from '../src/errors.ts';
+import { matmulBench } from './matmul.ts';
+import { sampleBench } from './sample.ts';
+import { stableTargetBench } from './stable-target.ts';
+import { trainStepBench } from './train-step.ts';
+
+/*
+ * npm run bench -- NAME [options] [--json]: fixed work, set-up outside the clock, warm-up first, medians with
+ * quartiles, and the machine in every report.
+ */
+const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<object>>> = {
+  matmul: matmulBench,
+  sample: sampleBench,
+  'stable-target': stableTargetBench,
+  'train-step': trainStepBench,
+};
+
+async function main([name = '', ...argv]: readonly string[]): Promise<void> {
+  const bench = benches[name];
+  if (!bench) throw new UsageError(`unknown benchmark "${name}". Choose one of: ${Object.keys(benches).join(', ')}.`);
+  const report = await bench(argv);
+  process.stdout.write(argv.includes('--json') ? `${JSON.stringify(report)}\n` : `${lines(report).join('\n')}\n`);
+}
+
+/** A report as lines `key value`, nested keys joined by dots. */
+const lines = (value: object, prefix = ''): string[] =>
+  Object.entries(value).flatMap(([key, each]: [string, unknown]) => {
+    const isNested = typeof each === 'object' && each !== null && !Array.isArray(each);
+    return isNested ? lines(each, `${prefix}${key}.`) : [`${`${prefix}${key}`.padEnd(28)} ${String(each)}`];
+  });
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  process.stderr.write(
+    `bench: ${error instanceof Error ? (error instanceof StfError ? error.message : error.stack) : String(error)}\n`,
+  );
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+});

@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+import { exitCodes, run } from './run.ts';
+
+/**
+ * Within this time a second signal is an echo of the first: a terminal sends Ctrl-C to the whole group of processes, and
+ * npx passes its own copy on.
+ */
+const echoMs = 1000;
+
+const interrupt = new AbortController();
+let firstSignal: number | undefined;
+const onSignal = (): void => {
+  const now = performance.now();
+  if (firstSignal === undefined) {
+    firstSignal = now;
+    interrupt.abort();
+  } else if (now - firstSignal > echoMs) {
+    process.exit(exitCodes.interrupted);
+  }
+};
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+
+// A reader that has seen enough, such as `head`, closes the pipe: a run goes on all the same.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
+process.exitCode = await run(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  interrupt: interrupt.signal,
+});

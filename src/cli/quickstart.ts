@@ -1,0 +1,71 @@
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { targetVariances } from '../node/tick-line.ts';
+import { formatDuration } from '../node/progress.ts';
+import { makeConsole } from './console.ts';
+import { fetchDataset } from './dataset.ts';
+import { shellPath, suggested, textOption, valueOption } from './help.ts';
+import { stopIfInterrupted } from './io.ts';
+import type { Io } from './io.ts';
+import { sample } from './sample.ts';
+import { makePlan, runPlan } from './train.ts';
+import type { TrainingOutcome, TrainingPlan } from './train.ts';
+import { integer } from './values.ts';
+
+/** `stf quickstart`, which `npm start` runs. */
+export function quickstartCommand(io: Io): Command {
+  return new Command('quickstart')
+    .summary('fetch CIFAR-10, train for a few minutes, draw samples (npm start)')
+    .description(
+      'The first ten minutes: fetch CIFAR-10 and verify it, train a small network with the preset quickstart, draw samples ' +
+        'from it, and sum up. This is what npm start runs.',
+    )
+    .addOption(textOption('--outdir', 'DIR', 'Where run folders are made', 'runs'))
+    .addOption(
+      textOption('--duration', 'MIMG', 'Length of training, in million images').default(undefined, "the preset's"),
+    )
+    .addOption(
+      valueOption('--threads', integer('INT', { min: 1 }), 'Threads to compute with').default(undefined, 'all cores'),
+    )
+    .addHelpText('after', '\nExample:\n  stf quickstart')
+    .action(async ({ outdir, duration, threads }: { outdir: string; duration?: string; threads?: number }) => {
+      const given = new Map(duration === undefined ? [] : [['duration', duration]]);
+      const plan = await makePlan({ outdir, preset: 'quickstart', given });
+      await fetchDataset(io);
+      const outcome = await runPlan(plan, { threads, io });
+      if (!outcome?.finished) return;
+      const samples = join(outcome.folder.path, 'samples');
+      stopIfInterrupted(io, `training is complete: ${outcome.folder.path}`);
+      const seeds = Array.from({ length: 64 }, (_, seed) => seed + 64);
+      const { picture } = await sample({ network: outcome.folder.path, outdir: samples, seeds, threads }, io);
+      const { print } = makeConsole(io);
+      for (const line of summaryOf(plan, outcome, picture!)) print(line);
+    });
+}
+
+/** What was done, where it is, and what to do next. */
+function summaryOf({ options, parameters }: TrainingPlan, outcome: TrainingOutcome, picture: string): string[] {
+  const { folder, progress, firstTick, lastTick } = outcome;
+  const loss = (tick: typeof lastTick): string => tick?.values['Loss/loss']?.mean.toFixed(3) ?? '?';
+  const [dsm, stf] = targetVariances(lastTick?.values ?? {}, 'mid').split('/');
+  const [low, high] = options.sigmaRanges;
+  const run = shellPath(folder.path);
+  const references = options.objective.kind === 'stf' ? options.objective.referenceBatch : 0;
+  return [
+    '',
+    'What was done',
+    `  A DDPM++ network of ${parameters} parameters saw ${progress.nimg} images of CIFAR-10 in ${formatDuration(progress.seconds)}.`,
+    `  Its loss went from ${loss(firstTick)} to ${loss(lastTick)}.`,
+    `  At noise levels from ${low} to ${high}, the stable target over ${references} references varied by ${stf},`,
+    `  that of denoising score matching by ${dsm} (squared, summed over an image).`,
+    '',
+    'Look at',
+    `  ${shellPath(picture)}   64 samples`,
+    `  ${shellPath(join(folder.path, folder.lastSamples!))}   64 others; those before it show how they came about`,
+    '',
+    'Next',
+    `  ${suggested(`sample --network ${run} --seeds 128-191 --outdir more-samples`)}`,
+    `  ${suggested(`train --resume ${run} --duration ${(2 * options.durationKimg) / 1000}`)}`,
+    `  ${suggested('train --preset toy-2d --data two-moons')}`,
+  ];
+}

@@ -1,0 +1,100 @@
+import { Command, CommanderError, Option } from 'commander';
+import { FormatError, ShapeError, StfError, UsageError } from '../errors.ts';
+import { packageVersion } from '../node/doctor.ts';
+import { datasetCommand } from './dataset.ts';
+import { doctorCommand } from './doctor.ts';
+import { formatHelp } from './help.ts';
+import { Interrupted } from './io.ts';
+import type { Io } from './io.ts';
+import { quickstartCommand } from './quickstart.ts';
+import { sampleCommand } from './sample.ts';
+import { trainCommand } from './train.ts';
+
+/** Exit codes: done, failed, wrong usage, stopped by the user with nothing to show for it. */
+export const exitCodes = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+
+/**
+ * Runs the command line. Never throws and never ends the process: what goes wrong becomes one line on stderr, and with
+ * STF_DEBUG=1 the stack behind it.
+ *
+ * @param argv  arguments behind the program's name
+ * @returns the exit code
+ */
+export async function run(argv: readonly string[], io: Io): Promise<number> {
+  const program = makeProgram(io);
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return exitCodes.done;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.done; // --help, --version
+    if (error instanceof CommanderError && error.code === 'commander.help') return exitCodes.usage; // shown on stderr
+    const { code, message } = explain(error);
+    io.stderr.write(`${commandPath(program, argv)}: ${message.replace(/\s*\n\s*/g, ' ')}\n`);
+    if (process.env.STF_DEBUG === '1' && error instanceof Error) io.stderr.write(`${error.stack}\n`);
+    return code;
+  }
+}
+
+/** All commands. */
+export function makeProgram(io: Io): Command {
+  const program = new Command('stf')
+    .description('Train, sample and study diffusion models with low-variance targets.')
+    .version(packageVersion, '-V, --version', 'Show the version')
+    .addCommand(trainCommand(io))
+    .addCommand(sampleCommand(io))
+    .addCommand(datasetCommand(io))
+    .addCommand(doctorCommand(io))
+    .addCommand(quickstartCommand(io))
+    .addHelpText(
+      'after',
+      '\nExample:\n  stf train --preset toy-2d\n\nstf COMMAND --help tells more. STF_DEBUG=1 shows where an error comes from.',
+    );
+  settle(program, io);
+  formatHelp(program);
+  return program;
+}
+
+/** Errors are thrown, not printed, and nothing ends the process. */
+function settle(command: Command, io: Io): void {
+  const { stdout, stderr } = io;
+  command
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void stdout.write(text),
+      writeErr: (text) => void stderr.write(text),
+      outputError: () => {},
+      getOutHelpWidth: () => stdout.columns ?? 100,
+      getErrHelpWidth: () => stderr.columns ?? 100,
+    })
+    .helpCommand(false)
+    .addHelpOption(new Option('-h, --help', 'Show this help').helpGroup(firstGroup(command)));
+  for (const sub of command.commands) settle(sub, io);
+}
+
+/** The heading of the options that the help shows first. */
+const firstGroup = ({ options }: Command): string => options[0]?.helpGroupHeading ?? 'Options:';
+
+function explain(error: unknown): { code: number; message: string } {
+  if (error instanceof CommanderError) {
+    return { code: exitCodes.usage, message: error.message.replace(/^error: /, '') };
+  }
+  if (error instanceof UsageError || error instanceof FormatError || error instanceof ShapeError)
+    return { code: exitCodes.usage, message: error.message };
+  if (error instanceof Interrupted) return { code: exitCodes.interrupted, message: error.message };
+  if (error instanceof StfError) return { code: exitCodes.failed, message: error.message };
+  const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return { code: exitCodes.failed, message: `unexpected ${what} (STF_DEBUG=1 shows where it comes from)` };
+}
+
+/** The command that the arguments begin with, for messages: `stf dataset fetch`. */
+function commandPath(program: Command, argv: readonly string[]): string {
+  let command = program;
+  const path = [program.name()];
+  for (const word of argv) {
+    const sub = command.commands.find((candidate) => candidate.name() === word);
+    if (!sub) break;
+    path.push(word);
+    command = sub;
+  }
+  return path.join(' ');
+}

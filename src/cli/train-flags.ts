@@ -1,0 +1,337 @@
+import { UsageError } from '../errors.ts';
+import type { MlpConfig, NetworkConfig, SongUNetConfig } from '../networks/index.ts';
+import { dataName, dataNames, dataShape, toyKindOf } from '../node/training-data.ts';
+import { presets } from '../training/index.ts';
+import type { TrainingOptions } from '../training/index.ts';
+import { choice, integer, integers, number, orWord } from './values.ts';
+import type { ValueKind } from './values.ts';
+
+/** An option of `stf train` that changes one of the training options. */
+export interface TrainFlag {
+  /** Without dashes. */
+  readonly name: string;
+  readonly group: string;
+  /** Shown behind the option; empty for a switch with `--NAME` and `--no-NAME`. */
+  readonly valueName: string;
+  readonly help: string;
+  /** What is allowed. */
+  readonly range: string | undefined;
+  /** True when a run that is resumed may change it. */
+  readonly onResume: boolean;
+  /** The present value as one would type it; undefined where it does not apply. */
+  show(options: TrainingOptions): string | undefined;
+  /** Options in which the value is what `text` says. Throws UsageError. */
+  set(options: TrainingOptions, text: string): TrainingOptions;
+}
+
+interface FlagOf<T> {
+  readonly kind: ValueKind<T>;
+  readonly help: string;
+  /** What is allowed, where the kind alone does not say it. */
+  readonly range?: string;
+  readonly onResume?: boolean;
+  get(options: TrainingOptions): T | undefined;
+  set(options: TrainingOptions, value: T): TrainingOptions;
+  /** How a value is typed; null is shown as the word after `|` in the kind's name. */
+  show?(value: T): string;
+}
+
+function flag<T>(group: string, name: string, spec: FlagOf<T>): TrainFlag {
+  const { kind, help, range = kind.range, onResume = false, get, set, show } = spec;
+  const text = (value: T): string => (value === null ? kind.name.split('|').at(-1)! : (show?.(value) ?? String(value)));
+  return {
+    name,
+    group,
+    valueName: kind.name,
+    help,
+    range,
+    onResume,
+    show: (options) => {
+      const value = get(options);
+      return value === undefined ? undefined : text(value);
+    },
+    set: (options, typed) => set(options, kind.parse(typed, `--${name}`)),
+  };
+}
+
+/** A switch: commander gives it as the text `true` or `false`. */
+const toggle: ValueKind<boolean> = { name: '', parse: (text) => text === 'true' };
+
+const count = integer('INT', { min: 1 });
+const archNames = ['ddpmpp', 'mlp'] as const;
+
+const networkOf = ({ denoiser }: TrainingOptions): NetworkConfig => denoiser.network;
+const archOf = (options: TrainingOptions): (typeof archNames)[number] =>
+  networkOf(options).kind === 'mlp' ? 'mlp' : 'ddpmpp';
+const withNetwork = (options: TrainingOptions, network: NetworkConfig): TrainingOptions => ({
+  ...options,
+  denoiser: { ...options.denoiser, network } as TrainingOptions['denoiser'],
+});
+
+/** Changes the U-Net; another network has no such option. */
+function withUNet(options: TrainingOptions, name: string, change: Partial<SongUNetConfig>): TrainingOptions {
+  const network = networkOf(options);
+  if (network.kind !== 'song-unet')
+    throw new UsageError(`--${name} is an option of --arch ddpmpp, and the network is ${archOf(options)}.`);
+  return withNetwork(options, { ...network, ...change });
+}
+
+function withMlp(options: TrainingOptions, name: string, change: Partial<MlpConfig>): TrainingOptions {
+  const network = networkOf(options);
+  if (network.kind !== 'mlp')
+    throw new UsageError(`--${name} is an option of --arch mlp, and the network is ${archOf(options)}.`);
+  return withNetwork(options, { ...network, ...change });
+}
+
+function withData(options: TrainingOptions, name: string): TrainingOptions {
+  const kind = toyKindOf(name);
+  if (kind === undefined) return { ...options, data: { kind: 'cifar10', maxImages: null } };
+  const base = options.data.kind === 'toy' ? options.data : presets['toy-2d'].data;
+  return { ...options, data: { ...(base as typeof base & { kind: 'toy' }), name: kind } };
+}
+
+function withArch(options: TrainingOptions, arch: (typeof archNames)[number]): TrainingOptions {
+  if (arch === archOf(options)) return options;
+  return withNetwork(options, presets[arch === 'mlp' ? 'toy-2d' : 'quickstart'].denoiser.network);
+}
+
+function withObjective(options: TrainingOptions, kind: TrainingOptions['objective']['kind']): TrainingOptions {
+  if (kind === options.objective.kind) return options;
+  return { ...options, objective: kind === 'dsm' ? { kind } : presets.quickstart.objective };
+}
+
+function withReferenceBatch(options: TrainingOptions, referenceBatch: number): TrainingOptions {
+  if (options.objective.kind !== 'stf')
+    throw new UsageError(`--reference-batch is an option of --objective stf, and the objective is dsm.`);
+  return { ...options, objective: { ...options.objective, referenceBatch } };
+}
+
+function withConditioning(options: TrainingOptions, isConditional: boolean): TrainingOptions {
+  const { classes } = dataShape(options.data);
+  if (isConditional && classes === 0)
+    throw new UsageError(`--cond needs classes, and ${dataName(options.data)} has none.`);
+  return withNetwork(options, { ...networkOf(options), labelDim: isConditional ? classes : 0 });
+}
+
+/**
+ * Every option of `stf train` that is part of the training options, in the order in which they are applied: data first,
+ * since the network follows from it. Names and units are EDM's where EDM has the option.
+ */
+export const trainFlags: readonly TrainFlag[] = [
+  flag('Data', 'data', {
+    kind: choice('NAME', dataNames),
+    help: `Data set: ${dataNames.join(', ')}`,
+    get: ({ data }) => dataName(data),
+    set: withData,
+  }),
+  flag('Data', 'max-images', {
+    kind: count,
+    help: 'Train on the first INT images, or on INT points',
+    get: ({ data }) => (data.kind === 'toy' ? data.length : (data.maxImages ?? undefined)),
+    set: (options, value) => ({
+      ...options,
+      data: options.data.kind === 'toy' ? { ...options.data, length: value } : { ...options.data, maxImages: value },
+    }),
+  }),
+  flag('Data', 'dimension', {
+    kind: count,
+    help: 'Coordinates of a point; two-gaussians takes any number, the other sets have 2',
+    get: ({ data }) => (data.kind === 'toy' ? data.dimension : undefined),
+    set: (options, value) => {
+      if (options.data.kind !== 'toy')
+        throw new UsageError(`--dimension is an option of sets of points, and the data are ${dataName(options.data)}.`);
+      return { ...options, data: { ...options.data, dimension: value } };
+    },
+  }),
+  flag('Data', 'resolution', {
+    kind: count,
+    help: 'Height and width of the images, checked against the data',
+    get: ({ data }) => dataShape(data).sampleShape[2],
+    set: (options, value) => {
+      const found = dataShape(options.data).sampleShape[2];
+      if (value === found) return options;
+      throw new UsageError(
+        `--resolution must be that of the data, ${found ?? 'and points have none'}, got ${value}. Images are not scaled.`,
+      );
+    },
+  }),
+
+  flag('Network', 'arch', {
+    kind: choice('ddpmpp|mlp', archNames),
+    help: 'Network: the U-Net DDPM++ for images, a perceptron for points',
+    get: archOf,
+    set: withArch,
+  }),
+  flag('Network', 'cond', {
+    kind: toggle,
+    help: 'Train a class-conditional network',
+    get: (options) => networkOf(options).labelDim > 0,
+    set: withConditioning,
+    show: (value) => (value ? 'yes' : 'no'),
+  }),
+  flag('Network', 'cbase', {
+    kind: count,
+    help: 'ddpmpp: channels of the first level',
+    get: (options) => optionOf(options, 'song-unet')?.modelChannels,
+    set: (options, value) => withUNet(options, 'cbase', { modelChannels: value }),
+  }),
+  flag('Network', 'cres', {
+    kind: integers('LIST'),
+    help: 'ddpmpp: channels of each level, in units of --cbase',
+    get: (options) => optionOf(options, 'song-unet')?.channelMult,
+    set: (options, value) => withUNet(options, 'cres', { channelMult: value }),
+  }),
+  flag('Network', 'attn', {
+    kind: integers('LIST', { canBeEmpty: true }),
+    help: 'ddpmpp: resolutions at which blocks attend',
+    get: (options) => optionOf(options, 'song-unet')?.attentionResolutions,
+    set: (options, value) => withUNet(options, 'attn', { attentionResolutions: value }),
+    show: (value) => value.join(',') || 'none',
+  }),
+  flag('Network', 'width', {
+    kind: count,
+    help: 'mlp: width of the layers',
+    get: (options) => optionOf(options, 'mlp')?.width,
+    set: (options, value) => withMlp(options, 'width', { width: value }),
+  }),
+  flag('Network', 'blocks', {
+    kind: count,
+    help: 'Residual blocks, for ddpmpp of each level',
+    get: (options) => networkOf(options).blocks,
+    set: (options, value) => withNetwork(options, { ...networkOf(options), blocks: value }),
+  }),
+  flag('Network', 'dropout', {
+    kind: number('P', { min: 0, below: 1 }),
+    help: 'Probability of dropping an activation',
+    get: (options) => networkOf(options).dropout,
+    set: (options, value) => withNetwork(options, { ...networkOf(options), dropout: value }),
+  }),
+
+  flag('Objective', 'objective', {
+    kind: choice('dsm|stf', ['dsm', 'stf']),
+    help: 'Training target: denoising score matching or the stable target field',
+    get: ({ objective }) => objective.kind,
+    set: withObjective,
+  }),
+  flag('Objective', 'reference-batch', {
+    kind: count,
+    help: 'stf: images that the target averages over, the mini-batch included',
+    range: '>=batch',
+    get: ({ objective }) => (objective.kind === 'stf' ? objective.referenceBatch : undefined),
+    set: withReferenceBatch,
+  }),
+  flag('Objective', 'p-mean', {
+    kind: number('FLOAT'),
+    help: 'Mean of ln(sigma), sigma being the noise level of a sample',
+    get: ({ noiseLevels }) => noiseLevels.pMean,
+    set: (options, pMean) => ({ ...options, noiseLevels: { ...options.noiseLevels, pMean } }),
+  }),
+  flag('Objective', 'p-std', {
+    kind: number('FLOAT', { above: 0 }),
+    help: 'Standard deviation of ln(sigma)',
+    get: ({ noiseLevels }) => noiseLevels.pStd,
+    set: (options, pStd) => ({ ...options, noiseLevels: { ...options.noiseLevels, pStd } }),
+  }),
+
+  flag('Optimisation', 'duration', {
+    kind: number('MIMG', { above: 0 }),
+    help: 'Length of training, in million images',
+    onResume: true,
+    get: ({ durationKimg }) => durationKimg / 1000,
+    set: (options, value) => ({ ...options, durationKimg: value * 1000 }),
+  }),
+  flag('Optimisation', 'batch', {
+    kind: count,
+    help: 'Images a step',
+    get: ({ batch }) => batch,
+    set: (options, batch) => ({ ...options, batch }),
+  }),
+  flag('Optimisation', 'rounds', {
+    kind: count,
+    help: 'Take the batch in INT rounds and add up their gradients, which takes less memory',
+    range: 'divides the batch',
+    get: ({ rounds }) => rounds,
+    set: (options, rounds) => ({ ...options, rounds }),
+  }),
+  flag('Optimisation', 'lr', {
+    kind: number('FLOAT', { above: 0 }),
+    help: 'Learning rate of Adam',
+    get: ({ learningRate }) => learningRate,
+    set: (options, learningRate) => ({ ...options, learningRate }),
+  }),
+  flag('Optimisation', 'lr-ramp', {
+    kind: number('KIMG', { min: 0 }),
+    help: 'Raise the learning rate from 0 over so many thousand images',
+    get: ({ learningRateRampKimg }) => learningRateRampKimg,
+    set: (options, learningRateRampKimg) => ({ ...options, learningRateRampKimg }),
+  }),
+  flag('Optimisation', 'ema', {
+    kind: number('KIMG', { min: 0 }),
+    help: 'Half-life of the moving average of the weights, in thousand images',
+    get: ({ ema }) => ema.halfLifeKimg,
+    set: (options, halfLifeKimg) => ({ ...options, ema: { ...options.ema, halfLifeKimg } }),
+  }),
+  flag('Optimisation', 'ema-ramp', {
+    kind: orWord(number('RATIO', { min: 0 }), 'none'),
+    help: 'The half-life is at most this share of the images seen',
+    get: ({ ema }) => ema.rampUpRatio,
+    set: (options, rampUpRatio) => ({ ...options, ema: { ...options.ema, rampUpRatio } }),
+  }),
+  flag('Optimisation', 'ls', {
+    kind: number('FLOAT', { above: 0 }),
+    help: 'Factor on the loss before gradients are taken',
+    get: ({ lossScaling }) => lossScaling,
+    set: (options, lossScaling) => ({ ...options, lossScaling }),
+  }),
+  flag('Optimisation', 'seed', {
+    kind: integer('INT', { min: 0 }),
+    help: 'Seed of everything that is random',
+    get: ({ seed }) => seed,
+    set: (options, seed) => ({ ...options, seed }),
+  }),
+
+  flag('Output', 'tick', {
+    kind: number('KIMG', { above: 0 }),
+    help: 'Thousand images between lines of progress',
+    onResume: true,
+    get: ({ kimgPerTick }) => kimgPerTick,
+    set: (options, kimgPerTick) => ({ ...options, kimgPerTick }),
+  }),
+  flag('Output', 'snap', {
+    kind: orWord(integer('TICKS', { min: 1 }), 'end'),
+    help: 'Ticks between checkpoints; there is always one at the end',
+    onResume: true,
+    get: ({ checkpointTicks }) => checkpointTicks,
+    set: (options, checkpointTicks) => ({ ...options, checkpointTicks }),
+  }),
+  flag('Output', 'sample-ticks', {
+    kind: orWord(integer('TICKS', { min: 1 }), 'end'),
+    help: 'Ticks between pictures of samples; there is always one at the end',
+    onResume: true,
+    get: ({ sampleTicks }) => sampleTicks,
+    set: (options, sampleTicks) => ({ ...options, sampleTicks }),
+  }),
+  flag('Output', 'samples', {
+    kind: count,
+    help: 'Samples in a picture',
+    onResume: true,
+    get: ({ samples }) => samples.count,
+    set: (options, value) => ({ ...options, samples: { ...options.samples, count: value } }),
+  }),
+  flag('Output', 'steps', {
+    kind: integer('INT', { min: 2 }),
+    help: 'Sampler steps; the cost of a sample is 2 INT - 1 network evaluations',
+    onResume: true,
+    get: ({ samples }) => samples.steps,
+    set: (options, steps) => ({ ...options, samples: { ...options.samples, steps } }),
+  }),
+];
+
+/** The configuration of the network if it is of that kind. */
+function optionOf<K extends NetworkConfig['kind']>(
+  options: TrainingOptions,
+  kind: K,
+): Extract<NetworkConfig, { kind: K }> | undefined {
+  const network = networkOf(options);
+  return network.kind === kind ? (network as Extract<NetworkConfig, { kind: K }>) : undefined;
+}

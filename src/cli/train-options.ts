@@ -1,0 +1,123 @@
+import { makeDenoiser } from '../diffusion/index.ts';
+import { ShapeError, UsageError } from '../errors.ts';
+import { input } from '../graph/index.ts';
+import { sampleShapeOf } from '../networks/index.ts';
+import { parameterTable } from '../nn/index.ts';
+import { dataName, dataShape, toyKindOf } from '../node/training-data.ts';
+import { parseTrainingOptions, presets } from '../training/index.ts';
+import type { PresetName, TrainingOptions } from '../training/index.ts';
+import { trainFlags } from './train-flags.ts';
+
+/** Options of `stf train` that the user typed, by name without dashes. */
+export type GivenFlags = ReadonlyMap<string, string>;
+
+/** The preset that is meant when none is named: points call for another one than images. */
+const presetFor = (given: GivenFlags): PresetName =>
+  toyKindOf(given.get('data') ?? '') === undefined ? 'quickstart' : 'toy-2d';
+
+/**
+ * The options of a new run: a preset, and on top of it what the user typed.
+ *
+ * @throws UsageError naming the option, its value and what would work
+ */
+export function newRunOptions(preset: PresetName | undefined, given: GivenFlags): TrainingOptions {
+  return checked(apply(presets[preset ?? presetFor(given)], given));
+}
+
+/**
+ * The options of a run that is resumed: its own, and on top of them what the user typed, if that may change.
+ *
+ * @throws UsageError also for an option that would make it another run
+ */
+export function resumedRunOptions(own: TrainingOptions, given: GivenFlags): TrainingOptions {
+  for (const flag of trainFlags) {
+    const text = given.get(flag.name);
+    if (text === undefined || flag.onResume) continue;
+    const wanted = flag.show(flag.set(own, text));
+    if (wanted !== flag.show(own)) {
+      throw new UsageError(
+        `--${flag.name} can't be changed when a run is resumed: it is ${flag.show(own) ?? 'not set'}, got ${text}.`,
+      );
+    }
+  }
+  return checked(apply(own, given));
+}
+
+function apply(base: TrainingOptions, given: GivenFlags): TrainingOptions {
+  return trainFlags.reduce((options, flag) => {
+    const text = given.get(flag.name);
+    return text === undefined ? options : flag.set(options, text);
+  }, base);
+}
+
+/** Makes the network fit the data, and checks everything that can be checked without reading data. */
+function checked(options: TrainingOptions): TrainingOptions {
+  const fitted = parseTrainingOptions(fitToData(options));
+  checkLength(fitted);
+  checkAttention(fitted);
+  checkNetwork(fitted);
+  return fitted;
+}
+
+function checkLength({ data }: TrainingOptions): void {
+  const { length } = dataShape(data);
+  if (data.kind === 'cifar10' && data.maxImages !== null && data.maxImages > length) {
+    throw new UsageError(
+      `--max-images must be at most ${length}, the size of ${dataName(data)}, got ${data.maxImages}.`,
+    );
+  }
+}
+
+function fitToData(options: TrainingOptions): TrainingOptions {
+  const { sampleShape } = dataShape(options.data);
+  const { network } = options.denoiser;
+  if (network.kind === 'mlp')
+    return { ...options, denoiser: { ...options.denoiser, network: { ...network, sampleShape } } };
+  const [channels, , resolution] = sampleShape;
+  if (resolution === undefined) {
+    throw new UsageError(
+      `--arch ddpmpp needs images, and the data set ${dataName(options.data)} has points. Choose --arch mlp or --preset toy-2d.`,
+    );
+  }
+  return { ...options, denoiser: { ...options.denoiser, network: { ...network, channels, resolution } } };
+}
+
+/** A resolution that the network does not have would silently be no attention at all. */
+function checkAttention({ denoiser: { network } }: TrainingOptions): void {
+  if (network.kind === 'mlp') return;
+  const levels = network.channelMult.map((_, level) => network.resolution / 2 ** level);
+  const unknown = network.attentionResolutions.find((resolution) => !levels.includes(resolution));
+  if (unknown !== undefined)
+    throw new UsageError(
+      `--attn: the network has no level of resolution ${unknown}. Choose from: ${levels.join(', ')}, none.`,
+    );
+}
+
+/** Widths that do not divide into groups, and the like, show when the network is built. */
+function checkNetwork(options: TrainingOptions): void {
+  try {
+    countParameters(options);
+  } catch (error) {
+    if (!(error instanceof UsageError || error instanceof ShapeError)) throw error;
+    const chosen = trainFlags
+      .filter(({ name, group }) => group === 'Network' && name !== 'cond')
+      .flatMap((flag) => {
+        const value = flag.show(options);
+        return value === undefined ? [] : [`--${flag.name} ${value}`];
+      });
+    throw new UsageError(`no network can be built from ${chosen.join(' ')}: ${error.message}`);
+  }
+}
+
+/**
+ * Trained parameters of the network, found by building it.
+ *
+ * @throws UsageError or ShapeError when its options do not fit together
+ */
+export function countParameters({ denoiser }: TrainingOptions): number {
+  const sampleShape = sampleShapeOf(denoiser.network);
+  const table = parameterTable((source) => {
+    makeDenoiser(source, denoiser)(input('x', [1, ...sampleShape]), input('sigma', [1]));
+  });
+  return table.trained;
+}

@@ -1,0 +1,119 @@
+import { UsageError } from '../errors.ts';
+
+/** How the text behind an option becomes a value. */
+export interface ValueKind<T> {
+  /** Shown in the help behind the option, with its unit: `INT`, `KIMG`. */
+  readonly name: string;
+  /** What is allowed, for the help. */
+  readonly range?: string;
+  /**
+   * @param option the option, for messages
+   * @throws UsageError that names the option, shows the text and says what would work
+   */
+  parse(text: string, option: string): T;
+}
+
+/** Decimal numbers only: `Number` alone would take an empty text, blanks and hexadecimal digits. */
+const decimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+/** Whole numbers from `min` to `max`. */
+export function integer(
+  name: string,
+  { min, max = Number.MAX_SAFE_INTEGER }: { min: number; max?: number },
+): ValueKind<number> {
+  const isBounded = max < Number.MAX_SAFE_INTEGER;
+  const allowed = isBounded ? `an integer from ${min} to ${max}` : `an integer of at least ${min}`;
+  return {
+    name,
+    range: isBounded ? `${min} to ${max}` : `>=${min}`,
+    parse: (text, option) => {
+      const value = decimal.test(text) ? Number(text) : NaN;
+      if (!Number.isSafeInteger(value) || value < min || value > max)
+        throw new UsageError(`${option} must be ${allowed}, got ${text}.`);
+      return value;
+    },
+  };
+}
+
+/** Finite numbers, above `above` or at least `min`, and below `below`. */
+export function number(
+  name: string,
+  { above, min, below }: { above?: number; min?: number; below?: number } = {},
+): ValueKind<number> {
+  const limits = [
+    ...(above === undefined ? [] : [{ words: `above ${above}`, sign: `>${above}`, holds: (x: number) => x > above }]),
+    ...(min === undefined ? [] : [{ words: `at least ${min}`, sign: `>=${min}`, holds: (x: number) => x >= min }]),
+    ...(below === undefined ? [] : [{ words: `below ${below}`, sign: `<${below}`, holds: (x: number) => x < below }]),
+  ];
+  const allowed = ['a number', ...limits.map(({ words }) => words)].join(' ').replace(/ (?=below)/, ' and ');
+  return {
+    name,
+    ...(limits.length > 0 && { range: limits.map(({ sign }) => sign).join(', ') }),
+    parse: (text, option) => {
+      const value = decimal.test(text) ? Number(text) : NaN;
+      if (!Number.isFinite(value) || !limits.every(({ holds }) => holds(value)))
+        throw new UsageError(`${option} must be ${allowed}, got ${text}.`);
+      return value;
+    },
+  };
+}
+
+/** One of some names. */
+export function choice<T extends string>(name: string, names: readonly T[]): ValueKind<T> {
+  return {
+    name,
+    parse: (text, option) => {
+      const found = names.find((candidate) => candidate === text);
+      if (found === undefined)
+        throw new UsageError(`${option}: unknown value "${text}". Choose one of: ${names.join(', ')}.`);
+      return found;
+    },
+  };
+}
+
+/** Whole numbers of at least 1, with commas between. `none` is the empty list where `canBeEmpty`. */
+export function integers(name: string, { canBeEmpty = false } = {}): ValueKind<readonly number[]> {
+  const one = integer(name, { min: 1 });
+  return {
+    name,
+    range: canBeEmpty ? 'each >=1, or none' : 'each >=1',
+    parse: (text, option) => {
+      if (canBeEmpty && text === 'none') return [];
+      return text.split(',').map((part) => one.parse(part.trim() || `"${text}"`, `${option}: each number`));
+    },
+  };
+}
+
+/** A value, or a word that stands for none. */
+export function orWord<T>(kind: ValueKind<T>, word: string): ValueKind<T | null> {
+  return {
+    name: `${kind.name}|${word}`,
+    ...(kind.range !== undefined && { range: kind.range }),
+    parse: (text, option) => (text === word ? null : kind.parse(text, option)),
+  };
+}
+
+/** Seeds of samples are numbers of 32 bits. */
+const largestSeed = 2 ** 32 - 1;
+const mostSeeds = 1_000_000;
+
+/** Seeds as single numbers and ranges, `0-63,100`; each once, in the order given. */
+export const seedList: ValueKind<number[]> = {
+  name: 'LIST',
+  parse: (text, option) => {
+    const seeds = new Set<number>();
+    for (const part of text.split(',')) {
+      const [, first, last = first] = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part) ?? [];
+      const [from, to] = [Number(first), Number(last)];
+      if (!(from <= to && to <= largestSeed)) {
+        throw new UsageError(
+          `${option} must be numbers and ranges from 0 to ${largestSeed} with commas between, such as 0-63,100, got "${text}".`,
+        );
+      }
+      if (seeds.size + to - from >= mostSeeds)
+        throw new UsageError(`${option} must be at most ${mostSeeds} seeds, got "${text}".`);
+      for (let seed = from; seed <= to; seed++) seeds.add(seed);
+    }
+    return [...seeds];
+  },
+};

@@ -1,0 +1,92 @@
+import { createRequire } from 'node:module';
+import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
+import { listSupportedBackends } from 'onnxruntime-node';
+import { FormatError, UsageError } from '../errors.ts';
+import { countFlops, input, matmul } from '../graph/index.ts';
+import { cacheFolder } from './cache.ts';
+import { loadCifar10 } from './cifar10.ts';
+import { nodeRuntime } from './onnxruntime.ts';
+
+const require = createRequire(import.meta.url);
+
+/** Version of this package. */
+export const packageVersion = (require('stable-target-field/package.json') as { version: string }).version;
+
+/** What `stf doctor` finds out about a machine. */
+export interface DoctorReport {
+  readonly package: string;
+  readonly node: string;
+  readonly platform: string;
+  readonly engine: string;
+  /** Devices that the engine was built for; the ones we use are marked. */
+  readonly devices: readonly { readonly name: string; readonly isUsed: boolean }[];
+  readonly processor: string;
+  readonly cores: number;
+  readonly threads: number;
+  /** GiB. */
+  readonly memory: { readonly total: number; readonly free: number };
+  /** Rate of a 1024 x 1024 x 1024 product of float32 matrices, in 10^9 operations a second. */
+  readonly matrixProduct: { readonly median: number; readonly best: number };
+  readonly cache: { readonly folder: string; readonly cifar10: string };
+}
+
+/**
+ * Looks at the machine and measures what training is made of. Takes a few seconds.
+ *
+ * @throws UsageError when `threads` is not a positive integer
+ */
+export async function examine({ threads }: { threads?: number } = {}): Promise<DoctorReport> {
+  const runtime = nodeRuntime(threads === undefined ? {} : { threads });
+  const processors = cpus();
+  return {
+    package: packageVersion,
+    node: process.versions.node,
+    platform: `${process.platform} ${process.arch}`,
+    engine: runtime.engine,
+    devices: listSupportedBackends().map(({ name }) => ({ name, isUsed: name === runtime.device })),
+    processor: processors[0]?.model.trim() ?? 'unknown',
+    cores: availableParallelism(),
+    threads: runtime.threads,
+    memory: { total: totalmem() / 2 ** 30, free: freemem() / 2 ** 30 },
+    matrixProduct: await matrixProductRate(threads),
+    cache: { folder: cacheFolder(), cifar10: await cifar10State() },
+  };
+}
+
+/** Rate of a large matrix product, 2 operations a multiply-add: what the machine can do at most in one operator. */
+export async function matrixProductRate(
+  threads?: number,
+  { size = 1024, warmUp = 3, runs = 15 } = {},
+): Promise<{ median: number; best: number }> {
+  const product = matmul(input('a', [size, size]), input('b', [size, size]));
+  const program = await nodeRuntime(threads === undefined ? {} : { threads }).compile({
+    name: 'matrix product',
+    outputs: { product },
+  });
+  try {
+    const matrix = Float32Array.from({ length: size * size }, (_, i) => (i % 17) / 17 - 0.5);
+    const rates: number[] = [];
+    for (let run = -warmUp; run < runs; run++) {
+      const start = performance.now();
+      await program.run({ a: matrix, b: matrix });
+      if (run >= 0) rates.push(countFlops([product]) / (performance.now() - start) / 1e6);
+    }
+    rates.sort((a, b) => a - b);
+    return { median: rates[Math.floor(rates.length / 2)], best: rates[rates.length - 1] };
+  } finally {
+    await program.release();
+  }
+}
+
+/** Whether CIFAR-10 is in the cache, every file verified, in words. */
+async function cifar10State(): Promise<string> {
+  try {
+    await loadCifar10({ split: 'train' });
+    await loadCifar10({ split: 'test' });
+    return 'CIFAR-10 is there and verified';
+  } catch (error) {
+    if (error instanceof FormatError) return error.message;
+    if (error instanceof UsageError) return 'CIFAR-10 is not there; `stf dataset fetch cifar10` fetches it';
+    throw error;
+  }
+}

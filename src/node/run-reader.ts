@@ -1,0 +1,155 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { FormatError, UsageError } from '../errors.ts';
+import { decodeCheckpoint, parseTrainingOptions } from '../training/index.ts';
+import type { Checkpoint, TickStatistics, TrainingOptions } from '../training/index.ts';
+import { readFileChecked } from './files.ts';
+
+/** Names of the files of a run; those with a number carry the thousands of images seen, in six digits. */
+export const runFiles = {
+  options: 'options.json',
+  log: 'log.txt',
+  statistics: 'stats.jsonl',
+  summary: 'summary.json',
+  samples: (nimg: number) => `samples-${kimgDigits(nimg)}.png`,
+  checkpoint: (nimg: number) => `checkpoint-${kimgDigits(nimg)}.safetensors`,
+  diverged: (nimg: number) => `diverged-${kimgDigits(nimg)}.safetensors`,
+} as const;
+
+const kimgDigits = (nimg: number): string => String(Math.floor(nimg / 1000)).padStart(6, '0');
+
+const checkpointPattern = /^checkpoint-\d{6,}\.safetensors$/;
+
+/** Names of the checkpoints in a run folder, newest first. */
+export async function checkpointsIn(folder: string): Promise<string[]> {
+  const names = (await readdir(folder)).filter((name) => checkpointPattern.test(name));
+  const kimg = (name: string): number => Number(/\d+/.exec(name)![0]);
+  return names.sort((a, b) => kimg(b) - kimg(a));
+}
+
+/** A checkpoint and where it was found. */
+export interface FoundCheckpoint {
+  readonly file: string;
+  readonly checkpoint: Checkpoint;
+}
+
+/**
+ * Reads a checkpoint file, or the newest whole checkpoint of a run folder.
+ *
+ * @param path      a file, or a run folder
+ * @param onDamaged told of each newer checkpoint of the folder that is damaged and was passed over
+ * @throws UsageError   when there is no such path, the folder has no checkpoint, or its tensors do not fit its options
+ * @throws FormatError  when the file is no checkpoint or is damaged; in a folder, when every checkpoint is
+ */
+export async function findCheckpoint(
+  path: string,
+  onDamaged: (file: string, reason: string) => void = () => {},
+): Promise<FoundCheckpoint> {
+  if (!(await isFolder(path))) return { file: path, checkpoint: decodeCheckpoint(await readFileChecked(path), path) };
+  const names = await checkpointsIn(path);
+  if (names.length === 0) throw new UsageError(`${path} has no checkpoint (checkpoint-*.safetensors).`);
+  let newestDamage: FormatError | undefined;
+  for (const name of names) {
+    const file = join(path, name);
+    try {
+      return { file, checkpoint: decodeCheckpoint(await readFileChecked(file), file) };
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      newestDamage ??= error;
+      onDamaged(file, error.message);
+    }
+  }
+  throw new FormatError(
+    `${path} has no whole checkpoint: ${names.length === 1 ? 'the only one' : `all ${names.length}`} damaged. ${newestDamage!.message}`,
+  );
+}
+
+/** A run that can be taken up again. */
+export interface ResumableRun extends FoundCheckpoint {
+  readonly folder: string;
+  /** Newer checkpoints of the run that are damaged, and why. */
+  readonly damaged: readonly { readonly file: string; readonly reason: string }[];
+}
+
+/**
+ * Finds the checkpoint to go on from.
+ *
+ * @param path a run folder, for its newest whole checkpoint, or that checkpoint's file
+ * @throws UsageError   when it is not part of a run, belongs to another network than the run's, or is not the newest
+ * @throws FormatError  when it is damaged
+ */
+export async function findResumable(path: string): Promise<ResumableRun> {
+  const damaged: { file: string; reason: string }[] = [];
+  const { file, checkpoint } = await findCheckpoint(path, (name, reason) => damaged.push({ file: name, reason }));
+  const folder = dirname(file);
+  const options = await readRunOptions(folder);
+  if (JSON.stringify(options.denoiser) !== JSON.stringify(checkpoint.options.denoiser)) {
+    throw new UsageError(
+      `${file} is a checkpoint of another network than that of the run (${join(folder, runFiles.options)}): ` +
+        `${describeNetwork(checkpoint.options)}, not ${describeNetwork(options)}.`,
+    );
+  }
+  const [newest] = await checkpointsIn(folder);
+  if (!(await isFolder(path)) && newest !== undefined && newest !== basename(file)) {
+    throw new UsageError(
+      `${file} is not the newest checkpoint of its run, ${newest} is. Give the folder to go on from that one, or move newer ones away.`,
+    );
+  }
+  return { folder, file, checkpoint, damaged };
+}
+
+/**
+ * The options that a run was started with.
+ *
+ * @throws UsageError   when the folder is no run folder
+ * @throws FormatError  when its options are not readable
+ */
+export async function readRunOptions(folder: string): Promise<TrainingOptions> {
+  const file = join(folder, runFiles.options);
+  const bytes = await readFileChecked(file, { advice: `${folder} is not the folder of a run.` });
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (error) {
+    throw new FormatError(`${file} is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return parseTrainingOptions(value, file);
+}
+
+/**
+ * The statistics of a run, one entry a tick. A last line that was cut off, as when the machine lost power, is left out.
+ *
+ * @returns nothing when there is no such file
+ * @throws FormatError for a line in the middle that is not JSON
+ */
+export async function readStatistics(folder: string): Promise<TickStatistics[]> {
+  const file = join(folder, runFiles.statistics);
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
+  return wholeLines(text, file).map(({ tick }) => tick);
+}
+
+/** The whole lines of a `stats.jsonl` with what they hold. */
+export function wholeLines(text: string, file: string): { line: string; tick: TickStatistics }[] {
+  const lines = text.split('\n').filter((line) => line !== '');
+  return lines.flatMap((line, i) => {
+    try {
+      const { timestamp, ...values } = JSON.parse(line) as { timestamp: number } & TickStatistics['values'];
+      return [{ line, tick: { values, timestamp } }];
+    } catch (error) {
+      if (i === lines.length - 1) return [];
+      throw new FormatError(`${file}, line ${i + 1} is not JSON: ${line.slice(0, 60)}`);
+    }
+  });
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+}
+
+function describeNetwork({ denoiser: { network } }: TrainingOptions): string {
+  if (network.kind === 'mlp') return `an MLP of width ${network.width} with ${network.blocks} blocks`;
+  return `a SongUNet with ${network.modelChannels} channels times [${network.channelMult.join(', ')}] and ${network.blocks} blocks a level`;
+}

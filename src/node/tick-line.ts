@@ -1,0 +1,39 @@
+import type { TickStatistics } from '../training/index.ts';
+import { formatDuration } from './progress.ts';
+
+/** The ranges of noise levels in which target variances are measured, as in the keys of the statistics. */
+const ranges = ['low', 'mid', 'high'] as const;
+
+/**
+ * The progress line of a tick: EDM's fields, then what the stable target does. `target var (dsm/stf)` is the variance of
+ * both training targets, in squared data units summed over a sample, at low, middle and high noise.
+ */
+export function tickLine({ values }: TickStatistics): string {
+  const mean = (key: string): number => values[key]?.mean ?? NaN;
+  const fields = [
+    `tick ${String(mean('Progress/tick')).padEnd(4)}`,
+    `kimg ${mean('Progress/kimg').toFixed(1).padEnd(7)}`,
+    `time ${formatDuration(mean('Timing/total_sec')).padEnd(10)}`,
+    `sec/tick ${mean('Timing/sec_per_tick').toFixed(1).padEnd(6)}`,
+    `sec/kimg ${mean('Timing/sec_per_kimg').toFixed(2).padEnd(7)}`,
+    `maintenance ${mean('Timing/maintenance_sec').toFixed(1).padEnd(5)}`,
+    `cpumem ${mean('Resources/cpu_mem_gb').toFixed(2).padEnd(5)}`,
+    `loss ${mean('Loss/loss').toFixed(4).padEnd(7)}`,
+    `lr ${mean('Optimizer/learning_rate').toExponential(1)}`,
+  ];
+  const variances = ranges
+    .filter((range) => values[`Target/dsm_variance/${range}`] !== undefined)
+    .map((range) => `${range} ${targetVariances(values, range)}`);
+  if (variances.length > 0) fields.push(`target var (dsm/stf) ${variances.join(' ')}`);
+  return fields.join('  ');
+}
+
+/** Variances of both targets in one range of noise levels: `240/88`. */
+export const targetVariances = (values: TickStatistics['values'], range: (typeof ranges)[number]): string =>
+  ['dsm', 'stf'].map((target) => short(values[`Target/${target}_variance/${range}`]?.mean ?? NaN)).join('/');
+
+/** A number in few characters: two digits, more only where they stand before the point. */
+function short(value: number): string {
+  if (Math.abs(value) >= 10 || value === 0) return value.toFixed(0);
+  return Math.abs(value) >= 0.001 ? String(Number(value.toPrecision(2))) : value.toExponential(1);
+}

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { presets } from '../../src/training/index.ts';
+import { stf } from './support.ts';
+
+// The help texts are kept under docs/help, so that a change of an option is seen in review. `npx vitest run
+// test/cli/help.test.ts -u` writes them anew.
+const commands = ['', 'train', 'sample', 'dataset', 'dataset fetch', 'doctor', 'quickstart'];
+
+test.each(commands)('the help of stf %s is the one under docs/help', async (command) => {
+  const { code, stdout, stderr } = await stf([...command.split(' ').filter(Boolean), '--help']);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  const file = ['stf', ...command.split(' ').filter(Boolean)].join('-');
+  await expect(stdout).toMatchFileSnapshot(`../../docs/help/${file}.txt`);
+});
+
+test('no line of help is wider than a terminal of 120 characters', async () => {
+  for (const command of commands) {
+    const { stdout } = await stf([...command.split(' ').filter(Boolean), '--help']);
+    for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(120);
+  }
+});
+
+test('the help of train shows the defaults of every preset', async () => {
+  const lines = (await stf(['train', '--help'])).stdout.split('\n');
+  const cells = (start: RegExp): string[] =>
+    lines
+      .find((line) => start.test(line))!
+      .trim()
+      .split(/\s{2,}/);
+  const [, ...names] = cells(/^Defaults/);
+  expect(names).toEqual(Object.keys(presets));
+  const [, ...batches] = cells(/^ {2}--batch +\d/);
+  expect(batches).toEqual(Object.values(presets).map(({ batch }) => String(batch)));
+});

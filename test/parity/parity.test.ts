@@ -1,0 +1,221 @@
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+import { nodeRuntime } from '../../src/node/onnxruntime.ts';
+import { alteredCopy, moveLargest } from './altered-copy.ts';
+import type { Altered } from './altered-copy.ts';
+import { parity } from './command.ts';
+import { ParityFolder } from './folder.ts';
+import type { FileReport } from './report.ts';
+import { checkFolder } from './run-folder.ts';
+
+/*
+ * The oracle is the reference implementations themselves, run in PyTorch (test/fixtures/parity/README.md). The
+ * tolerances and their reasons are in tolerance.ts. The second half proves that the command can fail.
+ */
+const fixtures = fileURLToPath(new URL('../fixtures/parity', import.meta.url));
+const runtime = nodeRuntime({ threads: 2 });
+
+async function reportsOf(path: string): Promise<FileReport[]> {
+  const reports: FileReport[] = [];
+  await checkFolder(runtime, new ParityFolder(path), (report) => reports.push(report));
+  return reports;
+}
+
+/** Runs the command and keeps what it writes. */
+async function run(...args: string[]): Promise<{ code: number; out: string[]; err: string }> {
+  const out: string[] = [];
+  const err: string[] = [];
+  const code = await parity(args, { out: (line) => out.push(line), err: (line) => err.push(line) });
+  return { code, out, err: err.join('\n') };
+}
+
+describe('reference data', () => {
+  test.each<[folder: string, leastValues: Record<string, number>]>([
+    ['networks', { b_edm_ncsnpp: 20, f_edm_ddpmpp_cond_aug: 20, block_plain_down_attn: 24 }],
+    ['loss', { f_edm_stf_cond_aug: 157, images: 0 }],
+    ['stf', { duplicates: 7, b2_n3: 7, images: 0, inputs: 0 }],
+    ['training', { stf: 430, dsm_accum: 30, stf_f64: 4, images: 0, initial: 0 }],
+  ])('%s agrees', async (folder, leastValues) => {
+    const reports = await reportsOf(join(fixtures, folder));
+    const beyond = reports.flatMap(({ checks }) => checks.filter(({ passed }) => !passed));
+    expect(beyond).toEqual([]);
+    for (const [name, least] of Object.entries(leastValues)) {
+      const report = reports.find(({ file }) => file === `${name}.safetensors`);
+      expect(report?.verdict, `${name}: ${report?.note}`).toBe('ok');
+      expect(report?.checks.length, name).toBeGreaterThanOrEqual(least);
+    }
+    expect(reports).toHaveLength(Object.keys(leastValues).length);
+  });
+});
+
+describe('what is wrong is found', () => {
+  const copies: string[] = [];
+  afterAll(() => copies.forEach((path) => rmSync(dirname(path), { recursive: true, force: true })));
+
+  async function reportOfAltered(folder: string, keep: string[], alter: (first: Altered) => void): Promise<FileReport> {
+    const names = keep.map((name) => `${name}.safetensors`);
+    const path = alteredCopy(join(fixtures, folder), names, alter);
+    copies.push(path);
+    const reports = await reportsOf(path);
+    return reports.find(({ file }) => file === names[0])!;
+  }
+
+  // One value of one expected tensor, off by the share that is given: far below what a wrong formula would do.
+  test.each<[folder: string, keep: string[], tensor: string, share: number]>([
+    ['networks', ['f_edm_ddpmpp_cond_aug'], 'case0.denoised_f64', 1e-5],
+    ['networks', ['f_edm_ddpmpp_cond_aug'], 'case1.inner.noise_labels', 1e-5],
+    ['networks', ['block_plain_down_attn'], 'grad.qkv.weight', 1e-4],
+    ['loss', ['f_edm_stf_cond_aug', 'images'], 'grad.model.map_augment.weight', 1e-4],
+    ['loss', ['f_edm_stf_cond_aug', 'images'], 'weights_f64', 1e-4],
+    ['stf', ['b2_n3', 'images'], 'target_f64', 1e-4],
+    ['stf', ['b2_n3', 'images'], 'weights_f64', 1e-4],
+    ['training', ['dsm_accum', 'images', 'initial'], 'grad_norm_f64', 1e-5],
+    ['training', ['dsm_accum', 'images', 'initial'], 'ema_beta', 1e-6],
+    ['training', ['stf', 'images', 'initial'], 'adam.exp_avg.model.map_layer0.weight', 1e-3],
+  ])('%s %j: %s off by %d', async (folder, keep, tensor, share) => {
+    const { verdict, checks } = await reportOfAltered(folder, keep, ({ tensors }) =>
+      moveLargest(tensors, tensor, share),
+    );
+    expect(verdict).toBe('FAIL');
+    expect(checks.filter(({ passed }) => !passed).map((check) => check.what)).toEqual([tensor]);
+  });
+
+  test('trained weights that stayed where they were', async () => {
+    const { verdict, checks } = await reportOfAltered('training', ['dsm_accum', 'images', 'initial'], ({ tensors }) => {
+      for (const [name, tensor] of tensors) {
+        // A hundredth of the parameters, each off by half a learning rate.
+        if (name.startsWith('final.'))
+          (tensor.data as Float32Array).forEach((_, i, all) => (all[i] += i % 100 ? 0 : 1e-3));
+      }
+    });
+    expect(verdict).toBe('FAIL');
+    expect(checks.filter(({ passed }) => !passed).map(({ what }) => what.split(' ')[0])).toContain('final');
+  });
+
+  test('wrong inputs change the result', async () => {
+    const { verdict } = await reportOfAltered('networks', ['f_edm_ddpmpp_cond_aug'], ({ tensors }) =>
+      moveLargest(tensors, 'state.model.enc.16x16_conv.weight', 1e-3),
+    );
+    expect(verdict).toBe('FAIL');
+  });
+
+  test.each<[what: string, change: (first: Altered) => void, verdict: string, note: RegExp]>([
+    ['a missing tensor', ({ tensors }) => tensors.delete('case0.denoised'), 'FAIL', /"case0\.denoised" is nothing/],
+    [
+      'a missing tensor that the manifest does not list either',
+      ({ tensors, entry }) => {
+        entry.tensors = undefined;
+        tensors.delete('case0.denoised');
+        tensors.delete('case0.denoised_f64');
+      },
+      'FAIL',
+      /no tensor "case0\.denoised"/,
+    ],
+    [
+      'a missing parameter',
+      ({ tensors, entry }) => {
+        entry.tensors = undefined;
+        tensors.delete('state.model.map_label.bias');
+      },
+      'FAIL',
+      /no parameter "model\.map_label\.bias"/,
+    ],
+    [
+      'a tensor that nobody knows',
+      ({ tensors }) => tensors.set('case0.surprise', tensors.get('case0.sigma')!),
+      'unsupported',
+      /1 tensors not checked: case0\.surprise/,
+    ],
+    [
+      'an unknown constructor',
+      ({ entry }) => Object.assign(entry, { constructor: 'NewPrecond' }),
+      'unsupported',
+      /NewPrecond/,
+    ],
+    [
+      'an unknown network',
+      ({ entry }) => (entry.kwargs = { ...(entry.kwargs as object), model_type: 'NewUNet' }),
+      'unsupported',
+      /"NewUNet"/,
+    ],
+    [
+      'an unknown argument',
+      ({ entry }) => (entry.kwargs = { ...(entry.kwargs as object), spectral_norm: true }),
+      'unsupported',
+      /"spectral_norm"/,
+    ],
+    [
+      'an unknown kind of file',
+      ({ entry }) => ['constructor', 'cases'].forEach((name) => delete entry[name]),
+      'unsupported',
+      /no check for this kind/,
+    ],
+    ['a file of another size', ({ entry }) => (entry.bytes = 12345), 'FAIL', /its manifest says 12345/],
+  ])('%s', async (_, change, verdict, note) => {
+    const report = await reportOfAltered('networks', ['f_edm_ddpmpp_cond_aug'], change);
+    expect(report.verdict).toBe(verdict);
+    expect(report.note).toMatch(note);
+  });
+});
+
+describe('the command', () => {
+  const scratch = mkdtempSync(join(tmpdir(), 'stf-parity-'));
+  afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+  test('takes a parent of folders, prints a line a file and a summary, and ends with 0', async () => {
+    const parent = join(scratch, 'parent');
+    for (const name of ['one', 'two']) cpSync(join(fixtures, 'stf'), join(parent, name), { recursive: true });
+    mkdirSync(join(parent, 'without-manifest'));
+    const { code, out } = await run(parent);
+    expect(out.at(-1)).toMatch(/^8 files: 8 ok, 0 FAIL, 0 unsupported \(/);
+    expect(out.filter((line) => / {2}ok {2}/.test(line)).map((line) => line.split(' ')[0])).toContain(
+      'two/duplicates.safetensors',
+    );
+    expect(code).toBe(0);
+  });
+
+  test('--json holds every comparison', async () => {
+    const { code, out } = await run(join(fixtures, 'stf'), '--json');
+    const { passed, files } = JSON.parse(out.join('\n')) as { passed: boolean; files: FileReport[] };
+    expect(passed).toBe(true);
+    expect(files[0]?.checks.map(({ what }) => what)).toContain('target_f64');
+    expect(code).toBe(0);
+  });
+
+  test('ends with 1 where something is unsupported, such as a file that the manifest does not name', async () => {
+    const folder = join(scratch, 'unlisted');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'manifest.json'), '{"files": []}');
+    writeFileSync(join(folder, 'extra.bin'), 'x');
+    const { code, out } = await run(folder);
+    expect(out.join('\n')).toMatch(/unlisted\/extra\.bin .* unsupported +not named by the manifest/);
+    expect(code).toBe(1);
+  });
+
+  test.each<[what: string, args: () => string[], message: RegExp]>([
+    ['no folder', () => [], /one folder is needed, got 0/],
+    ['two folders', () => [fixtures, fixtures], /got 2/],
+    ['a folder that does not exist', () => [join(scratch, 'nowhere')], /there is no folder .*nowhere/],
+    ['a file', () => [fileURLToPath(import.meta.url)], /there is no folder/],
+    ['a folder without a manifest', () => [dirname(fileURLToPath(import.meta.url))], /there is no manifest\.json in/],
+    ['an unknown option', () => [fixtures, '--fast'], /--fast/],
+    [
+      'a manifest that is not JSON',
+      () => {
+        const folder = join(scratch, 'broken');
+        mkdirSync(folder);
+        writeFileSync(join(folder, 'manifest.json'), '{"files":');
+        return [folder];
+      },
+      /manifest\.json is not JSON/,
+    ],
+  ])('ends with 2 for %s', async (_, args, message) => {
+    const { code, out, err } = await run(...args());
+    expect(err).toMatch(message);
+    expect(out).toEqual([]);
+    expect(code).toBe(2);
+  });
+});
