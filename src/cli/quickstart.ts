@@ -2,15 +2,15 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { targetVariances } from '../node/tick-line.ts';
 import { formatDuration } from '../node/progress.ts';
+import { grouped } from '../report/ticks.ts';
 import { makeConsole } from './console.ts';
 import { fetchDataset } from './dataset.ts';
-import { shellPath, suggested, textOption, valueOption } from './help.ts';
+import { shellPath, suggested, textOption, threadsOption } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
 import { sample } from './sample.ts';
-import { makePlan, runPlan } from './train.ts';
-import type { TrainingOutcome, TrainingPlan } from './train.ts';
-import { integer } from './values.ts';
+import { makePlan, runPlan } from './training-run.ts';
+import type { TrainingOutcome, TrainingPlan } from './training-run.ts';
 
 /** `stf quickstart`, which `npm start` runs. */
 export function quickstartCommand(io: Io): Command {
@@ -20,13 +20,11 @@ export function quickstartCommand(io: Io): Command {
       'The first ten minutes: fetch CIFAR-10 and verify it, train a small network with the preset quickstart, draw samples ' +
         'from it, and sum up. This is what npm start runs.',
     )
-    .addOption(textOption('--outdir', 'DIR', 'Where run folders are made', 'runs'))
+    .addOption(textOption('--outdir', 'DIR', 'Where new run folders are made', 'runs'))
     .addOption(
       textOption('--duration', 'MIMG', 'Length of training, in million images').default(undefined, "the preset's"),
     )
-    .addOption(
-      valueOption('--threads', integer('INT', { min: 1 }), 'Threads to compute with').default(undefined, 'all cores'),
-    )
+    .addOption(threadsOption())
     .addHelpText('after', '\nExample:\n  stf quickstart')
     .action(async ({ outdir, duration, threads }: { outdir: string; duration?: string; threads?: number }) => {
       const given = new Map(duration === undefined ? [] : [['duration', duration]]);
@@ -54,14 +52,14 @@ function summaryOf({ options, parameters }: TrainingPlan, outcome: TrainingOutco
   return [
     '',
     'What was done',
-    `  A DDPM++ network of ${parameters} parameters saw ${progress.nimg} images of CIFAR-10 in ${formatDuration(progress.seconds)}.`,
+    `  A DDPM++ network of ${grouped(parameters)} parameters saw ${grouped(progress.nimg)} images of CIFAR-10 in ${formatDuration(progress.seconds)}.`,
     `  Its loss went from ${loss(firstTick)} to ${loss(lastTick)}.`,
     `  At noise levels from ${low} to ${high}, the stable target over ${references} references varied by ${stf},`,
     `  that of denoising score matching by ${dsm} (squared, summed over an image).`,
     '',
     'Look at',
     `  ${shellPath(picture)}   64 samples`,
-    `  ${shellPath(join(folder.path, folder.lastSamples!))}   64 others; those before it show how they came about`,
+    `  ${shellPath(join(folder.path, folder.lastSamples!))}   64 others, and beside it what they looked like earlier in training`,
     '',
     'Next',
     `  ${suggested(`sample --network ${run} --seeds 128-191 --outdir more-samples`)}`,

@@ -1,29 +1,23 @@
-import { join } from 'node:path';
 import { Command } from 'commander';
 import { UsageError } from '../errors.ts';
-import { encodePng } from '../formats/png.ts';
 import { sampleShapeOf } from '../networks/index.ts';
-import { ensureWritableFolder, writeFileAtomic } from '../node/files.ts';
+import { ensureWritableFolder } from '../node/files.ts';
 import { nodeRuntime } from '../node/onnxruntime.ts';
 import { formatDuration } from '../node/progress.ts';
-import { svgToPng } from '../node/raster.ts';
-import { firstTwo, imageGridPng, requireCreatable } from '../node/run-folder.ts';
+import { requireCreatable } from '../node/run-folder.ts';
 import { findCheckpoint } from '../node/run-reader.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
-import { dataName, freshPoints } from '../node/training-data.ts';
-import { imageGrid } from '../report/image-grid.ts';
-import { scatterFigure } from '../report/scatter.ts';
 import { compileDenoiser, edmNoiseLevels, generateWith } from '../sampling/index.ts';
 import type { HeunOptions } from '../sampling/index.ts';
 import { presets } from '../training/index.ts';
 import { makeConsole } from './console.ts';
-import { textOption, valueOption } from './help.ts';
+import { textOption, threadsOption, valueOption } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
+import { sampleWriter } from './sample-writer.ts';
 import { integer, number, seedList } from './values.ts';
 
-/** Images in grid.png at most: a picture of 32 by 32 of them. */
-const mostInGrid = 1024;
+const defaultSeeds = '0-63';
 
 /** Samples at a time: enough to keep the cores busy, few enough for memory. */
 const defaultBatch = { images: 64, points: 4096 } as const;
@@ -44,6 +38,7 @@ export interface SampleWish {
 export function sampleCommand(io: Io): Command {
   const asInTheRun = (value: number): string => `the run's, ${value} in the presets`;
   const { samples } = presets.quickstart;
+  const positive = number('FLOAT', { above: 0 });
   return new Command('sample')
     .summary('draw samples from a trained network')
     .description(
@@ -58,56 +53,40 @@ export function sampleCommand(io: Io): Command {
       ).makeOptionMandatory(),
     )
     .addOption(textOption('--outdir', 'DIR', 'Where the samples go', 'samples'))
+    .addOption(valueOption('--seeds', seedList, 'Seeds, one a sample, such as 0-63,100', defaultSeeds))
     .addOption(
-      valueOption('--seeds', seedList, 'Seeds, one a sample, such as 0-63,100').default(
-        seedList.parse('0-63', ''),
-        '0-63',
-      ),
-    )
-    .addOption(
-      valueOption('--batch', integer('INT', { min: 1 }), 'Samples at a time').default(
-        undefined,
+      valueOption(
+        '--batch',
+        integer('INT', { min: 1 }),
+        'Samples at a time',
         `${defaultBatch.images}; ${defaultBatch.points} for points`,
       ),
     )
     .addOption(
-      valueOption('--class', integer('INT', { min: 0 }), 'Class to draw, for class-conditional networks').default(
-        undefined,
+      valueOption(
+        '--class',
+        integer('INT', { min: 0 }),
+        'Class to draw, for class-conditional networks',
         'the seed modulo the number of classes',
       ),
     )
     .addOption(
-      valueOption('--steps', integer('INT', { min: 2 }), 'Sampler steps; the cost is 2 INT - 1 evaluations').default(
-        undefined,
+      valueOption(
+        '--steps',
+        integer('INT', { min: 2 }),
+        'Sampler steps; the cost is 2 INT - 1 evaluations',
         asInTheRun(samples.steps),
       ),
     )
-    .addOption(
-      valueOption('--sigma-min', number('FLOAT', { above: 0 }), 'Lowest noise level').default(
-        undefined,
-        asInTheRun(samples.sigmaMin),
-      ),
-    )
-    .addOption(
-      valueOption('--sigma-max', number('FLOAT', { above: 0 }), 'Highest noise level').default(
-        undefined,
-        asInTheRun(samples.sigmaMax),
-      ),
-    )
-    .addOption(
-      valueOption('--rho', number('FLOAT', { above: 0 }), 'How much the steps crowd towards low noise').default(
-        undefined,
-        asInTheRun(samples.rho),
-      ),
-    )
-    .addOption(
-      valueOption('--threads', integer('INT', { min: 1 }), 'Threads to compute with').default(undefined, 'all cores'),
-    )
+    .addOption(valueOption('--sigma-min', positive, 'Lowest noise level before 0', asInTheRun(samples.sigmaMin)))
+    .addOption(valueOption('--sigma-max', positive, 'Highest noise level', asInTheRun(samples.sigmaMax)))
+    .addOption(valueOption('--rho', positive, 'How much the steps crowd towards low noise', asInTheRun(samples.rho)))
+    .addOption(threadsOption())
     .addHelpText('after', sampleExamples)
-    .action(async (given: Omit<SampleWish, 'sampler'> & Partial<HeunOptions>) => {
-      const { steps, sigmaMin, sigmaMax, rho, ...wish } = given;
-      const sampler = Object.entries({ steps, sigmaMin, sigmaMax, rho }).filter(([, value]) => value !== undefined);
-      await sample({ ...wish, sampler: Object.fromEntries(sampler) }, io);
+    .action(async (given: Partial<SampleWish & HeunOptions> & Pick<SampleWish, 'network' | 'outdir'>) => {
+      const { seeds = seedList.parse(defaultSeeds, '--seeds'), steps, sigmaMin, sigmaMax, rho, ...wish } = given;
+      const chosen = Object.entries({ steps, sigmaMin, sigmaMax, rho }).filter(([, value]) => value !== undefined);
+      await sample({ ...wish, seeds, sampler: Object.fromEntries(chosen) }, io);
     });
 }
 
@@ -124,11 +103,11 @@ Examples:
  */
 export async function sample(wish: SampleWish, io: Io): Promise<{ picture: string | undefined }> {
   const console = makeConsole(io);
-  const found = await findCheckpoint(wish.network, (_, reason) =>
-    console.note(`passed over a damaged checkpoint: ${reason}`),
-  );
+  const found = await findCheckpoint(wish.network);
+  for (const { reason } of found.damaged) console.note(`passed over a damaged checkpoint: ${reason}`);
   const { options, vectors, progress } = found.checkpoint;
-  const heun = { ...withoutCount(options.samples), ...wish.sampler };
+  const { count, ...own } = options.samples;
+  const heun = { ...own, ...wish.sampler };
   edmNoiseLevels(heun);
   const labels = classesOf(wish, found);
   await requireCreatable(wish.outdir);
@@ -142,7 +121,7 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   const denoiser = await compileDenoiser(runtime, options.denoiser, { batch, weights: vectors.ema });
   await ensureWritableFolder(wish.outdir);
   const sampleShape = sampleShapeOf(options.denoiser.network);
-  const writer = sampleWriter(found, wish);
+  const writer = sampleWriter(options, wish.outdir);
   const bar = console.progress({ unit: 'samples', total: seeds.length, rate: { unit: 'samples/s', perUnit: 1 } });
   const start = performance.now();
   try {
@@ -161,7 +140,7 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
     const picture = await writer.finish();
     bar.end();
     const seconds = (performance.now() - start) / 1000;
-    const evaluations = (denoiser.evaluations * batch) / (Math.ceil(seeds.length / batch) * batch);
+    const evaluations = denoiser.evaluations / Math.ceil(seeds.length / batch);
     console.print(
       `${seeds.length} samples in ${wish.outdir}, ${evaluations} evaluations each, in ${formatDuration(seconds)}` +
         (picture === undefined ? '' : `; all of them: ${picture}`),
@@ -173,13 +152,6 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   }
 }
 
-const withoutCount = ({ steps, sigmaMin, sigmaMax, rho }: HeunOptions): HeunOptions => ({
-  steps,
-  sigmaMin,
-  sigmaMax,
-  rho,
-});
-
 /** The class of each sample; nothing for networks that know no classes. */
 function classesOf({ class: chosen, seeds }: SampleWish, { file, checkpoint }: FoundCheckpoint): number[] | undefined {
   const { labelDim } = checkpoint.options.denoiser.network;
@@ -187,68 +159,4 @@ function classesOf({ class: chosen, seeds }: SampleWish, { file, checkpoint }: F
   if (labelDim === 0) throw new UsageError(`--class needs a class-conditional network, and that of ${file} is not.`);
   if (chosen >= labelDim) throw new UsageError(`--class must be an integer from 0 to ${labelDim - 1}, got ${chosen}.`);
   return seeds.map(() => chosen);
-}
-
-/** Writes samples as they come, and a picture of them in the end. */
-interface SampleWriter {
-  take(samples: Float32Array, seeds: readonly number[]): Promise<void>;
-  finish(): Promise<string | undefined>;
-}
-
-function sampleWriter({ checkpoint: { options } }: FoundCheckpoint, { outdir, seeds }: SampleWish): SampleWriter {
-  const { data } = options;
-  const sampleShape = sampleShapeOf(options.denoiser.network);
-  const kept: Float32Array[] = [];
-  if (data.kind === 'toy') {
-    const { dimension } = data;
-    const lines = [['seed', ...Array.from({ length: dimension }, (_, i) => `x${i}`)].join(',')];
-    return {
-      take: async (points, some) => {
-        kept.push(points);
-        some.forEach((seed, i) => lines.push([seed, ...points.subarray(i * dimension, (i + 1) * dimension)].join(',')));
-      },
-      finish: async () => {
-        await writeFileAtomic(join(outdir, 'points.csv'), `${lines.join('\n')}\n`);
-        if (dimension < 2) return undefined;
-        const fresh = freshPoints({ ...options, data }, seeds.length);
-        const figure = scatterFigure({
-          panels: [
-            { title: dataName(data), kind: 'data', points: firstTwo(fresh, dimension) },
-            { title: 'samples', kind: 'samples', points: firstTwo(joined(kept), dimension) },
-          ],
-        });
-        await writeFileAtomic(join(outdir, 'scatter.png'), svgToPng(figure));
-        return join(outdir, 'scatter.png');
-      },
-    };
-  }
-  const [channels, height, width] = sampleShape;
-  const size = channels * height * width;
-  let inGrid = 0;
-  return {
-    take: async (images, some) => {
-      for (const [i, seed] of some.entries()) {
-        const image = images.subarray(i * size, (i + 1) * size);
-        const one = imageGrid({ images: image, count: 1, channels, height, width, columns: 1 });
-        await writeFileAtomic(join(outdir, `${String(seed).padStart(6, '0')}.png`), encodePng(one));
-      }
-      const room = Math.min(some.length, mostInGrid - inGrid);
-      kept.push(images.subarray(0, room * size));
-      inGrid += room;
-    },
-    finish: async () => {
-      await writeFileAtomic(join(outdir, 'grid.png'), imageGridPng(joined(kept), sampleShape));
-      return join(outdir, 'grid.png');
-    },
-  };
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
 }

@@ -30,10 +30,10 @@ interface FlagOf<T> {
   /** What is allowed, where the kind alone does not say it. */
   readonly range?: string;
   readonly onResume?: boolean;
-  get(options: TrainingOptions): T | undefined;
-  set(options: TrainingOptions, value: T): TrainingOptions;
+  readonly get: (options: TrainingOptions) => T | undefined;
+  readonly set: (options: TrainingOptions, value: T) => TrainingOptions;
   /** How a value is typed; null is shown as the word after `|` in the kind's name. */
-  show?(value: T): string;
+  readonly show?: (value: T) => string;
 }
 
 function flag<T>(group: string, name: string, spec: FlagOf<T>): TrainFlag {
@@ -59,13 +59,14 @@ const toggle: ValueKind<boolean> = { name: '', parse: (text) => text === 'true' 
 
 const count = integer('INT', { min: 1 });
 const archNames = ['ddpmpp', 'mlp'] as const;
+const objectiveNames = ['dsm', 'stf'] as const;
 
 const networkOf = ({ denoiser }: TrainingOptions): NetworkConfig => denoiser.network;
 const archOf = (options: TrainingOptions): (typeof archNames)[number] =>
   networkOf(options).kind === 'mlp' ? 'mlp' : 'ddpmpp';
 const withNetwork = (options: TrainingOptions, network: NetworkConfig): TrainingOptions => ({
   ...options,
-  denoiser: { ...options.denoiser, network } as TrainingOptions['denoiser'],
+  denoiser: { ...options.denoiser, network },
 });
 
 /** Changes the U-Net; another network has no such option. */
@@ -208,7 +209,7 @@ export const trainFlags: readonly TrainFlag[] = [
   }),
 
   flag('Objective', 'objective', {
-    kind: choice('dsm|stf', ['dsm', 'stf']),
+    kind: choice('dsm|stf', objectiveNames),
     help: 'Training target: denoising score matching or the stable target field',
     get: ({ objective }) => objective.kind,
     set: withObjective,

@@ -1,21 +1,12 @@
 import { Command, Option } from 'commander';
-import { UsageError } from '../errors.ts';
-import { nodeRuntime } from '../node/onnxruntime.ts';
-import { formatDuration } from '../node/progress.ts';
-import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../node/run-folder.ts';
-import { findResumable } from '../node/run-reader.ts';
-import type { ResumableRun } from '../node/run-reader.ts';
-import { loadTrainingData } from '../node/training-data.ts';
-import { presets, train } from '../training/index.ts';
-import type { PresetName, TrainingOptions, TrainingSummary } from '../training/index.ts';
-import { makeConsole } from './console.ts';
-import { shellPath, suggested, textOption, valueOption } from './help.ts';
-import { stopIfInterrupted } from './io.ts';
+import { presets } from '../training/index.ts';
+import type { PresetName } from '../training/index.ts';
+import { textOption, threadsOption, valueOption } from './help.ts';
 import type { Io } from './io.ts';
 import { trainFlags } from './train-flags.ts';
-import { countParameters, newRunOptions, resumedRunOptions } from './train-options.ts';
 import type { GivenFlags } from './train-options.ts';
-import { choice, integer } from './values.ts';
+import { describePlan, makePlan, runPlan } from './training-run.ts';
+import { choice } from './values.ts';
 
 const presetNames = Object.keys(presets) as PresetName[];
 
@@ -25,18 +16,17 @@ export function trainCommand(io: Io): Command {
     .summary('train a diffusion model')
     .description('Train a diffusion model with denoising score matching or the stable target field.')
     .optionsGroup('Run:')
-    .addOption(textOption('--outdir', 'DIR', 'Where run folders are made', 'runs'))
+    .addOption(textOption('--outdir', 'DIR', 'Where new run folders are made', 'runs'))
     .addOption(
       valueOption(
         '--preset',
         choice('NAME', presetNames),
         `Defaults of all options: ${presetNames.join(', ')} (see below)`,
-      ).default(undefined, 'quickstart; toy-2d when --data are points'),
+        'quickstart; toy-2d when --data are points',
+      ),
     )
     .addOption(textOption('--resume', 'RUN', 'Go on with a run: its folder, or its newest checkpoint file'))
-    .addOption(
-      valueOption('--threads', integer('INT', { min: 1 }), 'Threads to compute with').default(undefined, 'all cores'),
-    )
+    .addOption(threadsOption())
     .addOption(new Option('-n, --dry-run', 'Print the resolved options and the number of parameters, and exit'));
   for (const { name, group, valueName, help, range } of trainFlags) {
     train.optionsGroup(`${group}:`);
@@ -94,149 +84,3 @@ function givenFlags(command: Command): GivenFlags {
   }
   return given;
 }
-
-/** A run that is going to be: everything that can be checked has been, and nothing has been written. */
-export interface TrainingPlan {
-  readonly options: TrainingOptions;
-  readonly parameters: number;
-  /** Where the new run folder goes. */
-  readonly outdir: string;
-  /** The run that goes on. */
-  readonly resumed: ResumableRun | undefined;
-}
-
-/**
- * Makes options out of what the user typed and checks them.
- *
- * @throws UsageError or FormatError for whatever makes a run impossible
- */
-export async function makePlan(wish: {
-  outdir: string;
-  preset?: PresetName | undefined;
-  resume?: string | undefined;
-  given: GivenFlags;
-}): Promise<TrainingPlan> {
-  const { outdir, preset, resume, given } = wish;
-  if (resume === undefined) {
-    const options = newRunOptions(preset, given);
-    await requireCreatable(outdir);
-    return { options, parameters: countParameters(options), outdir, resumed: undefined };
-  }
-  if (preset !== undefined)
-    throw new UsageError(`--preset can't be given with --resume: a run goes on with its own options, got ${preset}.`);
-  const resumed = await findResumable(resume);
-  const options = resumedRunOptions(resumed.checkpoint.options, given);
-  await requireCreatable(resumed.folder);
-  return { options, parameters: countParameters(options), outdir, resumed };
-}
-
-async function describePlan(plan: TrainingPlan, io: Io): Promise<void> {
-  const { print } = makeConsole(io);
-  const { options, parameters, outdir, resumed } = plan;
-  print(JSON.stringify(options, null, 2));
-  print();
-  print(`Parameters:  ${parameters}`);
-  print(`Images:      ${options.durationKimg * 1000} in steps of ${options.batch}`);
-  if (resumed) print(`Resumes:     ${resumed.file}: ${remaining(plan)}`);
-  else print(`Run folder:  ${outdir}/${runFolderName(await nextRunNumber(outdir), options)}`);
-  print('Dry run: nothing was written.');
-}
-
-/** How far a resumed run is, and how far it has to go. */
-function remaining({ options, resumed }: TrainingPlan): string {
-  const { nimg } = resumed!.checkpoint.progress;
-  const left = Math.max(options.durationKimg - nimg / 1000, 0);
-  return `${(nimg / 1000).toFixed(1)} of ${options.durationKimg} kimg done, ${left.toFixed(1)} kimg remain`;
-}
-
-/** What a run of `stf train` has come to. */
-export interface TrainingOutcome extends TrainingSummary {
-  readonly folder: RunFolder;
-}
-
-/**
- * Trains as planned, into a run folder.
- *
- * @returns nothing when the run was complete already
- * @throws Interrupted when the user stops it before training began
- */
-export async function runPlan(
-  plan: TrainingPlan,
-  { threads, io }: { threads?: number | undefined; io: Io },
-): Promise<TrainingOutcome | undefined> {
-  const { options, outdir, resumed } = plan;
-  const console = makeConsole(io);
-  for (const { reason } of resumed?.damaged ?? []) console.note(`passed over a damaged checkpoint: ${reason}`);
-  if (resumed && resumed.checkpoint.progress.nimg >= options.durationKimg * 1000) {
-    console.print(`${resumed.file}: ${remaining(plan)}. A longer --duration goes on.`);
-    return undefined;
-  }
-  const runtime = nodeRuntime(threads === undefined ? {} : { threads });
-  const dataset = await loadTrainingData(options);
-  await letSignalsIn();
-  stopIfInterrupted(io, 'training had not begun, and nothing was written');
-
-  const print = (line: string): void => console.print(line);
-  const folder = resumed
-    ? await RunFolder.resume(
-        resumed.folder,
-        options,
-        resumed.checkpoint.progress,
-        resumed.damaged.map(({ file }) => file),
-        print,
-      )
-    : await RunFolder.create(outdir, options, print);
-  folder.print(`Run folder: ${folder.path}`);
-  folder.print(
-    `Training ${plan.parameters} parameters on ${dataset.length} samples of ${dataset.name}, ${runtime.engine} on ${runtime.device} with ${runtime.threads} threads`,
-  );
-  if (resumed) folder.print(`Resuming ${resumed.file}: ${remaining(plan)}`);
-
-  const bar = console.progress({
-    unit: 'kimg',
-    total: options.durationKimg,
-    start: (resumed?.checkpoint.progress.nimg ?? 0) / 1000,
-    rate: { unit: 'img/s', perUnit: 1000 },
-    digits: 1,
-  });
-  const announce = (): void =>
-    console.note('Interrupted: finishing this step and writing a checkpoint. Once more quits at once.');
-  io.interrupt.addEventListener('abort', announce);
-  try {
-    const summary = await train({
-      runtime,
-      dataset,
-      options,
-      observer: {
-        step: ({ nimg }) => bar.update(nimg / 1000),
-        tick: (statistics) => folder.tick(statistics),
-        samples: (samples, progress) => folder.samples(samples, progress),
-        checkpoint: (state) => folder.checkpoint(state),
-      },
-      now: () => Date.now() / 1000,
-      memoryGb: () => process.memoryUsage.rss() / 2 ** 30,
-      ...(resumed && { resume: resumed.checkpoint }),
-      signal: io.interrupt,
-    });
-    bar.end();
-    await folder.finish(summary);
-    folder.print(lastLine(folder, summary, options));
-    return { ...summary, folder };
-  } finally {
-    bar.end();
-    io.interrupt.removeEventListener('abort', announce);
-  }
-}
-
-function lastLine(
-  folder: RunFolder,
-  { progress, finished }: TrainingSummary,
-  { durationKimg }: TrainingOptions,
-): string {
-  const where = `${(progress.nimg / 1000).toFixed(1)} of ${durationKimg} kimg in ${formatDuration(progress.seconds)}`;
-  if (finished) return `Done: ${where}. The result is in ${folder.path}`;
-  return `Interrupted at ${where}. To go on: ${suggested(`train --resume ${shellPath(folder.path)}`)}`;
-}
-
-/** Node hears of signals only between two turns of its event loop. */
-const letSignalsIn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

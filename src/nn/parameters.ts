@@ -128,6 +128,9 @@ export function flatten(
         `parameter "${name}" has shape ${formatShape(shape)} here and ${formatShape(value.shape)} in the checkpoint: it belongs to another network.`,
       );
     }
+    if (value.data.length !== sizeOf(shape)) {
+      throw new UsageError(`parameter "${name}" has shape ${formatShape(shape)} but ${value.data.length} values.`);
+    }
     flat.set(value.data, table.offsets.get(name));
   }
   const unknown = [...values.keys()].find((name) => !table.offsets.has(name) && !ignore(name));

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import { StfError, UsageError } from '../errors.ts';
-import { allocate, sizeOf, toOnnx } from '../graph/index.ts';
+import { allocate, formatShape, sizeOf, toOnnx } from '../graph/index.ts';
 import type { DType, Shape, TensorData, TensorType } from '../graph/index.ts';
 import { checkInputs, describeGraph } from '../runtime/index.ts';
 import type { GraphSpec, Program, Runtime, Signature, State } from '../runtime/index.ts';
@@ -55,7 +55,11 @@ class NodeProgram implements Program {
     private readonly session: ort.InferenceSession,
   ) {}
 
-  async run(inputs: Readonly<Record<string, TensorData>>, state?: State): Promise<Record<string, TensorData>> {
+  async run(
+    inputs: Readonly<Record<string, TensorData>>,
+    state?: State,
+    accept: (outputs: Readonly<Record<string, TensorData>>) => boolean = () => true,
+  ): Promise<Record<string, TensorData>> {
     const { inputs: needed, reads, writes, results } = this.signature;
     checkInputs(this.name, needed, inputs);
     const feeds: Record<string, ort.Tensor> = {};
@@ -66,8 +70,9 @@ class NodeProgram implements Program {
     for (const result of results) fetches[result] = null;
     for (const [entry, output] of writes) fetches[output] = held!.back(entry);
     const fetched = await this.session.run(feeds, fetches);
-    for (const entry of writes.keys()) held!.swap(entry);
-    return Object.fromEntries(results.map((result) => [result, fetched[result].data as TensorData]));
+    const outputs = Object.fromEntries(results.map((result) => [result, fetched[result].data as TensorData]));
+    if (accept(outputs)) for (const entry of writes.keys()) held!.swap(entry);
+    return outputs;
   }
 
   private stateOf(state: State | undefined, isNeeded: boolean): NodeState | undefined {
@@ -98,9 +103,9 @@ class NodeState implements State {
   front(name: string, type: TensorType): ort.Tensor {
     const tensor = this.known(this.fronts, name);
     const own = this.entries.get(name)!;
-    if (own.dtype !== type.dtype || sizeOf(own.shape) !== sizeOf(type.shape)) {
+    if (own.dtype !== type.dtype || formatShape(own.shape) !== formatShape(type.shape)) {
       throw new UsageError(
-        `state "${name}" is ${own.dtype} [${own.shape.join()}], the program reads ${type.dtype} [${type.shape.join()}].`,
+        `state "${name}" is ${own.dtype} ${formatShape(own.shape)}, the program reads ${type.dtype} ${formatShape(type.shape)}.`,
       );
     }
     return tensor;

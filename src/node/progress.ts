@@ -46,7 +46,8 @@ const barWidth = 24;
 export function progressBar(stream: TextStream, options: ProgressOptions): ProgressBar {
   const { now = () => performance.now() / 1000, start = 0 } = options;
   let done = start;
-  let history = [{ time: now(), done }];
+  // From the first update on: what came before it, such as compilation, is not work of this kind.
+  let history: { time: number; done: number }[] = [];
   let drawn = false;
   let lastOutput = now();
 
@@ -86,7 +87,7 @@ export function progressBar(stream: TextStream, options: ProgressOptions): Progr
 function rateOf(history: readonly { time: number; done: number }[]): number {
   const [first] = history;
   const last = history[history.length - 1];
-  return last.time > first.time ? (last.done - first.done) / (last.time - first.time) : 0;
+  return first && last && last.time > first.time ? (last.done - first.done) / (last.time - first.time) : 0;
 }
 
 function progressText(done: number, rate: number, options: ProgressOptions): string {

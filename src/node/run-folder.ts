@@ -8,6 +8,7 @@ import { slicedWasserstein } from '../metrics/sliced-wasserstein.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { imageGrid } from '../report/image-grid.ts';
 import { scatterFigure } from '../report/scatter.ts';
+import { grouped } from '../report/ticks.ts';
 import { encodeCheckpoint } from '../training/index.ts';
 import type {
   Progress,
@@ -188,7 +189,7 @@ export const distanceLine = ({
   freshPoints: fresh,
 }: SampleDistance): string =>
   `sliced Wasserstein-1 ${distance.toPrecision(3)}, ${(relative * 100).toFixed(1)} % of the data's standard deviation ` +
-  `(${samples} samples, ${fresh} fresh points)`;
+  `(${grouped(samples)} samples, ${grouped(fresh)} fresh points)`;
 
 /** The first two coordinates of points [N, dimension]. */
 export function firstTwo(points: Float32Array, dimension: number): Float32Array {

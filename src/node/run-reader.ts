@@ -31,44 +31,42 @@ export async function checkpointsIn(folder: string): Promise<string[]> {
 export interface FoundCheckpoint {
   readonly file: string;
   readonly checkpoint: Checkpoint;
+  /** Newer checkpoints of the run that are damaged and were passed over, and why. */
+  readonly damaged: readonly { readonly file: string; readonly reason: string }[];
 }
 
 /**
  * Reads a checkpoint file, or the newest whole checkpoint of a run folder.
  *
- * @param path      a file, or a run folder
- * @param onDamaged told of each newer checkpoint of the folder that is damaged and was passed over
+ * @param path  a file, or a run folder
  * @throws UsageError   when there is no such path, the folder has no checkpoint, or its tensors do not fit its options
  * @throws FormatError  when the file is no checkpoint or is damaged; in a folder, when every checkpoint is
  */
-export async function findCheckpoint(
-  path: string,
-  onDamaged: (file: string, reason: string) => void = () => {},
-): Promise<FoundCheckpoint> {
-  if (!(await isFolder(path))) return { file: path, checkpoint: decodeCheckpoint(await readFileChecked(path), path) };
+export async function findCheckpoint(path: string): Promise<FoundCheckpoint> {
+  if (!(await isFolder(path)))
+    return { file: path, checkpoint: decodeCheckpoint(await readFileChecked(path), path), damaged: [] };
   const names = await checkpointsIn(path);
   if (names.length === 0) throw new UsageError(`${path} has no checkpoint (checkpoint-*.safetensors).`);
-  let newestDamage: FormatError | undefined;
+  const damaged: { file: string; reason: string }[] = [];
   for (const name of names) {
     const file = join(path, name);
     try {
-      return { file, checkpoint: decodeCheckpoint(await readFileChecked(file), file) };
+      return { file, checkpoint: decodeCheckpoint(await readFileChecked(file), file), damaged };
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
-      newestDamage ??= error;
-      onDamaged(file, error.message);
+      damaged.push({ file, reason: error.message });
     }
   }
   throw new FormatError(
-    `${path} has no whole checkpoint: ${names.length === 1 ? 'the only one' : `all ${names.length}`} damaged. ${newestDamage!.message}`,
+    names.length === 1
+      ? `the only checkpoint of ${path} is damaged: ${damaged[0].reason}`
+      : `all ${names.length} checkpoints of ${path} are damaged; the newest: ${damaged[0].reason}`,
   );
 }
 
 /** A run that can be taken up again. */
 export interface ResumableRun extends FoundCheckpoint {
   readonly folder: string;
-  /** Newer checkpoints of the run that are damaged, and why. */
-  readonly damaged: readonly { readonly file: string; readonly reason: string }[];
 }
 
 /**
@@ -79,8 +77,8 @@ export interface ResumableRun extends FoundCheckpoint {
  * @throws FormatError  when it is damaged
  */
 export async function findResumable(path: string): Promise<ResumableRun> {
-  const damaged: { file: string; reason: string }[] = [];
-  const { file, checkpoint } = await findCheckpoint(path, (name, reason) => damaged.push({ file: name, reason }));
+  const found = await findCheckpoint(path);
+  const { file, checkpoint } = found;
   const folder = dirname(file);
   const options = await readRunOptions(folder);
   if (JSON.stringify(options.denoiser) !== JSON.stringify(checkpoint.options.denoiser)) {
@@ -95,7 +93,7 @@ export async function findResumable(path: string): Promise<ResumableRun> {
       `${file} is not the newest checkpoint of its run, ${newest} is. Give the folder to go on from that one, or move newer ones away.`,
     );
   }
-  return { folder, file, checkpoint, damaged };
+  return { folder, ...found };
 }
 
 /**

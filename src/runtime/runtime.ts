@@ -26,10 +26,15 @@ export interface Program {
    *
    * @param inputs  values of all inputs that are not state, by name, in row-major order
    * @param state   values of the entries that the graph reads; replaced entries are swapped in when the run ends
+   * @param accept  looks at the outputs; when it says no, the state stays as it was
    * @returns       values of the outputs, by name; the caller owns them
    * @throws UsageError when an input is missing, unknown or of the wrong size
    */
-  run(inputs: Readonly<Record<string, TensorData>>, state?: State): Promise<Record<string, TensorData>>;
+  run(
+    inputs: Readonly<Record<string, TensorData>>,
+    state?: State,
+    accept?: (outputs: Readonly<Record<string, TensorData>>) => boolean,
+  ): Promise<Record<string, TensorData>>;
   /** Frees the engine's memory. A program can't be run afterwards. */
   release(): Promise<void>;
 }

@@ -32,8 +32,13 @@ export function describeGraph(spec: GraphSpec): Signature {
       .map((tensor) => [tensor.attributes.name, tensor as TensorType]),
   );
   const reads = new Map<string, { input: string; type: TensorType }>();
-  for (const [name, { current }] of state) {
+  for (const [name, { current, next }] of state) {
     if (!isInput(current)) throw new UsageError(`${spec.name}: state "${name}" must be read through a graph input.`);
+    if (next && (next.dtype !== current.dtype || formatShape(next.shape) !== formatShape(current.shape))) {
+      throw new UsageError(
+        `${spec.name}: state "${name}" is ${current.dtype} ${formatShape(current.shape)}, its new value ${next.dtype} ${formatShape(next.shape)}.`,
+      );
+    }
     const input = current.attributes.name;
     if (present.delete(input)) reads.set(name, { input, type: { shape: current.shape, dtype: current.dtype } });
   }

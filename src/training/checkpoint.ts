@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { makeDenoiser } from '../diffusion/index.ts';
-import { FormatError } from '../errors.ts';
+import { FormatError, UsageError } from '../errors.ts';
 import { decodeSafetensors, encodeSafetensors } from '../formats/safetensors.ts';
 import type { NamedTensor } from '../formats/safetensors.ts';
 import { flatten, parameterTable, viewsOf } from '../nn/index.ts';
@@ -75,7 +75,7 @@ export function decodeCheckpoint(bytes: Uint8Array, source: string): Checkpoint 
         if (name.startsWith(prefix) && data instanceof Float32Array)
           own.set(name.slice(prefix.length), { shape, data });
       }
-      return [vector, flatten(table, own)];
+      return [vector, ofNetwork(source, () => flatten(table, own))];
     }),
   ) as Checkpoint['vectors'];
   return { options, progress, table, vectors };
@@ -87,5 +87,14 @@ function inFile<T>(source: string, read: () => T): T {
     return read();
   } catch (error) {
     throw new FormatError(`${source}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** The same for values that do not fit the network: the file is sound, but the wrong one. */
+function ofNetwork<T>(source: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof UsageError ? new UsageError(`${source}: ${error.message}`) : error;
   }
 }

@@ -91,10 +91,10 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       const emaBeta = emaBetaAt(nimg, batch, options.ema);
       const data = batches.rounds(steps);
       const result = await step.run(data, { learningRate, emaBeta, step: steps + 1 });
+      await stopIfNotFinite(result, data, steps + 1, save);
       steps++;
       nimg += batch;
       const perElement = result.lossPerSample.map((loss) => loss / sampleSize(dataset));
-      await stopIfNotFinite(result, data, steps, save);
       statistics.report('Loss/loss', perElement);
       statistics.report('Optimizer/learning_rate', learningRate);
       statistics.report('Optimizer/gradient_norm', result.gradientNorm);
@@ -130,8 +130,9 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         });
         await observer.samples(await drawSamples(sampler, options), progress());
       }
+      const saves = aborted || isDue(options.checkpointTicks);
       tick++;
-      if (aborted || isDue(options.checkpointTicks)) await save();
+      if (saves) await save();
       if (aborted && !done) break;
       maintenance = now() - tickEnd;
       tickStart = { time: now(), nimg };
@@ -164,7 +165,10 @@ async function stateOf(step: TrainStep, options: TrainingOptions, progress: Prog
   return { options, progress, table: step.table, vectors };
 }
 
-/** Infinity and NaN spread to all weights in one step: the run must not go on as if nothing had happened. */
+/**
+ * Infinity and NaN spread to all weights in one step: the run must not go on as if nothing had happened. The step left
+ * the state alone, so what is saved is the state before it.
+ */
 async function stopIfNotFinite(
   result: StepResult,
   data: readonly RoundData[],
@@ -180,7 +184,7 @@ async function stopIfNotFinite(
       ? `the loss of sample ${bad} (sigma = ${levels[bad]}) is ${result.lossPerSample[bad]}`
       : `the gradient norm is ${result.gradientNorm}, sigma from ${Math.min(...levels)} to ${Math.max(...levels)}`;
   throw new NonFiniteError(
-    `step ${step}: ${what}. The state was saved; a smaller learning rate or a longer ramp-up may help.`,
+    `step ${step}: ${what}. The state before it was saved; a smaller learning rate or a longer ramp-up may help.`,
   );
 }
 

@@ -87,7 +87,12 @@ export interface TrainStep {
   readonly dropoutPerSample: number;
   /** Floating-point operations of matrix products and convolutions of one whole step. */
   readonly flops: number;
-  /** Takes one step. */
+  /**
+   * Takes one step. When a loss or the gradient is infinite or NaN the state stays as it was: the caller looks at the
+   * result.
+   *
+   * @throws UsageError when there are more or fewer rounds than `rounds`, or data are missing from one
+   */
   run(rounds: readonly RoundData[], scalars: StepScalars): Promise<StepResult>;
   release(): Promise<void>;
 }
@@ -183,8 +188,11 @@ export async function compileTrainStep(
       ...common,
       state,
       release,
-      run: async ([data], step) => {
-        const result = await program.run({ ...round.feeds(data), ...scalarFeeds(step) }, state);
+      run: async (rounds, step) => {
+        checkRounds(rounds, config);
+        const result = await program.run({ ...round.feeds(rounds[0]), ...scalarFeeds(step) }, state, (outputs) =>
+          allFinite(outputs.gradientNorm, outputs.lossPerSample),
+        );
         return {
           lossPerSample: result.lossPerSample as Float32Array,
           gradientNorm: (result.gradientNorm as Float32Array)[0],
@@ -213,13 +221,16 @@ export async function compileTrainStep(
     state,
     release,
     run: async (rounds, step) => {
+      checkRounds(rounds, config);
       const perRound = config.batch / config.rounds;
       const lossPerSample = new Float32Array(config.batch);
       for (const [index, data] of rounds.entries()) {
         const result = await accumulate.run(round.feeds(data), state);
         lossPerSample.set(result.lossPerSample as Float32Array, index * perRound);
       }
-      const { gradientNorm } = await update.run(scalarFeeds(step), state);
+      const { gradientNorm } = await update.run(scalarFeeds(step), state, (outputs) =>
+        allFinite(outputs.gradientNorm, lossPerSample),
+      );
       return { lossPerSample, gradientNorm: (gradientNorm as Float32Array)[0] };
     },
   };
@@ -236,6 +247,13 @@ function checkSizes({ batch, rounds, objective }: TrainStepConfig): void {
       `--reference-batch must be at least --batch (${batch}), got ${objective.referenceBatch}. The first ${batch} references are the mini-batch itself.`,
     );
   }
+}
+
+const allFinite = (...values: TensorData[]): boolean =>
+  values.every((each) => (each as Float32Array).every((value) => Number.isFinite(value)));
+
+function checkRounds(given: readonly RoundData[], { rounds }: TrainStepConfig): void {
+  if (given.length !== rounds) throw new UsageError(`training step: takes ${rounds} rounds, got ${given.length}.`);
 }
 
 /** The gradient of one round, from its data as graph inputs. */

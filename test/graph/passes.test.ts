@@ -140,7 +140,7 @@ describe('optimize', () => {
           expect(each.data.map((value) => value + 0)).toEqual(expected[i].data.map((value) => value + 0));
         });
       }),
-      { numRuns: 5000 },
+      { numRuns: 200 },
     );
   });
 });

@@ -67,7 +67,8 @@ export class OnnxBuilder {
 
   /** A constant tensor. */
   initializer({ dtype, shape, data }: { dtype: DType; shape: Shape; data: TensorData }): string {
-    const key = data.length <= 64 ? `${dtype}[${shape.join()}]${Array.from<number | bigint>(data).map(bits).join()}` : undefined;
+    const key =
+      data.length <= 64 ? `${dtype}[${shape.join()}]${Array.from<number | bigint>(data).map(bits).join()}` : undefined;
     const known = key === undefined ? undefined : this.small.get(key);
     if (known !== undefined) return known;
     const name = this.fresh('c');

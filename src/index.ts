@@ -1,0 +1,154 @@
+/**
+ * Diffusion models trained with low-variance targets. This entry point is the core: it runs in Node and in browsers and
+ * is handed its runtime and its data. `stable-target-field/node` has the engine, files and data sets for Node.
+ */
+
+// Errors that are thrown on purpose.
+export { FormatError, NonFiniteError, ShapeError, StfError, UsageError } from './errors.ts';
+
+/** Symbolic tensors: operators, differentiation, evaluation, ONNX. */
+export * as graph from './graph/index.ts';
+/** Parameters and layers over the graph. */
+export * as nn from './nn/index.ts';
+
+// What it takes to run a graph.
+export type { GraphSpec, Program, Runtime, State, StateAccess } from './runtime/index.ts';
+
+// Random numbers and statistics.
+export { fillKeepMask, fillNormal, fillUniform, permutation, streams } from './numerics/random.ts';
+export type { DrawAddress, Stream } from './numerics/random.ts';
+export { mean, median, quantile, standardDeviation, standardError } from './numerics/statistics.ts';
+
+// File formats: bytes in, values out.
+export { decodePng, encodePng } from './formats/png.ts';
+export type { PngImage } from './formats/png.ts';
+export { decodeSafetensors, encodeSafetensors } from './formats/safetensors.ts';
+export type { NamedTensor, SafetensorsDtype } from './formats/safetensors.ts';
+
+// Data.
+export { cifar10, cifar10Batches, cifar10Dataset } from './data/cifar10.ts';
+export type { Cifar10Batch, Cifar10Split } from './data/cifar10.ts';
+export { memoryDataset, pointDataset, sampleSize, subset } from './data/dataset.ts';
+export type { Dataset, Labels } from './data/dataset.ts';
+export { createDataOrder } from './data/order.ts';
+export type { DataOrder } from './data/order.ts';
+export { imageToFloat, toUint8 } from './data/pixels.ts';
+export {
+  checkerboard,
+  eightGaussians,
+  swissRoll,
+  toyDataset,
+  toyKinds,
+  toyStandardDeviation,
+  twoGaussians,
+  twoMoons,
+} from './data/toy.ts';
+export type { ToyKind, ToyOptions } from './data/toy.ts';
+
+// Networks.
+export { buildNetwork, ddpmpp, mlp, sampleShapeOf, songUNet } from './networks/index.ts';
+export type { Conditions, Dropout, MlpConfig, Network, NetworkConfig, SongUNetConfig } from './networks/index.ts';
+
+// Diffusion: noise levels, preconditioning, the denoiser D(x; sigma).
+export { drawNoiseLevel, lossWeight, makeDenoiser, noiseLevelFrom, preconditioning } from './diffusion/index.ts';
+export type {
+  Coefficients,
+  Denoiser,
+  DenoiserConfig,
+  NoiseLevelConfig,
+  PreconditioningConfig,
+} from './diffusion/index.ts';
+
+// Objectives: denoising score matching and the stable target.
+export {
+  denoisingLoss,
+  emptySums,
+  finishPosterior,
+  posterior,
+  stableTarget,
+  takeReferences,
+} from './objective/index.ts';
+export type {
+  Loss,
+  LossInputs,
+  ObjectiveConfig,
+  Perturbation,
+  Posterior,
+  PosteriorOptions,
+  PosteriorSums,
+  ReferenceLabels,
+} from './objective/index.ts';
+
+// Sampling.
+export {
+  compileDenoiser,
+  countEvaluations,
+  drawLatents,
+  edmNoiseLevels,
+  generate,
+  generateWith,
+  heunSampler,
+} from './sampling/index.ts';
+export type { CompiledDenoiser, Denoise, GenerateOptions, HeunOptions, WeightSource } from './sampling/index.ts';
+
+// Analysis: exact posteriors and the variance of training targets.
+export { compileStreamedPosterior, targetVarianceMeter } from './analysis/index.ts';
+export type {
+  PerturbedSamples,
+  PosteriorValues,
+  StreamedPosterior,
+  TargetProbe,
+  TargetVarianceMeter,
+  TargetVariances,
+} from './analysis/index.ts';
+
+// Metrics.
+export { nearestNeighbours, psnr } from './metrics/psnr.ts';
+export type { NearestNeighbours } from './metrics/psnr.ts';
+export { slicedWasserstein } from './metrics/sliced-wasserstein.ts';
+export type { SlicedWassersteinOptions } from './metrics/sliced-wasserstein.ts';
+
+// Training.
+export {
+  adam,
+  adamDefaults,
+  compileTrainStep,
+  decodeCheckpoint,
+  emaBetaAt,
+  encodeCheckpoint,
+  learningRateAt,
+  parseTrainingOptions,
+  presets,
+  train,
+  trainingVectors,
+} from './training/index.ts';
+export type {
+  AdamConfig,
+  AdamScalars,
+  AdamState,
+  Checkpoint,
+  EmaOptions,
+  PresetName,
+  Progress,
+  RoundData,
+  StepResult,
+  StepScalars,
+  Summary,
+  TickStatistics,
+  TrainingJob,
+  TrainingObserver,
+  TrainingOptions,
+  TrainingState,
+  TrainingSummary,
+  TrainStep,
+  TrainStepConfig,
+} from './training/index.ts';
+
+// Figures, as SVG, and grids of images.
+export { imageGrid } from './report/image-grid.ts';
+export type { ImageGridOptions, InterleavedImage } from './report/image-grid.ts';
+export { lineFigure } from './report/loss-curve.ts';
+export type { LineFigureOptions, Series } from './report/loss-curve.ts';
+export { scatterFigure } from './report/scatter.ts';
+export type { ScatterOptions, ScatterPanel } from './report/scatter.ts';
+export type { Role } from './report/theme.ts';

@@ -1,0 +1,237 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { newRunOptions } from '../../src/cli/train-options.ts';
+import { makeDenoiser } from '../../src/diffusion/index.ts';
+import { parameterTable } from '../../src/nn/index.ts';
+import { encodeCheckpoint } from '../../src/training/index.ts';
+import type { TrainingOptions } from '../../src/training/index.ts';
+import { stf, temporaryFolder, tinyRun } from './support.ts';
+
+const folder = temporaryFolder();
+afterEach(() => vi.unstubAllEnvs());
+
+/** Expects exit code 2, one line on stderr, nothing on stdout, and that no file was made or changed. */
+async function expectRefused(argv: readonly string[], message: string | RegExp): Promise<void> {
+  const before = folder.list();
+  const { code, stdout, stderr } = await stf(argv);
+  expect(stderr).toMatch(message);
+  expect(stderr.split('\n'), 'one line').toHaveLength(2);
+  expect(stderr, 'no stack').not.toMatch(/\n\s+at /);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(folder.list()).toEqual(before);
+}
+
+describe('a command line that makes no sense', () => {
+  test.each<[string, string, RegExp]>([
+    ['unknown command', 'trian', /^stf: unknown command 'trian' \(Did you mean train\?\)$/m],
+    ['unknown option', 'train --bacth 3', /^stf train: unknown option '--bacth' \(Did you mean --batch\?\)$/m],
+    ['missing value', 'train --batch', /^stf train: option '--batch <INT>' argument missing$/m],
+    ['extra argument', 'train cifar10', /^stf train: too many arguments/],
+    ['missing option', 'sample', /^stf sample: required option '--network <PATH>' not specified$/m],
+    [
+      'unknown preset',
+      'train --preset best',
+      /--preset: unknown value "best". Choose one of: quickstart, toy-2d, cifar/,
+    ],
+    ['unknown data', 'train --data mnist', /--data: unknown value "mnist". Choose one of: cifar10, eight-gaussians,/],
+    ['unknown data set', 'dataset fetch mnist', /^stf dataset fetch: .*"mnist". Choose one of: cifar10\.$/m],
+    ['impossible batch', 'train --batch 0', /^stf train: --batch must be an integer of at least 1, got 0\.$/m],
+    ['impossible duration', 'train --duration -1', /--duration must be a number above 0, got -1\./],
+    ['impossible learning rate', 'train --lr fast', /--lr must be a number above 0, got fast\./],
+    ['impossible threads', 'train --threads 0', /--threads must be an integer of at least 1, got 0\./],
+    ['impossible seeds', 'sample --network x --seeds 9-1', /--seeds must be numbers and ranges .* got "9-1"\./],
+    [
+      'reference batch below the batch',
+      'train --batch 32 --reference-batch 16',
+      /^stf train: --reference-batch must be at least --batch \(32\), got 16\. /,
+    ],
+    [
+      'references without their objective',
+      'train --objective dsm --reference-batch 64',
+      /--reference-batch is an option of --objective stf/,
+    ],
+    [
+      'rounds that do not divide',
+      'train --batch 32 --rounds 5',
+      /--batch \(32\) must be divisible by --rounds, got 5\./,
+    ],
+    ['points for a U-Net', 'train --data two-moons --arch ddpmpp', /--arch ddpmpp needs images, .* Choose --arch mlp/],
+    ['an option of the other network', 'train --arch mlp --cbase 32', /--cbase is an option of --arch ddpmpp/],
+    ['widths that do not divide', 'train --cbase 30', /no network can be built from --arch ddpmpp --cbase 30 .*groups/],
+    [
+      'attention nowhere',
+      'train --attn 7',
+      /--attn: the network has no level of resolution 7. Choose from: 32, 16, 8, none\./,
+    ],
+    ['another resolution', 'train --resolution 64', /--resolution must be that of the data, 32, got 64\./],
+    ['more images than there are', 'train --max-images 50001', /--max-images must be at most 50000, .* got 50001\./],
+    ['classes that there are not', 'train --data swiss-roll --cond', /--cond needs classes, and swiss-roll has none\./],
+    ['three coordinates in the plane', 'train --data two-moons --dimension 3', /dimension must be 2, got 3/],
+    ['no such run', 'train --resume nowhere', /can't read nowhere: no such file or folder\./],
+  ])('%s', async (_, line, message) => {
+    const outdir = line.startsWith('train') ? ['--outdir', folder.join('runs')] : [];
+    const [command, ...rest] = line.split(' ');
+    await expectRefused([command, ...outdir, ...rest], message);
+  });
+
+  test('no command shows the help, on stderr', async () => {
+    const { code, stdout, stderr } = await stf([]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/^Usage: stf /);
+  });
+
+  test('STF_DEBUG=1 shows where an error comes from', async () => {
+    vi.stubEnv('STF_DEBUG', '1');
+    const { code, stderr } = await stf(['train', '--batch', '0']);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^stf train: --batch must be .*\nUsageError: .*\n\s+at /);
+  });
+});
+
+describe('places that can not be written', () => {
+  test('an output folder below a file', async () => {
+    writeFileSync(folder.join('file'), '');
+    const message = /^stf train: can't write in the folder .*runs: .*file is a file\.$/m;
+    await expectRefused([...tinyRun, '--outdir', folder.join('file', 'runs')], message);
+    await expectRefused([...tinyRun, '--outdir', folder.join('file', 'runs'), '--dry-run'], message);
+  });
+
+  test('an output folder of samples below a file', async () => {
+    writeFileSync(folder.join('file'), '');
+    writeFileSync(folder.join('checkpoint.safetensors'), checkpointOf(tinyOptions(16)));
+    await expectRefused(
+      ['sample', '--network', folder.join('checkpoint.safetensors'), '--outdir', folder.join('file', 'samples')],
+      /^stf sample: can't write in the folder /,
+    );
+  });
+});
+
+describe('CIFAR-10', () => {
+  const batch = (): string => folder.join('cifar-10', 'data_batch_1.bin');
+  const argv = (): string[] => ['train', '--preset', 'quickstart', '--outdir', folder.join('runs')];
+
+  test('that is not there', async () => {
+    vi.stubEnv('STF_CACHE', folder.path);
+    await expectRefused(
+      argv(),
+      /^stf train: .*data_batch_1\.bin: no such file or folder\. .*stf dataset fetch cifar10/,
+    );
+  });
+
+  test('that is truncated', async () => {
+    vi.stubEnv('STF_CACHE', folder.path);
+    mkdirSync(folder.join('cifar-10'));
+    writeFileSync(batch(), 'short');
+    await expectRefused(argv(), /data_batch_1\.bin has 5 bytes, expected 30730000\. .*stf dataset fetch cifar10/);
+  });
+
+  test('that is altered', async () => {
+    vi.stubEnv('STF_CACHE', folder.path);
+    mkdirSync(folder.join('cifar-10'));
+    writeFileSync(batch(), new Uint8Array(30_730_000));
+    await expectRefused(argv(), /data_batch_1\.bin is altered: its SHA-256 is [0-9a-f]{64}, expected [0-9a-f]{64}\./);
+  });
+});
+
+const tinyOptions = (width: number): TrainingOptions =>
+  newRunOptions(
+    'toy-2d',
+    new Map([
+      ['width', String(width)],
+      ['blocks', '1'],
+    ]),
+  );
+
+/** A checkpoint with weights of 0; `tensorsOf` gives it the tensors of another network. */
+function checkpointOf(options: TrainingOptions, tensorsOf = options): Uint8Array {
+  const table = parameterTable((source) => makeDenoiser(source, tensorsOf.denoiser));
+  const zeros = new Float32Array(table.size);
+  return encodeCheckpoint({
+    options,
+    table,
+    progress: { nimg: 2048, step: 2, tick: 1, seconds: 1 },
+    vectors: { weights: zeros, ema: zeros, 'adam.m': zeros, 'adam.v': zeros },
+  });
+}
+
+describe('checkpoints', () => {
+  const path = (): string => folder.join('checkpoint-000002.safetensors');
+  const writeRun = (options: TrainingOptions, checkpoint: Uint8Array): void => {
+    writeFileSync(folder.join('options.json'), JSON.stringify(options));
+    writeFileSync(path(), checkpoint);
+  };
+  /** Both commands that read checkpoints, by file and by folder. */
+  const commands = (): string[][] => [
+    ['sample', '--network', path(), '--outdir', folder.join('out')],
+    ['sample', '--network', folder.path, '--outdir', folder.join('out')],
+    ['train', '--resume', path()],
+    ['train', '--resume', folder.path],
+  ];
+
+  test('that are no checkpoints', async () => {
+    for (const bytes of [new Uint8Array(0), new TextEncoder().encode('not a checkpoint, but long enough to be one')]) {
+      writeRun(tinyOptions(16), bytes);
+      for (const argv of commands())
+        await expectRefused(argv, /^stf (sample|train): .*checkpoint-000002\.safetensors: safetensors: /);
+    }
+  });
+
+  test('that are cut off anywhere', async () => {
+    const whole = checkpointOf(tinyOptions(16));
+    for (const share of [0.001, 0.02, 0.5, 0.999]) {
+      writeRun(tinyOptions(16), whole.subarray(0, Math.floor(whole.length * share)));
+      for (const argv of commands()) await expectRefused(argv, /checkpoint-000002\.safetensors: /);
+    }
+  });
+
+  test('whose tensors belong to another network than their options', async () => {
+    writeRun(tinyOptions(16), checkpointOf(tinyOptions(16), tinyOptions(24)));
+    for (const argv of commands()) await expectRefused(argv, /it belongs to another network\./);
+  });
+
+  test('of another network than the run they lie in', async () => {
+    writeRun(tinyOptions(16), checkpointOf(tinyOptions(24)));
+    for (const argv of [
+      ['train', '--resume', path()],
+      ['train', '--resume', folder.path],
+    ])
+      await expectRefused(argv, /is a checkpoint of another network .*: an MLP of width 24 .*, not an MLP of width 16/);
+  });
+
+  test('that lie in no run', async () => {
+    writeFileSync(path(), checkpointOf(tinyOptions(16)));
+    await expectRefused(
+      ['train', '--resume', path()],
+      /options\.json: no such file or folder\. .* is not the folder of a run\./,
+    );
+    mkdirSync(folder.join('empty'));
+    await expectRefused(['sample', '--network', folder.join('empty')], /empty has no checkpoint/);
+  });
+
+  test('that would be trained differently', async () => {
+    writeRun(tinyOptions(16), checkpointOf(tinyOptions(16)));
+    const before = readFileSync(path());
+    const refused: [string[], RegExp][] = [
+      [['--batch', '512'], /--batch can't be changed when a run is resumed: it is 1024, got 512\./],
+      [['--objective', 'dsm'], /--objective can't be changed when a run is resumed: it is stf, got dsm\./],
+      [['--width', '24'], /--width can't be changed when a run is resumed: it is 16, got 24\./],
+      [
+        ['--data', 'two-moons'],
+        /--data can't be changed when a run is resumed: it is eight-gaussians, got two-moons\./,
+      ],
+      [['--preset', 'toy-2d'], /--preset can't be given with --resume/],
+    ];
+    for (const [flags, message] of refused) await expectRefused(['train', '--resume', folder.path, ...flags], message);
+    expect(readFileSync(path())).toEqual(before);
+  });
+
+  test('from which nothing like it can be drawn', async () => {
+    writeRun(tinyOptions(16), checkpointOf(tinyOptions(16)));
+    const argv = ['sample', '--network', folder.path, '--outdir', folder.join('out')];
+    await expectRefused([...argv, '--class', '3'], /--class needs a class-conditional network/);
+    await expectRefused(
+      [...argv, '--sigma-min', '90'],
+      /sigmaMin must be .* below sigmaMax, got sigmaMin = 90 and sigmaMax = 80/,
+    );
+  });
+});

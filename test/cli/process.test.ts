@@ -1,0 +1,94 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { findCheckpoint } from '../../src/node/run-reader.ts';
+import { temporaryFolder, tinyRun } from './support.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+const main = join(root, 'dist/src/cli/main.js');
+const folder = temporaryFolder();
+
+beforeAll(() => {
+  if (!existsSync(main)) throw new Error(`${main} is missing: build first (npm run build).`);
+});
+
+/** Starts the built program and hands its process to `drive`; resolves when it has ended. */
+function start(
+  argv: readonly string[],
+  drive: (child: ReturnType<typeof spawn>, stdout: string) => void = () => {},
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [main, ...argv], { cwd: folder.path, stdio: ['ignore', 'pipe', 'pipe'] });
+    const text = { stdout: '', stderr: '' };
+    child.stdout.on('data', (part: Buffer) => {
+      text.stdout += part.toString();
+      drive(child, text.stdout);
+    });
+    child.stderr.on('data', (part: Buffer) => (text.stderr += part.toString()));
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, ...text }));
+  });
+}
+
+/** Long enough to be interrupted: it would take many minutes. */
+const longRun = [...tinyRun, '--duration', '100'];
+
+describe('signals', () => {
+  // npx passes its own copy of Ctrl-C on, so that two arrive: the second must not cut the checkpoint off.
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+    '%s, twice at once: a whole checkpoint and exit code 0',
+    async (signal) => {
+      let sent = false;
+      const { code, stdout, stderr } = await start([...longRun, '--outdir', 'runs'], (child, text) => {
+        if (sent || !text.includes('tick 1 ')) return;
+        sent = true;
+        child.kill(signal);
+        child.kill(signal);
+      });
+      expect({ code, stderr }).toEqual({
+        code: 0,
+        stderr: 'Interrupted: finishing this step and writing a checkpoint. Once more quits at once.\n',
+      });
+      const [run] = readdirSync(folder.join('runs'));
+      expect(stdout).toMatch(/Interrupted at .* of 100000 kimg in .*\. To go on: .*stf train --resume runs\/00000-/);
+      const { checkpoint, file } = await findCheckpoint(folder.join('runs', run));
+      expect(stdout).toContain(`Interrupted at ${(checkpoint.progress.nimg / 1000).toFixed(1)} of`);
+      expect(readdirSync(folder.join('runs', run)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+      expect(file).toContain(run);
+    },
+  );
+});
+
+test('a reader that goes away, such as head, does not end a run', async () => {
+  const { code } = await start([...tinyRun, '--outdir', 'runs'], (child) => child.stdout!.destroy());
+  expect(code).toBe(0);
+  const [run] = readdirSync(folder.join('runs'));
+  expect(readFileSync(folder.join('runs', run, 'log.txt'), 'utf8')).toMatch(/\nDone: 4\.0 of 4 kimg/);
+});
+
+test('wrong usage is exit code 2 and one line', async () => {
+  expect(await start(['train', '--batch', '0'])).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: 'stf train: --batch must be an integer of at least 1, got 0.\n',
+  });
+});
+
+test('both entry points can be imported as a user does, and say nothing', async () => {
+  const script = `
+    const core = await import('stable-target-field');
+    const node = await import('stable-target-field/node');
+    const { input, matmul } = core.graph;
+    const program = await node.nodeRuntime({ threads: 1 }).compile({
+      name: 'product',
+      outputs: { product: matmul(input('a', [1, 2]), input('b', [2, 1])) },
+    });
+    const { product } = await program.run({ a: Float32Array.of(1, 2), b: Float32Array.of(3, 4) });
+    console.log(product[0], typeof core.train, typeof core.stableTarget);`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { cwd: root });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (part: Buffer) => (text += part.toString()));
+  await new Promise((resolve) => child.on('close', resolve));
+  expect(text).toBe('11 function function\n');
+});

@@ -1,0 +1,134 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { input } from '../../src/graph/index.ts';
+import { nodeRuntime } from '../../src/node/onnxruntime.ts';
+import { posterior } from '../../src/objective/index.ts';
+import type { Program } from '../../src/runtime/index.ts';
+import { expectClose } from '../support/compare.ts';
+import { testValues } from '../support/random.ts';
+import { naivePosterior, rowsOf } from './naive-posterior.ts';
+
+/*
+ * The posterior as the engine computes it, in float32, against float64, over all noise levels that training draws. The
+ * data are like images: many values in [-1, 1], some of them nearly the same picture.
+ */
+
+const dimension = 3 * 16 * 16;
+const count = 96;
+const sigmas = [0.002, 0.005, 0.02, 0.1, 0.5, 2, 4, 7, 15, 100];
+
+/** Smooth images: a few plane waves of random phase for each channel. */
+function image(seed: number): Float64Array {
+  const waves = testValues(3 * 4 * 4, [-1, 1], seed);
+  return new Float64Array(dimension).map((_, at) => {
+    const [channel, row, column] = [Math.floor(at / 256), Math.floor(at / 16) % 16, at % 16];
+    let value = 0;
+    for (let k = 0; k < 4; k++) {
+      const [a, b, phase, size] = waves.subarray((channel * 4 + k) * 4, (channel * 4 + k) * 4 + 4);
+      value += 0.25 * (1 + size) * Math.sin(a * row + b * column + 3 * phase);
+    }
+    return Math.max(-1, Math.min(1, value));
+  });
+}
+
+/** The image moved by a vector of the given length, in a random direction. */
+function moved(base: Float64Array, distance: number, seed: number): Float64Array {
+  const direction = testValues(dimension, [-1, 1], seed);
+  const length = Math.sqrt(direction.reduce((sum, value) => sum + value * value, 0));
+  return base.map((value, i) => value + (distance * direction[i]) / length);
+}
+
+/** References: 12 near duplicates of the first (1e-3 away), 4 of the second (1e-2 away), and others. */
+const reference = ((): Float32Array => {
+  const all = new Float32Array(count * dimension);
+  for (let k = 0; k < count; k++) {
+    const [base, distance] = k >= 10 && k < 22 ? [0, 1e-3] : k >= 22 && k < 26 ? [1, 1e-2] : [k, 0];
+    all.set(moved(image(base + 1), distance, 1000 + k), k * dimension);
+  }
+  return all;
+})();
+
+/** One sample for each noise level from the first image, one from the second. */
+const batch = 2 * sigmas.length;
+const sigma = Float32Array.from({ length: batch }, (_, i) => sigmas[i % sigmas.length]);
+const clean = new Float32Array(batch * dimension);
+const noise = new Float32Array(batch * dimension);
+for (let i = 0; i < batch; i++) {
+  const source = i < sigmas.length ? 0 : 1;
+  clean.set(reference.subarray(source * dimension, (source + 1) * dimension), i * dimension);
+  // Uniform noise of variance 1.
+  noise.set(testValues(dimension, [-Math.sqrt(3), Math.sqrt(3)], 5000 + i), i * dimension);
+}
+
+describe.each([
+  ['one block', 4096],
+  ['blocks of 40', 40],
+])('%s', (_, block) => {
+  let program: Program;
+  let result: Record<string, Float32Array>;
+
+  beforeAll(async () => {
+    const perturbation = {
+      clean: input('clean', [batch, dimension]),
+      noise: input('noise', [batch, dimension]),
+      sigma: input('sigma', [batch]),
+    };
+    const { mean, variance, effectiveSources } = posterior(perturbation, input('reference', [count, dimension]), {
+      block,
+    });
+    program = await nodeRuntime({ threads: 1 }).compile({
+      name: 'posterior',
+      outputs: { mean, variance, effectiveSources },
+    });
+    result = (await program.run({ clean, noise, sigma, reference })) as Record<string, Float32Array>;
+  });
+
+  afterAll(() => program.release());
+
+  const [cleanRows, noiseRows, references] = [clean, noise, reference].map((each) => rowsOf(each, dimension));
+  const oracle = Array.from({ length: batch }, (_unused, i) =>
+    naivePosterior({ clean: cleanRows[i], noise: noiseRows[i], sigma: sigma[i] }, references),
+  );
+
+  test('the data have what makes it hard', () => {
+    // At the smallest noise some ten near duplicates share the weight; at the largest nearly all references do; in
+    // between it is one, or a few.
+    const sources = oracle.map((each) => each.effectiveSources);
+    expect(sources[0]).toBeGreaterThan(5);
+    expect(sources[sigmas.length - 1]).toBeGreaterThan(80);
+    expect(sources[sigmas.length]).toBeLessThan(1.01);
+  });
+
+  test('targets', () => {
+    for (let i = 0; i < batch; i++) {
+      // Values near 1 are put together from a centre and a weighted mean: a few roundings of 2^-24 = 6e-8. Log-weights
+      // in the matrix product are off by at most about 20 · 2^-24 · |x||y| / σ² with |y| < 28: 2e-5 where σ = 7 and
+      // many far references count, which moves the mean by as much times a few tenths.
+      const actual = result.mean.subarray(i * dimension, (i + 1) * dimension);
+      expectClose(actual, oracle[i].mean, { absolute: 3e-6 }, `sample ${i}, sigma ${sigma[i]}`);
+    }
+  });
+
+  test('weights, seen through the effective number of sources', () => {
+    for (let i = 0; i < batch; i++) {
+      // The near duplicates' log-weights are off by a few roundings of terms below 3; the others' as above.
+      expectClose(
+        [result.effectiveSources[i]],
+        [oracle[i].effectiveSources],
+        { relative: 1e-4 },
+        `sample ${i}, sigma ${sigma[i]}`,
+      );
+    }
+  });
+
+  test('variances', () => {
+    for (let i = 0; i < batch; i++) {
+      // E|y|² - |E y|² of squares up to 300: 300 · 2^-24 · a few, and the weights' error.
+      expectClose(
+        [result.variance[i]],
+        [oracle[i].variance],
+        { relative: 2e-4, absolute: 2e-4 },
+        `sample ${i}, sigma ${sigma[i]}`,
+      );
+    }
+  });
+});

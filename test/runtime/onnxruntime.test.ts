@@ -1,0 +1,230 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { StfError, UsageError } from '../../src/errors.ts';
+import { add, cast, constant, input, mul, sub, sum, transpose } from '../../src/graph/index.ts';
+import { nodeRuntime } from '../../src/node/onnxruntime.ts';
+import type { Program, State } from '../../src/runtime/index.ts';
+
+const runtime = nodeRuntime({ threads: 1 });
+
+const vector = (...values: number[]) => ({
+  shape: [values.length],
+  dtype: 'float32' as const,
+  data: Float32Array.from(values),
+});
+
+describe('state', () => {
+  let swap: Program;
+  let reader: Program;
+
+  beforeAll(async () => {
+    const [a, b, count] = [input('a', [2]), input('b', [2]), input('count', [1])];
+    swap = await runtime.compile({
+      name: 'swap',
+      outputs: {},
+      state: { a: { current: a, next: b }, b: { current: b, next: a }, count: { current: count, next: add(count, 1) } },
+    });
+    // Reads two entries under other names of its own, replaces one, and returns an entry as it is.
+    const [left, right, scale] = [input('left', [2]), input('right', [2]), input('scale', [])];
+    reader = await runtime.compile({
+      name: 'reader',
+      outputs: { difference: sub(left, right), before: right },
+      state: { a: { current: left }, b: { current: right, next: mul(right, scale) } },
+    });
+  });
+
+  afterAll(async () => {
+    await swap.release();
+    await reader.release();
+  });
+
+  const made = (): State => runtime.createState({ a: vector(1, 2), b: vector(3, 4), count: vector(0) });
+  const values = async (state: State): Promise<number[][]> =>
+    Promise.all(['a', 'b', 'count'].map(async (name) => [...((await state.read(name)) as Float32Array)]));
+
+  test('a whole run reads the old values: entries that take each other change places', async () => {
+    const state = made();
+    for (let run = 1; run <= 101; run++) {
+      await swap.run({}, state);
+      // Small integers: exact.
+      expect(await values(state)).toEqual([run % 2 ? [3, 4] : [1, 2], run % 2 ? [1, 2] : [3, 4], [run]]);
+    }
+  });
+
+  test('two programs share one state', async () => {
+    const state = made();
+    for (let run = 0; run < 5; run++) {
+      const [a, b] = await values(state);
+      const { difference, before } = await reader.run({ scale: Float32Array.of(2) }, state);
+      expect([...(difference as Float32Array)]).toEqual(a.map((value, i) => value - b[i]));
+      expect([...(before as Float32Array)]).toEqual(b);
+      expect((await values(state)).slice(0, 2)).toEqual([a, b.map((value) => 2 * value)]);
+      await swap.run({}, state);
+    }
+    expect((await values(state))[2]).toEqual([5]);
+  });
+
+  test('two states of one program do not touch each other', async () => {
+    const [one, other] = [made(), made()];
+    await swap.run({}, one);
+    expect(await values(one)).toEqual([[3, 4], [1, 2], [1]]);
+    expect(await values(other)).toEqual([[1, 2], [3, 4], [0]]);
+  });
+
+  test('what is read, written and given at the start are copies', async () => {
+    const start = vector(1, 2);
+    const state = runtime.createState({ a: start, b: vector(3, 4), count: vector(0) });
+    start.data.fill(9);
+    ((await state.read('a')) as Float32Array).fill(9);
+    expect((await values(state))[0]).toEqual([1, 2]);
+    const written = Float32Array.of(5, 6);
+    state.write('a', written);
+    written.fill(9);
+    expect((await values(state))[0]).toEqual([5, 6]);
+    await swap.run({}, state);
+    expect((await values(state)).slice(0, 2)).toEqual([
+      [3, 4],
+      [5, 6],
+    ]);
+  });
+
+  test('an output that is an entry as it is stays the same when the entry changes', async () => {
+    const state = made();
+    const { before } = await reader.run({ scale: Float32Array.of(1) }, state);
+    state.write('b', Float32Array.of(8, 8));
+    await swap.run({}, state);
+    await swap.run({}, state);
+    state.write('b', Float32Array.of(8, 8));
+    expect([...(before as Float32Array)]).toEqual([3, 4]);
+  });
+
+  test('a run whose outputs are not accepted leaves the state as it was', async () => {
+    const state = made();
+    for (const accepted of [false, false, true]) {
+      const seen: unknown[] = [];
+      const outputs = await reader.run({ scale: Float32Array.of(10) }, state, (given) => {
+        seen.push(given);
+        return accepted;
+      });
+      expect(seen).toEqual([outputs]);
+      expect([...(outputs.before as Float32Array)]).toEqual([3, 4]);
+      expect((await values(state))[1]).toEqual(accepted ? [30, 40] : [3, 4]);
+    }
+  });
+
+  test('a run that fails leaves the state as it was', async () => {
+    const state = made();
+    await expect(reader.run({ scale: Float32Array.of(1, 2) }, state)).rejects.toThrow(UsageError);
+    expect(await values(state)).toEqual([[1, 2], [3, 4], [0]]);
+  });
+
+  test('what does not fit is refused, by name', async () => {
+    await expect(swap.run({})).rejects.toThrow('swap: needs state made by the same runtime');
+    const incomplete = runtime.createState({ a: vector(1, 2), b: vector(1, 2) });
+    await expect(swap.run({}, incomplete)).rejects.toThrow('there is no state "count". Entries are: a, b.');
+    const other = runtime.createState({ a: vector(1, 2, 3), b: vector(1, 2), count: vector(0) });
+    await expect(swap.run({}, other)).rejects.toThrow(UsageError);
+    await expect(swap.run({}, other)).rejects.toThrow('state "a" is float32 [3], the program reads float32 [2]');
+    const flat = { shape: [2, 1], dtype: 'float32' as const, data: new Float32Array(2) };
+    const turned = runtime.createState({ a: flat, b: vector(1, 2), count: vector(0) });
+    await expect(swap.run({}, turned)).rejects.toThrow('state "a" is float32 [2, 1], the program reads float32 [2]');
+    const state = made();
+    expect(() => state.write('a', Float32Array.of(1))).toThrow('state "a" holds Float32Array of 2 values');
+    expect(() => state.write('a', new Float64Array(2))).toThrow('got Float64Array of 2');
+    expect(() => state.write('c', Float32Array.of(1))).toThrow('there is no state "c"');
+    expect(() => runtime.createState({ a: { ...vector(1, 2), shape: [3] } })).toThrow(UsageError);
+  });
+
+  test('a new value of another shape than its entry is refused when it is compiled', async () => {
+    const a = input('a', [2]);
+    const build = (): Promise<Program> =>
+      runtime.compile({ name: 'growing', outputs: {}, state: { a: { current: a, next: sum(a, 0, true) } } });
+    await expect(build()).rejects.toThrow(UsageError);
+    await expect(build()).rejects.toThrow('growing: state "a" is float32 [2], its new value float32 [1]');
+  });
+});
+
+describe('inputs and outputs', () => {
+  let program: Program;
+
+  beforeAll(async () => {
+    const x = input('x', [2, 3]);
+    program = await runtime.compile({
+      name: 'probe',
+      outputs: {
+        turned: transpose(x, [1, 0]),
+        numbers: add(input('labels', [2], 'int64'), constant([1], [1], 'int64')),
+        scaled: sub(cast(input('pixels', [2], 'uint8'), 'float32'), 1),
+        third: input('double', [1], 'float64'),
+        unchanged: x,
+      },
+    });
+  });
+
+  afterAll(() => program.release());
+
+  const feeds = () => ({
+    x: Float32Array.of(1, 2, 3, 4, 5, 6),
+    labels: BigInt64Array.of(5n, -1n),
+    pixels: Uint8Array.of(0, 255),
+    double: Float64Array.of(1 / 3),
+  });
+
+  test('every element type goes in and comes out exactly', async () => {
+    expect(await program.run(feeds())).toEqual({
+      turned: Float32Array.of(1, 4, 2, 5, 3, 6),
+      numbers: BigInt64Array.of(6n, 0n),
+      scaled: Float32Array.of(-1, 254),
+      third: Float64Array.of(1 / 3),
+      unchanged: Float32Array.of(1, 2, 3, 4, 5, 6),
+    });
+  });
+
+  test("outputs are the caller's: neither later runs nor changed inputs reach them", async () => {
+    const given = feeds();
+    const first = await program.run(given);
+    given.x.fill(0);
+    const second = await program.run(given);
+    (second.turned as Float32Array).fill(7);
+    const third = await program.run(given);
+    expect([...(first.turned as Float32Array)]).toEqual([1, 4, 2, 5, 3, 6]);
+    expect([...(first.unchanged as Float32Array)]).toEqual([1, 2, 3, 4, 5, 6]);
+    expect([...(third.turned as Float32Array)]).toEqual([0, 0, 0, 0, 0, 0]);
+  });
+
+  test('outputs outlive the program', async () => {
+    const x = input('x', [1000]);
+    const short = await runtime.compile({ name: 'short-lived', outputs: { y: mul(x, 2) } });
+    const { y } = await short.run({ x: new Float32Array(1000).fill(3) });
+    await short.release();
+    expect((y as Float32Array).every((value) => value === 6)).toBe(true);
+  });
+
+  test('inputs that are missing, unknown, of another size or type are named', async () => {
+    const { x, ...rest } = feeds();
+    const cases: [Parameters<Program['run']>[0], string][] = [
+      [rest, 'probe: input "x" (float32 [2, 3]) is missing'],
+      [{ x: x.subarray(1), ...rest }, 'probe: input "x" must be float32 [2, 3], 6 values, got Float32Array of 5'],
+      [{ x: new Float64Array(6), ...rest }, 'input "x" must be float32 [2, 3], 6 values, got Float64Array of 6'],
+      [{ x, ...rest, z: x }, 'probe: there is no input "z". Inputs are: '],
+    ];
+    for (const [given, message] of cases) {
+      await expect(program.run(given)).rejects.toThrow(UsageError);
+      await expect(program.run(given)).rejects.toThrow(message);
+    }
+  });
+});
+
+test('a graph the engine refuses is an error that names it', async () => {
+  const [a, b] = [input('x', [2]), input('x', [2])];
+  await expect(runtime.compile({ name: 'twins', outputs: { y: add(a, b) } })).rejects.toThrow(StfError);
+  const computed = mul(a, 2);
+  const spec = { name: 'loose', outputs: {}, state: { a: { current: computed, next: computed } } };
+  await expect(runtime.compile(spec)).rejects.toThrow('loose: state "a" must be read through a graph input');
+});
+
+test('threads must be a positive integer', () => {
+  expect(() => nodeRuntime({ threads: 0 })).toThrow(UsageError);
+  expect(() => nodeRuntime({ threads: 1.5 })).toThrow('--threads must be an integer of at least 1, got 1.5');
+  expect(runtime).toMatchObject({ device: 'cpu', threads: 1 });
+  expect(runtime.engine).toMatch(/^onnxruntime-node \d+\.\d+\.\d+/);
+});

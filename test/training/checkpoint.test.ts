@@ -1,0 +1,123 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { makeDenoiser } from '../../src/diffusion/index.ts';
+import { FormatError, StfError, UsageError } from '../../src/errors.ts';
+import { decodeSafetensors, encodeSafetensors } from '../../src/formats/safetensors.ts';
+import { parameterTable } from '../../src/nn/index.ts';
+import { decodeCheckpoint, encodeCheckpoint } from '../../src/training/index.ts';
+import type { TrainingState } from '../../src/training/index.ts';
+import { testValues } from '../support/random.ts';
+import { toyOptions } from './toy-run.ts';
+
+const options = toyOptions();
+const table = parameterTable((source) => makeDenoiser(source, options.denoiser));
+const progress = { nimg: 40, step: 5, tick: 2, seconds: 1.25 };
+
+/** Values that rounding, text or arithmetic would not survive. */
+const vector = (seed: number): Float32Array => {
+  const values = Float32Array.from(testValues(table.size, [-2, 2], seed));
+  values.set([-0, 1e-45, 3.4e38, Number.NaN, -Infinity, 1 / 3]);
+  return values;
+};
+const vectors = { weights: vector(1), ema: vector(2), 'adam.m': vector(3), 'adam.v': vector(4) };
+const state: TrainingState = { options, progress, table, vectors };
+const bytes = encodeCheckpoint(state);
+
+/** The bits of a vector: NaN equals itself, -0 is not 0. */
+const bits = (values: Float32Array): number[] => [...new Uint32Array(values.slice().buffer)];
+
+test('a checkpoint comes back bit for bit', () => {
+  const decoded = decodeCheckpoint(bytes, 'a.safetensors');
+  expect(decoded.options).toEqual(options);
+  expect(decoded.progress).toEqual(progress);
+  expect(decoded.table).toEqual(table);
+  for (const [name, values] of Object.entries(vectors))
+    expect(bits(decoded.vectors[name as keyof typeof vectors]), name).toEqual(bits(values));
+});
+
+test('its tensors are the parameters by name, for any reader of the format', () => {
+  const { tensors, metadata } = decodeSafetensors(bytes);
+  expect(tensors.size).toBe(4 * table.specs.length);
+  expect(tensors.get('ema.model.in.weight')).toMatchObject({ dtype: 'F32', shape: [8, 2] });
+  expect(Object.keys(metadata)).toEqual(['format', 'options', 'progress']);
+});
+
+describe('refuses', () => {
+  /** The checkpoint with other metadata or tensors. */
+  function altered(change: (file: ReturnType<typeof decodeSafetensors>) => void): Uint8Array {
+    const file = decodeSafetensors(bytes);
+    change(file);
+    return encodeSafetensors(file.tensors, file.metadata);
+  }
+
+  const refused = (file: Uint8Array, kind: new (message?: string) => Error, ...parts: string[]): void => {
+    expect(() => decodeCheckpoint(file, 'run/a.safetensors')).toThrow(kind);
+    for (const part of ['run/a.safetensors', ...parts])
+      expect(() => decodeCheckpoint(file, 'run/a.safetensors')).toThrow(part);
+  };
+
+  test('a file that ends too early, wherever', () => {
+    for (const length of [0, 4, 8, 100, 1000, bytes.length - 1]) refused(bytes.slice(0, length), FormatError);
+  });
+
+  test('a file of another kind', () => {
+    refused(new TextEncoder().encode('{"options": 1} and more than eight bytes'), FormatError);
+    refused(encodeSafetensors({}), FormatError, 'not a checkpoint of this program');
+    refused(
+      altered(({ metadata }) => (metadata.format = 'stf-checkpoint/99')),
+      FormatError,
+      '"format" must be "stf-checkpoint/1", got "stf-checkpoint/99"',
+    );
+  });
+
+  test('metadata that can not be read', () => {
+    refused(
+      altered(({ metadata }) => delete metadata.options),
+      FormatError,
+    );
+    refused(
+      altered(({ metadata }) => (metadata.progress = '{"nimg": -1}')),
+      FormatError,
+    );
+    refused(
+      altered(({ metadata }) => (metadata.options = JSON.stringify({ ...options, batch: 0 }))),
+      UsageError,
+      'batch',
+    );
+  });
+
+  test('tensors that belong to another network', () => {
+    const other = toyOptions({ network: { width: 16 } });
+    refused(
+      altered(({ metadata }) => (metadata.options = JSON.stringify(other))),
+      UsageError,
+      'it belongs to another network',
+    );
+    refused(
+      altered(({ tensors }) => tensors.delete('adam.v.model.in.bias')),
+      UsageError,
+      'no parameter "model.in.bias" [8]',
+    );
+    refused(
+      altered(({ tensors }) => tensors.set('ema.model.extra', { dtype: 'F32', shape: [1], data: new Float32Array(1) })),
+      UsageError,
+      'a parameter "model.extra" that this network lacks',
+    );
+  });
+
+  test('or accepts any altered header, but never fails otherwise', () => {
+    const header = 8 + Number(new DataView(bytes.buffer).getBigUint64(0, true));
+    fc.assert(
+      fc.property(fc.nat(header - 1), fc.integer({ min: 1, max: 255 }), (at, change) => {
+        const changed = bytes.slice();
+        changed[at] ^= change;
+        try {
+          decodeCheckpoint(changed, 'altered');
+        } catch (error) {
+          expect(error).toBeInstanceOf(StfError);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+});

@@ -1,0 +1,203 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { NonFiniteError, UsageError } from '../../src/errors.ts';
+import { nodeRuntime } from '../../src/node/onnxruntime.ts';
+import { batchSource } from '../../src/training/batches.ts';
+import { compileTrainStep, decodeCheckpoint, encodeCheckpoint, train } from '../../src/training/index.ts';
+import type {
+  Progress,
+  TickStatistics,
+  TrainingJob,
+  TrainingOptions,
+  TrainingState,
+} from '../../src/training/index.ts';
+import { toyOptions, toyPoints } from './toy-run.ts';
+
+const runtime = nodeRuntime({ threads: 1 });
+
+/** Everything a run told its observer. */
+interface Record {
+  readonly steps: { progress: Progress; loss: number }[];
+  readonly ticks: TickStatistics[];
+  readonly samples: { values: Float32Array; progress: Progress }[];
+  readonly checkpoints: TrainingState[];
+}
+
+/** Runs to the end, or until the given number of steps has been taken. */
+async function run(
+  options: TrainingOptions,
+  {
+    stopAfter,
+    resume,
+    classes = 0,
+  }: { stopAfter?: number; resume?: NonNullable<TrainingJob['resume']>; classes?: number } = {},
+) {
+  const record: Record = { steps: [], ticks: [], samples: [], checkpoints: [] };
+  const signal = { aborted: false };
+  // A clock that moves on by a second whenever it is looked at.
+  let time = 1000;
+  const summary = train({
+    runtime,
+    dataset: toyPoints(classes),
+    options,
+    now: () => time++,
+    signal,
+    ...(resume && { resume }),
+    observer: {
+      step: (progress, loss) => {
+        record.steps.push({ progress, loss });
+        if (record.steps.length === stopAfter) signal.aborted = true;
+      },
+      tick: (statistics) => Promise.resolve(void record.ticks.push(statistics)),
+      samples: (values, progress) => Promise.resolve(void record.samples.push({ values, progress })),
+      checkpoint: (state) => Promise.resolve(void record.checkpoints.push(state)),
+    },
+  });
+  return { summary: await summary.catch((error: unknown) => error as Error), ...record };
+}
+
+type Run = Awaited<ReturnType<typeof run>>;
+
+describe('a run', () => {
+  let done: Run;
+
+  beforeAll(async () => {
+    done = await run(toyOptions());
+  });
+
+  test('takes as many steps as images are asked for, and counts them', () => {
+    expect(done.summary).toMatchObject({ finished: true, progress: { nimg: 96, step: 12 } });
+    expect(done.steps.map(({ progress }) => [progress.step, progress.nimg])).toEqual(
+      Array.from({ length: 12 }, (_, i) => [i + 1, 8 * (i + 1)]),
+    );
+    expect(done.steps.every(({ loss }) => Number.isFinite(loss) && loss > 0)).toBe(true);
+  });
+
+  test('does to the weights what its steps do when they are taken by hand', async () => {
+    const options = toyOptions();
+    const { denoiser, objective, batch, rounds, adam, seed } = options;
+    const step = await compileTrainStep(
+      runtime,
+      { denoiser, objective, batch, rounds, adam, sampleDtype: 'float32' },
+      { seed },
+    );
+    const batches = batchSource(toyPoints(), options, step.dropoutPerSample);
+    for (let i = 0; i < 12; i++) {
+      // EDM's recipe, written out: rate and average as of the images seen before the step, Adam's steps counted from 1.
+      const seen = i * batch;
+      const halfLife = Math.min(20, seen * 0.5);
+      await step.run(batches.rounds(i), {
+        learningRate: options.learningRate * Math.min(seen / 32, 1),
+        emaBeta: halfLife === 0 ? 0 : 0.5 ** (batch / halfLife),
+        step: i + 1,
+      });
+    }
+    for (const [name, values] of Object.entries(done.checkpoints[0].vectors))
+      expect(await step.state.read(name), name).toEqual(values);
+    await step.release();
+  });
+
+  test('reports a tick after the first step and then every kimgPerTick', () => {
+    const kimg = done.ticks.map(({ values }) => values['Progress/kimg'].mean);
+    expect(kimg).toEqual([0.008, 0.032, 0.056, 0.08, 0.096]);
+    expect(done.ticks.map(({ values }) => values['Progress/tick'].mean)).toEqual([0, 1, 2, 3, 4]);
+    const { values } = done.ticks[1];
+    expect(values['Loss/loss'].num).toBe(3 * 8);
+    // Learning rates before the steps at 8, 16 and 24 of 32 images, times 0.002: their mean is half of it.
+    expect(values['Optimizer/learning_rate'].mean).toBeCloseTo(0.001, 12);
+    const drawn = ['low', 'mid', 'high'].map((range) => values[`Target/drawn/${range}`]?.num ?? 0);
+    expect(drawn.reduce((a, b) => a + b)).toBe(3 * 8);
+  });
+
+  test('measures the variance of both targets at every tick', () => {
+    for (const { values } of done.ticks) {
+      const measured = Object.keys(values).filter((key) => key.startsWith('Target/dsm_variance/'));
+      expect(measured.length).toBeGreaterThan(0);
+      for (const key of measured) {
+        expect(values[key].num).toBe(6); // a third of 20 references
+        expect(values[key].mean).toBeGreaterThanOrEqual(0);
+        expect(values[key.replace('dsm', 'stf')].num).toBe(6);
+      }
+    }
+  });
+
+  test('draws samples and saves at its end', () => {
+    expect(done.samples).toHaveLength(1);
+    expect(done.samples[0].values).toHaveLength(4 * 2);
+    expect(done.samples[0].values.every(Number.isFinite)).toBe(true);
+    expect(done.checkpoints).toHaveLength(1);
+    expect(done.checkpoints[0].progress).toMatchObject({ nimg: 96, step: 12, tick: 5 });
+  });
+
+  test('gives the same again with the same seed, and something else with another', async () => {
+    const [again, other] = [await run(toyOptions()), await run(toyOptions({ seed: 1 }))];
+    expect(again.checkpoints[0].vectors).toEqual(done.checkpoints[0].vectors);
+    expect(again.samples[0].values).toEqual(done.samples[0].values);
+    expect(other.checkpoints[0].vectors.weights).not.toEqual(done.checkpoints[0].vectors.weights);
+  });
+
+  test('saves and draws at the ticks asked for', async () => {
+    const often = await run(toyOptions({ checkpointTicks: 2, sampleTicks: 1 }));
+    expect(often.checkpoints.map(({ progress }) => progress.nimg)).toEqual([56, 96]);
+    expect(often.samples.map(({ progress }) => progress.nimg)).toEqual([32, 56, 80, 96]);
+    // Neither changes where the run goes.
+    expect(often.checkpoints[1].vectors).toEqual(done.checkpoints[0].vectors);
+  });
+});
+
+describe.each([
+  ['stable target', {}, 0],
+  ['two rounds, classes, dropout', { rounds: 2, network: { labelDim: 3, labelDropout: 0.3, dropout: 0.2 } }, 3],
+] as [string, Parameters<typeof toyOptions>[0], number][])('interrupting and resuming: %s', (_, changes, classes) => {
+  test('ends with exactly the vectors of the run that was not interrupted', async () => {
+    const options = toyOptions(changes);
+    const whole = await run(options, { classes });
+    const first = await run(options, { classes, stopAfter: 5 });
+    expect(first.summary).toMatchObject({ finished: false, progress: { step: 5, nimg: 40 } });
+    expect(first.samples).toHaveLength(0);
+    const [saved] = first.checkpoints;
+    expect(first.checkpoints).toHaveLength(1);
+    // Through the file, as a user would.
+    const resume = decodeCheckpoint(encodeCheckpoint(saved), 'checkpoint');
+    const second = await run(options, { classes, resume });
+    expect(second.steps[0].progress).toMatchObject({ step: 6, nimg: 48 });
+    expect(second.checkpoints.at(-1)!.vectors).toEqual(whole.checkpoints[0].vectors);
+    expect(second.samples[0].values).toEqual(whole.samples[0].values);
+    expect(second.steps.map(({ loss }) => loss)).toEqual(whole.steps.slice(5).map(({ loss }) => loss));
+    // Time goes on counting, ticks too.
+    expect(second.ticks[0].values['Progress/tick'].mean).toBe(saved.progress.tick);
+    expect(second.checkpoints.at(-1)!.progress.seconds).toBeGreaterThan(saved.progress.seconds);
+  });
+});
+
+describe.each([1, 2])('a loss that is not finite, in %i rounds', (rounds) => {
+  let broken: Run;
+
+  beforeAll(async () => {
+    broken = await run(toyOptions({ learningRate: 1e30, learningRateRampKimg: 0, rounds }));
+  });
+
+  test('ends the run with an error that names step and noise level', () => {
+    expect(broken.summary).toBeInstanceOf(NonFiniteError);
+    // The first step has rate 0, the second leaves weights of 1e30: the third can't be computed.
+    expect((broken.summary as Error).message).toMatch(/^step 3: the loss of sample \d+ \(sigma = [\d.]+\) is/);
+    expect(broken.steps).toHaveLength(2);
+  });
+
+  test('saves the state as it was before that step', () => {
+    expect(broken.checkpoints).toHaveLength(1);
+    const [{ vectors, progress }] = broken.checkpoints;
+    expect(progress).toMatchObject({ step: 2, nimg: 16 });
+    for (const [name, values] of Object.entries(vectors)) expect(values.every(Number.isFinite), name).toBe(true);
+  });
+});
+
+test('a data set that does not fit the network is refused before anything is made', async () => {
+  const refused = async (changes: Parameters<typeof toyOptions>[0], message: string): Promise<void> => {
+    const { summary, checkpoints } = await run(toyOptions(changes));
+    expect(summary).toBeInstanceOf(UsageError);
+    expect((summary as Error).message).toContain(message);
+    expect(checkpoints).toHaveLength(0);
+  };
+  await refused({ network: { sampleShape: [3] } }, 'has samples of shape [2], the network takes [3]');
+  await refused({ network: { labelDim: 4 } }, 'has 0 classes, the network takes 4');
+});
