@@ -1,6 +1,5 @@
 import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { permutation, streams } from '../numerics/random.ts';
 import type { Runtime } from '../runtime/index.ts';
 import { compileStreamedPosterior } from './streamed-posterior.ts';
 import type { PerturbedSamples } from './streamed-posterior.ts';
@@ -8,7 +7,10 @@ import type { PerturbedSamples } from './streamed-posterior.ts';
 /** Noisy samples with the references that their stable targets are made of. */
 export interface TargetProbe {
   readonly samples: PerturbedSamples;
-  /** Positions in the data set of the reference batch; the sources of the samples come first, in their order. */
+  /**
+   * Positions in the data set of the reference batch, out of the population; the sources of the samples come first, in
+   * their order.
+   */
   readonly references: ArrayLike<number>;
 }
 
@@ -18,7 +20,7 @@ export interface TargetVariances {
   readonly dsm: Float64Array;
   /** Squared distance of the stable target from the exact posterior mean; its mean is the stable target's variance. */
   readonly stf: Float64Array;
-  /** Effective number of sources in the whole data set. */
+  /** Effective number of sources in the population. */
   readonly effectiveSources: Float64Array;
 }
 
@@ -27,29 +29,27 @@ export interface TargetVarianceMeter {
   release(): Promise<void>;
 }
 
-/** Data beyond this many samples are represented by a random subset of that size. */
-const mostReferences = 50_000;
-
 /**
  * Measures how much training targets vary, against the exact posterior over the data set.
  *
  * The stable target is, given x, an unbiased draw around the exact posterior mean E[clean | x] (Xu et al. 2023; see
  * `stableTarget`), so its squared distance from there is an unbiased estimate of the trace of its covariance.
  *
- * @param samples  noisy samples at a time
+ * @param samples     noisy samples at a time
+ * @param population  positions in the data set that the exact posterior runs over: all of them, or for a very large set
+ *   a random subset that sources and references are then drawn from too
  */
 export async function targetVarianceMeter(
   runtime: Runtime,
   dataset: Dataset,
-  { samples, seed }: { samples: number; seed: number },
+  { samples, population }: { samples: number; population: ArrayLike<number> },
 ): Promise<TargetVarianceMeter> {
   const dimension = sampleSize(dataset);
-  const block = Math.min(dataset.length, 2048);
+  const block = Math.min(population.length, 2048);
   const posterior = await compileStreamedPosterior(runtime, dataset, { samples, block });
-  const all = permutation(dataset.length, seed, streams.evaluation, 0).subarray(0, mostReferences);
   return {
     measure: async ({ samples: perturbed, references }) => {
-      const exact = await posterior.over(perturbed, all);
+      const exact = await posterior.over(perturbed, population);
       const stable = await posterior.over(perturbed, references);
       const stf = exact.variance.map((_, s) => {
         let distance = 0;

@@ -6,7 +6,8 @@ import { formatShape, isFloat, sizeOf } from './types.ts';
 
 /**
  * Reverse-mode differentiation: the gradient of a scalar with respect to each of `parameters`, as tensors of the same
- * graph. A parameter that the scalar does not depend on gets zeros.
+ * graph. A parameter that the scalar does not depend on gets zeros, and so does one that it depends on only through
+ * comparisons, indices or integers, which are constant almost everywhere.
  *
  * @throws ShapeError when `loss` is not a floating-point scalar, or the path to a parameter crosses an operator that
  *   has no gradient

@@ -15,11 +15,8 @@ function waves(x: Tensor, frequencies: Tensor): Tensor {
  */
 export function positionalEmbedding(channels: number, { maxPositions = 10000, endpoint = false } = {}): Layer {
   const half = channels / 2;
-  const frequencies = Float32Array.from(
-    { length: half },
-    (_, k) => (1 / maxPositions) ** (k / (half - (endpoint ? 1 : 0))),
-  );
-  return (x) => waves(x, constant(frequencies, [1, half]));
+  const frequencies = Array.from({ length: half }, (_, k) => (1 / maxPositions) ** (k / (half - (endpoint ? 1 : 0))));
+  return (x) => waves(x, constant(frequencies, [1, half], x.dtype));
 }
 
 /**

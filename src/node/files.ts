@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { FormatError, StfError, UsageError } from '../errors.ts';
 
 /**
@@ -37,12 +37,29 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
 export async function ensureWritableFolder(path: string): Promise<void> {
   const probe = join(path, `.writable-${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
   try {
-    await mkdir(path, { recursive: true });
+    await makeFolder(path);
     await (await open(probe, 'wx')).close();
   } catch (error) {
     throw fileError(`can't write in the folder ${path}`, error);
   } finally {
     await rm(probe, { force: true }).catch(() => {});
+  }
+}
+
+/**
+ * Makes a folder with its parents. Not by the `recursive` option of Node's `mkdir`: that never returns where making a
+ * folder fails with ENOENT although the parent is there, as below /proc (Node 20.20).
+ */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const parent = dirname(path);
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    if (code !== 'ENOENT' || parent === path || (await stat(parent).catch(() => undefined))) throw error;
+    await makeFolder(parent);
+    await makeFolder(path);
   }
 }
 

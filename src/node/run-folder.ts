@@ -43,9 +43,8 @@ export interface SampleDistance {
 export class RunFolder implements TrainingObserver {
   /** Of the last samples, when the data are points. */
   distance: SampleDistance | undefined;
-  /** Names of the last picture and the last checkpoint that were written. */
+  /** Name of the last picture that was written. */
   lastSamples: string | undefined;
-  lastCheckpoint: string | undefined;
 
   private constructor(
     readonly path: string,
@@ -132,15 +131,11 @@ export class RunFolder implements TrainingObserver {
     this.print(`  wrote ${name}`);
   }
 
-  /** Writes a checkpoint and removes all but the newest three. One with weights that are not finite is set aside. */
+  /** Writes a checkpoint and removes all but the newest three. */
   async checkpoint(state: TrainingState): Promise<void> {
-    const { nimg } = state.progress;
-    const isFinite = state.vectors.weights.every(Number.isFinite);
-    const name = isFinite ? runFiles.checkpoint(nimg) : runFiles.diverged(nimg);
+    const name = runFiles.checkpoint(state.progress.nimg);
     await this.write(name, encodeCheckpoint(state));
     this.print(`  wrote ${name}`);
-    if (!isFinite) return;
-    this.lastCheckpoint = name;
     for (const old of (await checkpointsIn(this.path)).slice(keptCheckpoints)) await rm(join(this.path, old));
   }
 

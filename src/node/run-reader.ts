@@ -13,7 +13,6 @@ export const runFiles = {
   summary: 'summary.json',
   samples: (nimg: number) => `samples-${kimgDigits(nimg)}.png`,
   checkpoint: (nimg: number) => `checkpoint-${kimgDigits(nimg)}.safetensors`,
-  diverged: (nimg: number) => `diverged-${kimgDigits(nimg)}.safetensors`,
 } as const;
 
 const kimgDigits = (nimg: number): string => String(Math.floor(nimg / 1000)).padStart(6, '0');

@@ -1,4 +1,4 @@
-import { ShapeError } from '../errors.ts';
+import { ShapeError, UsageError } from '../errors.ts';
 import {
   add,
   constant,
@@ -82,8 +82,10 @@ const never = -1e30;
  *
  * One matrix product gives them all, but expanding |x - y|² loses about 1e-4 of its value in float32: tens of nats at
  * σ = 0.002. With x = x₁ + σ z the log-weight is -(|x₁ - y|² + 2 σ z·(x₁ - y)) / (2 σ²), in which nothing cancels
- * when y is near x₁. So the candidates with the largest approximate weights are worked out again in that form; where
- * more references than these count, σ is so large that the product is accurate enough.
+ * when y is near x₁. So the candidates with the largest approximate weights are worked out again in that form. Where
+ * more references than these count, σ is large beside the distances between images and the product is accurate enough;
+ * the exception is more near duplicates of one image than candidates, at a σ below their distances: there the weights
+ * among them are rounding, and the target is off by less than they differ.
  */
 function logWeights(
   { clean, noise, sigma }: Perturbation,
@@ -177,7 +179,7 @@ export function finishPosterior(sums: PosteriorSums, centre: Tensor): Posterior 
  *
  * @param perturbation  B noisy samples of dimension d
  * @param reference     [n, d]
- * @throws ShapeError when the dimensions differ
+ * @throws ShapeError when the dimensions differ, UsageError for an impossible block
  */
 export function posterior(perturbation: Perturbation, reference: Tensor, options: PosteriorOptions = {}): Posterior {
   const [count, dimension] = reference.shape;
@@ -188,6 +190,8 @@ export function posterior(perturbation: Perturbation, reference: Tensor, options
     );
   }
   const { block = 4096 } = options;
+  if (!Number.isInteger(block) || block < 1)
+    throw new UsageError(`posterior: block must be an integer of at least 1, got ${block}.`);
   const centre = mean(reference, 0, true);
   let sums = emptySums(batch, dimension, reference.dtype);
   for (let start = 0; start < count; start += block) {

@@ -69,6 +69,7 @@ export async function generate(
   seeds: readonly number[],
   { batch, ...options }: GenerateOptions & { batch: number },
 ): Promise<Float32Array> {
+  if (seeds.length === 0) return new Float32Array(0);
   const denoiser = await compileDenoiser(runtime, config, { batch: Math.min(batch, seeds.length), weights });
   try {
     return await generateWith(denoiser, sampleShapeOf(config.network), seeds, options);

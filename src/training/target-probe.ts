@@ -1,5 +1,5 @@
 import { targetVarianceMeter } from '../analysis/index.ts';
-import type { TargetProbe, TargetVarianceMeter } from '../analysis/index.ts';
+import type { TargetProbe } from '../analysis/index.ts';
 import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { noiseLevelFrom } from '../diffusion/index.ts';
@@ -23,6 +23,9 @@ const referencesForDsm = 1024;
 /** Draws that are searched for noise levels of one range; a range rarer than this is not reported. */
 const searchedDraws = 65_536;
 
+/** Of a larger data set, a random subset of this size stands for the whole. */
+const mostSamples = 50_000;
+
 /** Measures, at each tick, how much the DSM target and the stable target vary in three ranges of the noise level. */
 export interface TickProbe {
   /** Adds `Target/...` statistics for tick number `tick`. */
@@ -41,11 +44,12 @@ export async function tickProbe(runtime: Runtime, dataset: Dataset, options: Tra
     rangeNames.length *
     Math.max(1, Math.min(perRange, Math.floor(Math.min(wanted, dataset.length) / rangeNames.length)));
   const references = Math.max(wanted, count);
-  const meter: TargetVarianceMeter = await targetVarianceMeter(runtime, dataset, { samples: count, seed });
+  const population = permutation(dataset.length, seed, streams.evaluation, 0).subarray(0, mostSamples);
+  const meter = await targetVarianceMeter(runtime, dataset, { samples: count, population });
   return {
     release: () => meter.release(),
     report: async (tick, statistics) => {
-      const { probe, ranges } = drawProbe(dataset, options, { tick, count, references });
+      const { probe, ranges } = drawProbe(dataset, population, options, { tick, count, references });
       const { dsm, stf, effectiveSources } = await meter.measure(probe);
       ranges.forEach((range, i) => {
         if (!range) return;
@@ -59,11 +63,12 @@ export async function tickProbe(runtime: Runtime, dataset: Dataset, options: Tra
 
 function drawProbe(
   dataset: Dataset,
+  population: Uint32Array,
   { seed, noiseLevels, sigmaRanges, denoiser, objective }: TrainingOptions,
   { tick, count, references }: { tick: number; count: number; references: number },
 ): { probe: TargetProbe; ranges: ((typeof rangeNames)[number] | undefined)[] } {
-  const order = permutation(dataset.length, seed, streams.evaluation, tick + 1);
-  const window = Uint32Array.from({ length: references }, (_, i) => order[i % order.length]);
+  const order = permutation(population.length, seed, streams.evaluation, tick + 1);
+  const window = Uint32Array.from({ length: references }, (_, i) => population[order[i % order.length]]);
   const size = sampleSize(dataset);
   const clean = new Float32Array(count * size);
   const noise = new Float32Array(count * size);

@@ -53,7 +53,10 @@ function expectedVariances(): { dsm: number; stf: number } {
 test('the meter finds the variances that enumeration gives', async () => {
   const dataset = memoryDataset({ name: 'three values', data, sampleShape: [1] });
   // The references of a probe are its sources, so each sample has its own source and three other draws.
-  const meter = await targetVarianceMeter(nodeRuntime({ threads: 1 }), dataset, { samples: count, seed: 0 });
+  const meter = await targetVarianceMeter(nodeRuntime({ threads: 1 }), dataset, {
+    samples: count,
+    population: Uint32Array.from({ length: dataset.length }, (_, i) => i),
+  });
   const probes = 1000;
   const [dsm, stf] = [new Float64Array(probes), new Float64Array(probes)];
   const uniform = new Float64Array(count);
@@ -82,7 +85,10 @@ test('the meter finds the variances that enumeration gives', async () => {
 
 test('with the whole data set as references the stable target is exact', async () => {
   const dataset = memoryDataset({ name: 'three values', data, sampleShape: [1] });
-  const meter = await targetVarianceMeter(nodeRuntime({ threads: 1 }), dataset, { samples: 2, seed: 0 });
+  const meter = await targetVarianceMeter(nodeRuntime({ threads: 1 }), dataset, {
+    samples: 2,
+    population: Uint32Array.from({ length: dataset.length }, (_, i) => i),
+  });
   const samples = {
     clean: Float32Array.of(-1, 3),
     noise: Float32Array.of(0.5, -1),

@@ -96,6 +96,14 @@ describe('places that can not be written', () => {
     await expectRefused([...tinyRun, '--outdir', folder.join('file', 'runs'), '--dry-run'], message);
   });
 
+  test('an output folder that not even root can make', async ({ skip }) => {
+    skip(process.platform !== 'linux', 'there is no /proc');
+    await expectRefused(
+      [...tinyRun, '--outdir', '/proc/stf/runs'],
+      /^stf train: can't write in the folder \/proc\/stf/,
+    );
+  });
+
   test('an output folder of samples below a file', async () => {
     writeFileSync(folder.join('file'), '');
     writeFileSync(folder.join('checkpoint.safetensors'), checkpointOf(tinyOptions(16)));
