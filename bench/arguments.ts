@@ -18,13 +18,13 @@ export function readArguments<D extends Defaults>(
   const { values } = parse(argv, options);
   const read = Object.entries(defaults).map(([name, fallback]) => {
     const given = values[name];
-    if (given === undefined) return [name, fallback];
+    if (typeof given !== 'string') return [name, fallback];
     if (typeof fallback === 'string') return [name, given];
-    const list = String(given).split(',').map(Number);
+    const list = given.split(',').map(Number);
     const isNumber = typeof fallback === 'number';
     if (list.some((value) => !Number.isFinite(value)) || (isNumber && list.length !== 1)) {
       throw new UsageError(
-        `--${name} must be ${isNumber ? 'a number' : 'numbers separated by commas'}, got "${String(given)}".`,
+        `--${name} must be ${isNumber ? 'a number' : 'numbers separated by commas'}, got "${given}".`,
       );
     }
     return [name, isNumber ? list[0] : list];
@@ -35,7 +35,7 @@ export function readArguments<D extends Defaults>(
 function parse(
   argv: readonly string[],
   options: Record<string, { type: 'string' | 'boolean' }>,
-): { values: Record<string, unknown> } {
+): { values: Readonly<Record<string, string | boolean | undefined>> } {
   try {
     return parseArgs({ args: [...argv], options, allowPositionals: false });
   } catch (error) {

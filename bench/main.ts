@@ -26,7 +26,7 @@ async function main([name = '', ...argv]: readonly string[]): Promise<void> {
 const lines = (value: object, prefix = ''): string[] =>
   Object.entries(value).flatMap(([key, each]: [string, unknown]) => {
     const isNested = typeof each === 'object' && each !== null && !Array.isArray(each);
-    return isNested ? lines(each, `${prefix}${key}.`) : [`${`${prefix}${key}`.padEnd(28)} ${String(each)}`];
+    return isNested ? lines(each, `${prefix}${key}.`) : [`${`${prefix}${key}`.padEnd(28)} ${JSON.stringify(each)}`];
   });
 
 main(process.argv.slice(2)).catch((error: unknown) => {

@@ -33,7 +33,7 @@ await train({
 });
 
 const seeds = Array.from({ length: 10_000 }, (_, seed) => seed);
-const samples = await generate(runtime, options.denoiser, state!.vectors.ema!, seeds, {
+const samples = await generate(runtime, options.denoiser, state!.vectors.ema, seeds, {
   ...options.samples,
   batch: 2048,
 });

@@ -92,7 +92,7 @@ export function sampleCommand(io: Io): Command {
 
 const sampleExamples = `
 Examples:
-  stf sample --network runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch32-fp32 --seeds 0-63 --outdir samples
+  stf sample --network runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --seeds 0-63 --outdir samples
   stf sample --network checkpoint-000016.safetensors --seeds 17 --steps 40`;
 
 /**

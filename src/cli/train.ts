@@ -54,7 +54,7 @@ export function trainCommand(io: Io): Command {
 const trainExamples = `Examples:
   stf train --preset toy-2d --data two-moons
   stf train --data cifar10 --arch ddpmpp --cbase 64 --objective stf --reference-batch 2048 --duration 0.1
-  stf train --resume runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch32-fp32 --duration 0.05`;
+  stf train --resume runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --duration 0.05`;
 
 /** What each preset means, option by option. */
 function presetTable(): string {

@@ -131,6 +131,7 @@ export async function runPlan(
       observer: {
         step: ({ nimg }) => bar.update(nimg / 1000),
         tick: (statistics) => folder.tick(statistics),
+        sampling: ({ samplesDone, samples }) => bar.activity(`drawing samples ${Math.floor(samplesDone)}/${samples}`),
         samples: (samples, progress) => folder.samples(samples, progress),
         checkpoint: (state) => folder.checkpoint(state),
       },

@@ -111,7 +111,7 @@ export async function loadCifar10(options: { split: Cifar10Split; cache?: string
   const { split, cache = cacheFolder() } = options;
   const batches: Uint8Array[] = [];
   for (const batch of cifar10Batches.filter((candidate) => candidate.split === split))
-    batches.push(await readBatch(cifar10Folder(cache), batch, 'Delete it or run `stf dataset fetch cifar10`.'));
+    batches.push(await readBatch(cifar10Folder(cache), batch, '`stf dataset fetch cifar10` puts a good one there.'));
   return cifar10Dataset(batches, `cifar10-${split}`);
 }
 

@@ -26,6 +26,8 @@ export interface ProgressOptions {
 export interface ProgressBar {
   /** Work done so far, in units. Call it as often as you like: it draws at most ten times a second. */
   update(done: number): void;
+  /** Says what goes on while the count stands still, such as `drawing samples 12/64`. */
+  activity(text: string): void;
   /** Writes whole lines between, without tearing the bar. */
   interleave(write: () => void): void;
   /** Takes the bar off the screen. */
@@ -55,14 +57,16 @@ export function progressBar(stream: TextStream, options: ProgressOptions): Progr
     if (drawn) stream.write('\r\x1b[2K');
     drawn = false;
   };
-  const draw = (): void => {
+  const draw = (activity = ''): void => {
     lastOutput = now();
-    const text = progressText(done, rateOf(history), options);
+    const text = `${progressText(done, rateOf(history), options)}${activity && `  ${activity}`}`;
     if (!stream.isTTY) return void stream.write(`${text}\n`);
     clear();
     stream.write(text.slice(0, Math.max((stream.columns ?? 80) - 1, 1)));
     drawn = true;
   };
+  const isDue = (time: number): boolean =>
+    time - lastOutput >= (stream.isTTY ? secondsBetweenDraws : secondsBetweenLines);
   return {
     update: (value) => {
       const time = now();
@@ -70,7 +74,12 @@ export function progressBar(stream: TextStream, options: ProgressOptions): Progr
       history.push({ time, done });
       const first = history.findIndex((entry) => entry.time >= time - rateWindow);
       if (first > 1) history = history.slice(first - 1);
-      if (time - lastOutput >= (stream.isTTY ? secondsBetweenDraws : secondsBetweenLines)) draw();
+      if (isDue(time)) draw();
+    },
+    activity: (text) => {
+      // Time in which nothing is counted must not slow the rate down.
+      history = [];
+      if (isDue(now())) draw(text);
     },
     interleave: (write) => {
       const wasDrawn = drawn;

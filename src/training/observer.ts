@@ -29,6 +29,8 @@ export interface TrainingObserver {
   step(progress: Progress, lossMean: number): void;
   /** After every tick. */
   tick(statistics: TickStatistics): Promise<void>;
+  /** While samples are drawn, which can take longer than a step: how many of them are done, in parts too. */
+  sampling?(progress: { readonly samplesDone: number; readonly samples: number }): void;
   /** Samples drawn from the moving average, [count, ...sampleShape] in data units. */
   samples(samples: Float32Array, progress: Progress): Promise<void>;
   /** At checkpoint ticks, when the run ends, is interrupted or fails. */

@@ -61,7 +61,7 @@ describe('a command line that makes no sense', () => {
     [
       'attention nowhere',
       'train --attn 7',
-      /--attn: the network has no level of resolution 7. Choose from: 32, 16, 8, none\./,
+      /--attn: the network has no level of resolution 7. Choose from: 32, 16, 8, 4, none\./,
     ],
     ['another resolution', 'train --resolution 64', /--resolution must be that of the data, 32, got 64\./],
     ['more images than there are', 'train --max-images 50001', /--max-images must be at most 50000, .* got 50001\./],

@@ -114,7 +114,7 @@ describe('loading', () => {
     const path = join(folder, 'test_batch.bin');
     await writeFile(path, '');
     await truncate(path, cifar10.batchBytes - 1);
-    const advice = 'Delete it or run `stf dataset fetch cifar10`.';
+    const advice = '`stf dataset fetch cifar10` puts a good one there.';
     await expect(loadCifar10({ split: 'test', cache })).rejects.toThrow(
       new FormatError(`${path} has 30729999 bytes, expected 30730000. ${advice}`),
     );

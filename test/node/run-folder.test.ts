@@ -42,7 +42,7 @@ const tickAt = (kimg: number): TickStatistics => ({
 
 describe('names and numbers', () => {
   test('the name holds the choices', () => {
-    expect(runFolderName(0, presets.quickstart)).toBe('00000-cifar10-uncond-ddpmpp-edm-stf1024-batch32-fp32');
+    expect(runFolderName(0, presets.quickstart)).toBe('00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32');
     expect(runFolderName(123456, { ...toy, objective: { kind: 'dsm' } })).toBe(
       '123456-eight-gaussians-uncond-mlp-edm-dsm-batch1024-fp32',
     );
