@@ -1,5 +1,4 @@
 import { cpus, totalmem } from 'node:os';
-import { input, matmul } from '../src/graph/index.ts';
 import { median, quantile } from '../src/numerics/statistics.ts';
 import type { Runtime } from '../src/runtime/index.ts';
 
@@ -24,16 +23,6 @@ export async function time(
     runs.push(performance.now() - start);
   }
   return { runs, median: median(runs), quartiles: [quantile(runs, 0.25), quantile(runs, 0.75)] };
-}
-
-/** GFLOP/s of a 1024 × 1024 × 1024 float32 product on this runtime: what the machine can do at most. */
-export async function productRate(runtime: Runtime, size = 1024): Promise<number> {
-  const [a, b] = ['a', 'b'].map((name) => input(name, [size, size]));
-  const program = await runtime.compile({ name: 'matrix product', outputs: { c: matmul(a, b) } });
-  const values = new Float32Array(size * size).fill(0.5);
-  const { runs } = await time(() => program.run({ a: values, b: values }), { warmUp: 5, count: 20 });
-  await program.release();
-  return (2 * size ** 3) / median(runs) / 1e6;
 }
 
 /** Largest resident memory of this process so far, in MiB. */

@@ -1,16 +1,16 @@
 import { countFlops, input } from '../src/graph/index.ts';
-import { nodeRuntime } from '../src/node/onnxruntime.ts';
+import { matrixProductRate, nodeRuntime } from '../src/node/index.ts';
 import { fillNormal, fillUniform, streams } from '../src/numerics/random.ts';
 import { stableTarget } from '../src/objective/index.ts';
 import { readArguments } from './arguments.ts';
-import { machine, peakMemoryMb, productRate, rounded, time } from './measure.ts';
+import { machine, peakMemoryMb, rounded, time } from './measure.ts';
 
 /** The stable target of a batch: two matrix products with a soft-max between them. */
 export async function stableTargetBench(argv: readonly string[]) {
   const options = readArguments(argv, { batch: 64, reference: 1024, dim: 3072, steps: 20, threads: 0 });
   const { batch, reference, dim } = options;
   const runtime = nodeRuntime(options.threads > 0 ? { threads: options.threads } : {});
-  const rate = await productRate(runtime);
+  const { median: rate } = await matrixProductRate(runtime);
   const perturbation = {
     clean: input('clean', [batch, dim]),
     noise: input('noise', [batch, dim]),

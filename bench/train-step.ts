@@ -1,8 +1,8 @@
-import { nodeRuntime } from '../src/node/onnxruntime.ts';
+import { matrixProductRate, nodeRuntime } from '../src/node/index.ts';
 import { fillNormal, streams } from '../src/numerics/random.ts';
 import { compileTrainStep } from '../src/training/index.ts';
 import { readArguments } from './arguments.ts';
-import { machine, peakMemoryMb, productRate, rounded, time } from './measure.ts';
+import { machine, peakMemoryMb, rounded, time } from './measure.ts';
 import { networkDefaults, networkFrom } from './networks.ts';
 
 /**
@@ -14,7 +14,7 @@ export async function trainStepBench(argv: readonly string[]) {
   const { batch, reference } = options;
   const runtime = nodeRuntime(options.threads > 0 ? { threads: options.threads } : {});
   const network = networkFrom(options);
-  const rate = await productRate(runtime);
+  const { median: rate } = await matrixProductRate(runtime);
   const compileStart = performance.now();
   const step = await compileTrainStep(runtime, {
     denoiser: { network, preconditioning: { kind: 'edm', sigmaData: 0.5 } },

@@ -34,9 +34,8 @@ function runLoudly(command, args, options = {}) {
 }
 
 function npmCi() {
-  // Development tools are part of it (the compiler is one), also where NODE_ENV is `production`. A linter that asks for
-  // a newer Node than the project does is a warning, not a reason to refuse.
-  const args = ['ci', '--include=dev', '--engine-strict=false', '--no-audit', '--no-fund', '--loglevel=error'];
+  // Development tools are part of it (the compiler is one), also where NODE_ENV is `production`.
+  const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
   const npm = process.env.npm_execpath;
   return npm?.endsWith('npm-cli.js')
     ? runLoudly(process.execPath, [npm, ...args])

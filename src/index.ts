@@ -46,7 +46,15 @@ export {
 export type { ToyKind, ToyOptions } from './data/toy.ts';
 
 // Networks.
-export { buildNetwork, ddpmpp, mlp, sampleShapeOf, songUNet } from './networks/index.ts';
+export {
+  buildNetwork,
+  ddpmpp,
+  mlp,
+  ncsnpp,
+  networkConfigFromPyTorch,
+  sampleShapeOf,
+  songUNet,
+} from './networks/index.ts';
 export type { Conditions, Dropout, MlpConfig, Network, NetworkConfig, SongUNetConfig } from './networks/index.ts';
 
 // Diffusion: noise levels, preconditioning, the denoiser D(x; sigma).

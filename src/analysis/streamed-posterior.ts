@@ -1,6 +1,6 @@
 import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { input } from '../graph/index.ts';
+import { evaluate, input } from '../graph/index.ts';
 import type { TensorData } from '../graph/index.ts';
 import { emptySums, takeReferences } from '../objective/index.ts';
 import type { PosteriorSums } from '../objective/index.ts';
@@ -38,7 +38,7 @@ export interface StreamedPosterior {
   release(): Promise<void>;
 }
 
-const sumNames = ['largest', 'total', 'weighted', 'weightedSquares', 'squaredWeights'] as const;
+const sumNames = ['largest', 'total', 'weighted', 'squaredDistances', 'squaredWeights'] as const;
 
 /**
  * Compiles the streamed posterior over references from a data set.
@@ -78,9 +78,16 @@ export async function compileStreamedPosterior(
     outputs: {},
     state: Object.fromEntries(sumNames.map((name) => [name, { current: before[name], next: after[name] }])),
   });
-  const size = { samples, block, dimension };
+  const values = evaluate(sumNames.map((name) => start[name]));
+  const empty = Object.fromEntries(
+    sumNames.map((name, i) => [
+      name,
+      { shape: values[i].shape, dtype: 'float32' as const, data: Float32Array.from(values[i].data) },
+    ]),
+  );
+  const setup = { program, dataset, empty, block };
   return {
-    over: (perturbed, references) => stream(runtime, program, dataset, size, perturbed, references),
+    over: (perturbed, references) => stream(runtime, setup, perturbed, references),
     release: () => program.release(),
   };
 }
@@ -88,24 +95,23 @@ export async function compileStreamedPosterior(
 /** Label of places in the last block that hold no reference: it matches no sample. */
 const nobody = -2n;
 
+interface Setup {
+  readonly program: Program;
+  readonly dataset: Dataset;
+  /** The sums over no references. */
+  readonly empty: Parameters<Runtime['createState']>[0];
+  readonly block: number;
+}
+
 async function stream(
   runtime: Runtime,
-  program: Program,
-  dataset: Dataset,
-  { samples, block, dimension }: { samples: number; block: number; dimension: number },
+  { program, dataset, empty, block }: Setup,
   { clean, noise, sigma, labels }: PerturbedSamples,
   references: ArrayLike<number>,
 ): Promise<PosteriorValues> {
-  const empty = { largest: -1e30, total: 0, weighted: 0, weightedSquares: 0, squaredWeights: 0 };
-  const length = (name: (typeof sumNames)[number]): number => (name === 'weighted' ? samples * dimension : samples);
-  const state = runtime.createState(
-    Object.fromEntries(
-      sumNames.map((name) => {
-        const shape = [samples, length(name) / samples];
-        return [name, { shape, dtype: 'float32' as const, data: new Float32Array(length(name)).fill(empty[name]) }];
-      }),
-    ),
-  );
+  const samples = sigma.length;
+  const dimension = sampleSize(dataset);
+  const state = runtime.createState(empty);
   const sourceLabels = BigInt64Array.from({ length: samples }, (_, i) => BigInt(labels ? labels[i] : 0));
   const values = new Float32Array(block * dimension);
   let centre: Float32Array | undefined;
@@ -130,15 +136,10 @@ async function stream(
     };
     await program.run(feeds, state);
   }
-  const [, total, weighted, weightedSquares, squaredWeights] = (await Promise.all(
+  const [, total, weighted, squaredDistances, squaredWeights] = (await Promise.all(
     sumNames.map((name) => state.read(name)),
   )) as Float32Array[];
-  return finish(
-    { total, weighted, weightedSquares, squaredWeights },
-    centre ?? new Float32Array(dimension),
-    samples,
-    dimension,
-  );
+  return finish({ total, weighted, squaredDistances, squaredWeights }, centre ?? new Float32Array(dimension), clean);
 }
 
 function meanOf(values: Float32Array, count: number, dimension: number): Float32Array {
@@ -149,22 +150,23 @@ function meanOf(values: Float32Array, count: number, dimension: number): Float32
 
 /** The same as `finishPosterior`, in float64. */
 function finish(
-  sums: Record<'total' | 'weighted' | 'weightedSquares' | 'squaredWeights', Float32Array>,
+  sums: Record<'total' | 'weighted' | 'squaredDistances' | 'squaredWeights', Float32Array>,
   centre: Float32Array,
-  samples: number,
-  dimension: number,
+  clean: Float32Array,
 ): PosteriorValues {
+  const samples = sums.total.length;
+  const dimension = centre.length;
   const mean = new Float64Array(samples * dimension);
   const variance = new Float64Array(samples);
   const effectiveSources = new Float64Array(samples);
   for (let s = 0; s < samples; s++) {
-    let squaredMean = 0;
+    let fromSource = 0;
     for (let k = 0; k < dimension; k++) {
-      const centred = sums.weighted[s * dimension + k] / sums.total[s];
-      squaredMean += centred * centred;
-      mean[s * dimension + k] = centred + centre[k];
+      const at = s * dimension + k;
+      mean[at] = sums.weighted[at] / sums.total[s] + centre[k];
+      fromSource += (mean[at] - clean[at]) ** 2;
     }
-    variance[s] = Math.max(sums.weightedSquares[s] / sums.total[s] - squaredMean, 0);
+    variance[s] = Math.max(sums.squaredDistances[s] / sums.total[s] - fromSource, 0);
     effectiveSources[s] = sums.total[s] ** 2 / sums.squaredWeights[s];
   }
   return { mean, variance, effectiveSources };

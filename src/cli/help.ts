@@ -38,8 +38,10 @@ export const suggested = (command: string): string =>
   process.env.npm_command === undefined ? `stf ${command}` : `npx stf ${command}`;
 
 /** A path as one would type it: short where it is below the current folder, quoted where it has to be. */
-export function shellPath(path: string): string {
+export function shellPath(path: string, platform: NodeJS.Platform = process.platform): string {
   const near = relative(process.cwd(), path);
   const shown = near === '' || near.startsWith('..') ? path : near;
+  // No file name of Windows has a double quote in it.
+  if (platform === 'win32') return /^[\w.\\/:@+-]+$/.test(shown) ? shown : `"${shown}"`;
   return /^[\w./:@+-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", String.raw`'\''`)}'`;
 }

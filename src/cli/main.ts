@@ -3,7 +3,7 @@ import { exitCodes, run } from './run.ts';
 
 /**
  * Within this time a second signal is an echo of the first: a terminal sends Ctrl-C to the whole group of processes, and
- * npx passes its own copy on.
+ * npx and scripts/child.mjs pass their own copies on.
  */
 const echoMs = 1000;
 

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { targetVariances } from '../node/tick-line.ts';
 import { formatDuration } from '../node/progress.ts';
+import { readStatistics } from '../node/run-reader.ts';
+import { targetVariances } from '../node/tick-line.ts';
 import { grouped } from '../report/ticks.ts';
+import type { TickStatistics } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { fetchDataset } from './dataset.ts';
 import { shellPath, suggested, textOption, threadsOption } from './help.ts';
@@ -37,15 +39,21 @@ export function quickstartCommand(io: Io): Command {
       const seeds = Array.from({ length: 64 }, (_, seed) => seed + 64);
       const { picture } = await sample({ network: outcome.folder.path, outdir: samples, seeds, threads }, io);
       const { print } = makeConsole(io);
-      for (const line of summaryOf(plan, outcome, picture!)) print(line);
+      const ticks = await readStatistics(outcome.folder.path);
+      for (const line of summaryOf(plan, outcome, ticks, picture!)) print(line);
     });
 }
 
 /** What was done, where it is, and what to do next. */
-function summaryOf({ options, parameters }: TrainingPlan, outcome: TrainingOutcome, picture: string): string[] {
+function summaryOf(
+  { options, parameters }: TrainingPlan,
+  outcome: TrainingOutcome,
+  ticks: readonly TickStatistics[],
+  picture: string,
+): string[] {
   const { folder, progress, firstTick, lastTick } = outcome;
   const loss = (tick: typeof lastTick): string => tick?.values['Loss/loss']?.mean.toFixed(3) ?? '?';
-  const [dsm, stf] = targetVariances(lastTick?.values ?? {}, 'mid').split('/');
+  const [dsm, stf] = targetVariances(ticks, 'mid').split('/');
   const [low, high] = options.sigmaRanges;
   const run = shellPath(folder.path);
   const references = options.objective.kind === 'stf' ? options.objective.referenceBatch : 0;
@@ -55,7 +63,7 @@ function summaryOf({ options, parameters }: TrainingPlan, outcome: TrainingOutco
     `  A DDPM++ network of ${grouped(parameters)} parameters saw ${grouped(progress.nimg)} images of CIFAR-10 in ${formatDuration(progress.seconds)}.`,
     `  Its loss went from ${loss(firstTick)} to ${loss(lastTick)}.`,
     `  At noise levels from ${low} to ${high}, the stable target over ${references} references varied by ${stf},`,
-    `  that of denoising score matching by ${dsm} (squared, summed over an image).`,
+    `  that of denoising score matching by ${dsm} (squared, summed over an image; mean over all ticks).`,
     '',
     'Look at',
     `  ${shellPath(picture)}   64 samples`,

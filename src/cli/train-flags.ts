@@ -1,5 +1,7 @@
 import { UsageError } from '../errors.ts';
+import { ddpmpp, ncsnpp } from '../networks/index.ts';
 import type { MlpConfig, NetworkConfig, SongUNetConfig } from '../networks/index.ts';
+import { archName } from '../node/run-reader.ts';
 import { dataName, dataNames, dataShape, toyKindOf } from '../node/training-data.ts';
 import { presets } from '../training/index.ts';
 import type { TrainingOptions } from '../training/index.ts';
@@ -14,6 +16,8 @@ export interface TrainFlag {
   /** Shown behind the option; empty for a switch with `--NAME` and `--no-NAME`. */
   readonly valueName: string;
   readonly help: string;
+  /** Help of `--no-NAME`; empty where there is none. */
+  readonly offHelp: string;
   /** What is allowed. */
   readonly range: string | undefined;
   /** True when a run that is resumed may change it. */
@@ -27,6 +31,8 @@ export interface TrainFlag {
 interface FlagOf<T> {
   readonly kind: ValueKind<T>;
   readonly help: string;
+  /** Of a switch: help of `--no-NAME`. */
+  readonly offHelp?: string;
   /** What is allowed, where the kind alone does not say it. */
   readonly range?: string;
   readonly onResume?: boolean;
@@ -37,13 +43,14 @@ interface FlagOf<T> {
 }
 
 function flag<T>(group: string, name: string, spec: FlagOf<T>): TrainFlag {
-  const { kind, help, range = kind.range, onResume = false, get, set, show } = spec;
+  const { kind, help, offHelp = '', range = kind.range, onResume = false, get, set, show } = spec;
   const text = (value: T): string => (value === null ? kind.name.split('|').at(-1)! : (show?.(value) ?? String(value)));
   return {
     name,
     group,
     valueName: kind.name,
     help,
+    offHelp,
     range,
     onResume,
     show: (options) => {
@@ -57,13 +64,14 @@ function flag<T>(group: string, name: string, spec: FlagOf<T>): TrainFlag {
 /** A switch: commander gives it as the text `true` or `false`. */
 const toggle: ValueKind<boolean> = { name: '', parse: (text) => text === 'true' };
 
+const yesOrNo = (value: boolean): string => (value ? 'yes' : 'no');
+
 const count = integer('INT', { min: 1 });
-const archNames = ['ddpmpp', 'mlp'] as const;
+const archNames = ['ddpmpp', 'ncsnpp', 'mlp'] as const;
 const objectiveNames = ['dsm', 'stf'] as const;
 
 const networkOf = ({ denoiser }: TrainingOptions): NetworkConfig => denoiser.network;
-const archOf = (options: TrainingOptions): (typeof archNames)[number] =>
-  networkOf(options).kind === 'mlp' ? 'mlp' : 'ddpmpp';
+const archOf = (options: TrainingOptions): (typeof archNames)[number] => archName(networkOf(options));
 const withNetwork = (options: TrainingOptions, network: NetworkConfig): TrainingOptions => ({
   ...options,
   denoiser: { ...options.denoiser, network },
@@ -73,7 +81,7 @@ const withNetwork = (options: TrainingOptions, network: NetworkConfig): Training
 function withUNet(options: TrainingOptions, name: string, change: Partial<SongUNetConfig>): TrainingOptions {
   const network = networkOf(options);
   if (network.kind !== 'song-unet')
-    throw new UsageError(`--${name} is an option of --arch ddpmpp, and the network is ${archOf(options)}.`);
+    throw new UsageError(`--${name} is an option of --arch ddpmpp and ncsnpp, and the network is ${archOf(options)}.`);
   return withNetwork(options, { ...network, ...change });
 }
 
@@ -93,8 +101,19 @@ function withData(options: TrainingOptions, name: string): TrainingOptions {
 
 function withArch(options: TrainingOptions, arch: (typeof archNames)[number]): TrainingOptions {
   if (arch === archOf(options)) return options;
-  return withNetwork(options, presets[arch === 'mlp' ? 'toy-2d' : 'quickstart'].denoiser.network);
+  if (arch === 'mlp') return withNetwork(options, presets['toy-2d'].denoiser.network);
+  const unet = optionOf(options, 'song-unet') ?? (presets.quickstart.denoiser.network as SongUNetConfig);
+  return withNetwork(options, { ...unet, ...architectureOf(arch === 'ncsnpp' ? ncsnpp : ddpmpp) });
 }
+
+/** What sets the published U-Nets apart, whatever their size. */
+const architectureOf = ({
+  embedding,
+  channelMultNoise,
+  encoder,
+  decoder,
+  resampleFilter,
+}: SongUNetConfig): Partial<SongUNetConfig> => ({ embedding, channelMultNoise, encoder, decoder, resampleFilter });
 
 function withObjective(options: TrainingOptions, kind: TrainingOptions['objective']['kind']): TrainingOptions {
   if (kind === options.objective.kind) return options;
@@ -112,6 +131,23 @@ function withConditioning(options: TrainingOptions, isConditional: boolean): Tra
   if (isConditional && classes === 0)
     throw new UsageError(`--cond needs classes, and ${dataName(options.data)} has none.`);
   return withNetwork(options, { ...networkOf(options), labelDim: isConditional ? classes : 0 });
+}
+
+/** Hiding a class takes a network that is told one. */
+function withLabelDropout(options: TrainingOptions, labelDropout: number): TrainingOptions {
+  const network = networkOf(options);
+  if (labelDropout > 0 && network.labelDim === 0)
+    throw new UsageError(`--label-dropout needs a class-conditional network (--cond), got ${labelDropout}.`);
+  return withNetwork(options, { ...network, labelDropout });
+}
+
+function withMixedLabels(options: TrainingOptions, mixLabels: boolean): TrainingOptions {
+  const { objective } = options;
+  if (mixLabels && networkOf(options).labelDim === 0)
+    throw new UsageError('--mix-labels needs a class-conditional network (--cond).');
+  if (objective.kind === 'stf') return { ...options, objective: { ...objective, mixLabels } };
+  if (mixLabels) throw new UsageError('--mix-labels is an option of --objective stf, and the objective is dsm.');
+  return options;
 }
 
 /**
@@ -158,33 +194,40 @@ export const trainFlags: readonly TrainFlag[] = [
   }),
 
   flag('Network', 'arch', {
-    kind: choice('ddpmpp|mlp', archNames),
-    help: 'Network: the U-Net DDPM++ for images, a perceptron for points',
+    kind: choice(archNames.join('|'), archNames),
+    help: 'Network: the U-Nets DDPM++ and NCSN++ for images, a perceptron for points',
     get: archOf,
     set: withArch,
   }),
   flag('Network', 'cond', {
     kind: toggle,
     help: 'Train a class-conditional network',
+    offHelp: 'Train without classes',
     get: (options) => networkOf(options).labelDim > 0,
     set: withConditioning,
-    show: (value) => (value ? 'yes' : 'no'),
+    show: yesOrNo,
+  }),
+  flag('Network', 'label-dropout', {
+    kind: number('P', { min: 0, below: 1 }),
+    help: 'With --cond: probability of hiding the class, for guidance',
+    get: (options) => networkOf(options).labelDropout,
+    set: withLabelDropout,
   }),
   flag('Network', 'cbase', {
     kind: count,
-    help: 'ddpmpp: channels of the first level',
+    help: 'U-Nets: channels of the first level',
     get: (options) => optionOf(options, 'song-unet')?.modelChannels,
     set: (options, value) => withUNet(options, 'cbase', { modelChannels: value }),
   }),
   flag('Network', 'cres', {
     kind: integers('LIST'),
-    help: 'ddpmpp: channels of each level, in units of --cbase',
+    help: 'U-Nets: channels of each level, in units of --cbase',
     get: (options) => optionOf(options, 'song-unet')?.channelMult,
     set: (options, value) => withUNet(options, 'cres', { channelMult: value }),
   }),
   flag('Network', 'attn', {
     kind: integers('LIST', { canBeEmpty: true }),
-    help: 'ddpmpp: resolutions at which blocks attend',
+    help: 'U-Nets: resolutions at which blocks attend',
     get: (options) => optionOf(options, 'song-unet')?.attentionResolutions,
     set: (options, value) => withUNet(options, 'attn', { attentionResolutions: value }),
     show: (value) => value.join(',') || 'none',
@@ -197,7 +240,7 @@ export const trainFlags: readonly TrainFlag[] = [
   }),
   flag('Network', 'blocks', {
     kind: count,
-    help: 'Residual blocks, for ddpmpp of each level',
+    help: 'Residual blocks, for U-Nets of each level',
     get: (options) => networkOf(options).blocks,
     set: (options, value) => withNetwork(options, { ...networkOf(options), blocks: value }),
   }),
@@ -220,6 +263,23 @@ export const trainFlags: readonly TrainFlag[] = [
     range: '>=batch',
     get: ({ objective }) => (objective.kind === 'stf' ? objective.referenceBatch : undefined),
     set: withReferenceBatch,
+  }),
+  flag('Objective', 'mix-labels', {
+    kind: toggle,
+    help: 'stf with --cond: average over references of other classes as well (biased)',
+    offHelp: 'Average over references of the class only',
+    get: ({ objective }) => (objective.kind === 'stf' ? objective.mixLabels : undefined),
+    set: withMixedLabels,
+    show: yesOrNo,
+  }),
+  flag('Objective', 'sigma-data', {
+    kind: number('FLOAT', { above: 0 }),
+    help: 'Standard deviation of the data that preconditioning and loss weight assume',
+    get: ({ denoiser }) => denoiser.preconditioning.sigmaData,
+    set: (options, sigmaData) => ({
+      ...options,
+      denoiser: { ...options.denoiser, preconditioning: { ...options.denoiser.preconditioning, sigmaData } },
+    }),
   }),
   flag('Objective', 'p-mean', {
     kind: number('FLOAT'),
@@ -257,14 +317,28 @@ export const trainFlags: readonly TrainFlag[] = [
   flag('Optimisation', 'lr', {
     kind: number('FLOAT', { above: 0 }),
     help: 'Learning rate of Adam',
+    onResume: true,
     get: ({ learningRate }) => learningRate,
     set: (options, learningRate) => ({ ...options, learningRate }),
   }),
   flag('Optimisation', 'lr-ramp', {
     kind: number('KIMG', { min: 0 }),
     help: 'Raise the learning rate from 0 over so many thousand images',
+    onResume: true,
     get: ({ learningRateRampKimg }) => learningRateRampKimg,
     set: (options, learningRateRampKimg) => ({ ...options, learningRateRampKimg }),
+  }),
+  flag('Optimisation', 'beta1', {
+    kind: number('FLOAT', { min: 0, below: 1 }),
+    help: 'Adam: what its average of gradients keeps a step',
+    get: ({ adam }) => adam.beta1,
+    set: (options, beta1) => ({ ...options, adam: { ...options.adam, beta1 } }),
+  }),
+  flag('Optimisation', 'beta2', {
+    kind: number('FLOAT', { min: 0, below: 1 }),
+    help: 'Adam: what its average of squared gradients keeps a step',
+    get: ({ adam }) => adam.beta2,
+    set: (options, beta2) => ({ ...options, adam: { ...options.adam, beta2 } }),
   }),
   flag('Optimisation', 'ema', {
     kind: number('KIMG', { min: 0 }),
@@ -325,6 +399,29 @@ export const trainFlags: readonly TrainFlag[] = [
     onResume: true,
     get: ({ samples }) => samples.steps,
     set: (options, steps) => ({ ...options, samples: { ...options.samples, steps } }),
+  }),
+  flag('Output', 'sigma-min', {
+    kind: number('FLOAT', { above: 0 }),
+    help: 'Smallest noise level of the sampler',
+    range: '>0, <sigma-max',
+    onResume: true,
+    get: ({ samples }) => samples.sigmaMin,
+    set: (options, sigmaMin) => ({ ...options, samples: { ...options.samples, sigmaMin } }),
+  }),
+  flag('Output', 'sigma-max', {
+    kind: number('FLOAT', { above: 0 }),
+    help: 'Largest noise level of the sampler',
+    range: '>sigma-min',
+    onResume: true,
+    get: ({ samples }) => samples.sigmaMax,
+    set: (options, sigmaMax) => ({ ...options, samples: { ...options.samples, sigmaMax } }),
+  }),
+  flag('Output', 'rho', {
+    kind: number('FLOAT', { above: 0 }),
+    help: 'Exponent of the noise levels of the sampler; larger puts more steps at low noise',
+    onResume: true,
+    get: ({ samples }) => samples.rho,
+    set: (options, rho) => ({ ...options, samples: { ...options.samples, rho } }),
   }),
 ];
 

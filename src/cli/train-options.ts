@@ -3,6 +3,7 @@ import { ShapeError, UsageError } from '../errors.ts';
 import { input } from '../graph/index.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { parameterTable } from '../nn/index.ts';
+import { archName } from '../node/run-reader.ts';
 import { dataName, dataShape, toyKindOf } from '../node/training-data.ts';
 import { parseTrainingOptions, presets } from '../training/index.ts';
 import type { PresetName, TrainingOptions } from '../training/index.ts';
@@ -76,7 +77,7 @@ function fitToData(options: TrainingOptions): TrainingOptions {
   const [channels, , resolution] = sampleShape;
   if (resolution === undefined) {
     throw new UsageError(
-      `--arch ddpmpp needs images, and the data set ${dataName(options.data)} has points. Choose --arch mlp or --preset toy-2d.`,
+      `--arch ${archName(network)} needs images, and the data set ${dataName(options.data)} has points. Choose --arch mlp or --preset toy-2d.`,
     );
   }
   return { ...options, denoiser: { ...options.denoiser, network: { ...network, channels, resolution } } };
@@ -100,7 +101,7 @@ function checkNetwork(options: TrainingOptions): void {
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof ShapeError)) throw error;
     const chosen = trainFlags
-      .filter(({ name, group }) => group === 'Network' && name !== 'cond')
+      .filter(({ name, group }) => group === 'Network' && !['cond', 'label-dropout'].includes(name))
       .flatMap((flag) => {
         const value = flag.show(options);
         return value === undefined ? [] : [`--${flag.name} ${value}`];

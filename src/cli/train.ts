@@ -28,15 +28,15 @@ export function trainCommand(io: Io): Command {
     .addOption(textOption('--resume', 'RUN', 'Go on with a run: its folder, or its newest checkpoint file'))
     .addOption(threadsOption())
     .addOption(new Option('-n, --dry-run', 'Print the resolved options and the number of parameters, and exit'));
-  for (const { name, group, valueName, help, range } of trainFlags) {
+  for (const { name, group, valueName, help, offHelp, range } of trainFlags) {
     train.optionsGroup(`${group}:`);
     if (valueName === '') {
-      train.addOption(new Option(`--${name}`, help)).addOption(new Option(`--no-${name}`, 'Train without classes'));
+      train.addOption(new Option(`--${name}`, help)).addOption(new Option(`--no-${name}`, offHelp));
     } else {
       train.addOption(textOption(`--${name}`, valueName, range === undefined ? help : `${help} [${range}]`));
     }
   }
-  train.addHelpText('after', () => `\n${presetTable()}\n\n${trainExamples}`);
+  train.addHelpText('after', () => `\n${presetTable()}\n\n${resumeNote()}\n\n${trainExamples}`);
   return train.action(async (_, self: Command) => {
     const { outdir, preset, resume, threads, dryRun } = self.opts<{
       outdir: string;
@@ -55,6 +55,13 @@ const trainExamples = `Examples:
   stf train --preset toy-2d --data two-moons
   stf train --data cifar10 --arch ddpmpp --cbase 64 --objective stf --reference-batch 2048 --duration 0.1
   stf train --resume runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --duration 0.05`;
+
+/** What may change when a run goes on, in lines that fit a terminal. */
+function resumeNote(): string {
+  const names = trainFlags.filter(({ onResume }) => onResume).map(({ name }) => `--${name}`);
+  const half = Math.ceil(names.length / 2);
+  return `With --resume these can be changed, and no others:\n  ${names.slice(0, half).join(' ')}\n  ${names.slice(half).join(' ')}`;
+}
 
 /** What each preset means, option by option. */
 function presetTable(): string {

@@ -22,7 +22,15 @@ export interface DenoiserConfig {
  */
 export type Denoiser = (x: Tensor, sigma: Tensor, conditions?: Conditions) => Tensor;
 
-/** Makes the denoiser; its parameters are those of the network under the name `model`. */
+/**
+ * Makes the denoiser, D(x; σ) = cSkip x + cOut F(cIn x; cNoise). Karras et al. 2022, Eq. 7. Its parameters are those of
+ * the network under the name `model`.
+ *
+ * @param source  where the parameters come from
+ * @returns       denoiser of x [N, ...], the network's sample shape, at noise levels [N], both in data units → [N, ...].
+ *                It throws ShapeError where x does not fit the network or the noise levels
+ * @throws UsageError when the network's configuration is impossible
+ */
 export function makeDenoiser(source: ParameterSource, config: DenoiserConfig): Denoiser {
   const network = buildNetwork(scope(source, 'model'), config.network);
   return (x, sigma, conditions) => {

@@ -24,8 +24,15 @@ const initialization: WeightInitialization = { mode: 'kaiming_normal' };
 const zeroInitialization: WeightInitialization = { mode: 'kaiming_normal', scale: 1e-5 };
 
 /**
- * Makes the perceptron: x and the noise embedding enter a residual stream of `width`; each block adds
- * `W₁ silu(W₀ silu(h) + A e)`. Parameters `in`, `block{i}.fc0`, `.affine`, `.fc1`, `out`, `map_*`.
+ * Makes the perceptron. The sample enters a residual stream h [N, width], to which each block adds
+ * `W₁ silu(W₀ silu(h) + A e)`, e [N, width] being the embedding of noise level and class. Parameters `in`,
+ * `block{i}.fc0`, `.affine`, `.fc1`, `out`, `map_*`. Its own design, after the blocks of Karras et al. 2022, without a
+ * published counterpart.
+ *
+ * @param source  where the parameters come from
+ * @param config  `width` even
+ * @returns       network of x [N, ...sampleShape] and noise labels [N] → [N, ...sampleShape]; class labels
+ *                [N, labelDim] where `labelDim` is above 0. It throws ShapeError for an x of another size
  */
 export function mlp(source: ParameterSource, { sampleShape, width, blocks, labelDim }: MlpConfig): Network {
   const dimension = sampleShape.reduce((product, d) => product * d, 1);

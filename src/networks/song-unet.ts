@@ -89,8 +89,13 @@ interface Flow {
 type Stage = (flow: Flow, embedding: Tensor, conditions: Conditions) => void;
 
 /**
- * Makes the network. Parameter names, their order and their initial distributions are those of the reference.
+ * Makes the U-Net of Song et al. 2021 in the form of Karras et al. 2022. Parameter names, their order
+ * and their initial distributions are those of the reference implementation of the latter.
  *
+ * @param source  where the parameters come from
+ * @returns       network of preconditioned images x [N, channels, resolution, resolution] and noise labels [N] →
+ *                [N, channels, resolution, resolution]; class labels [N, labelDim] and augmentation labels
+ *                [N, augmentDim] where those are above 0. It throws ShapeError where channels or sizes do not fit
  * @throws UsageError when the resolution does not halve often enough
  */
 export function songUNet(source: ParameterSource, config: SongUNetConfig): Network {

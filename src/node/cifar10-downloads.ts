@@ -62,10 +62,13 @@ function npmPack(destination: string, signal: AbortSignal | undefined): Promise<
   });
 }
 
+/** What npm puts before a line about an error, up to version 9 and since. */
+const npmErrorPrefix = /^npm (ERR!|error)\s*/;
+
 /** The lines of npm's output that say what went wrong, in one line. */
 function npmReason(messages: string): string {
-  const lines = messages.split('\n').filter((line) => line.startsWith('npm error') && !line.includes('complete log'));
-  const reason = lines.map((line) => line.replace(/^npm error\s*/, '').trim()).filter((line) => line !== '');
+  const lines = messages.split('\n').filter((line) => npmErrorPrefix.test(line) && !line.includes('complete log'));
+  const reason = lines.map((line) => line.replace(npmErrorPrefix, '').trim()).filter((line) => line !== '');
   return reason.slice(0, 3).join(', ') || 'no message';
 }
 

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FormatError, StfError, UsageError } from '../errors.ts';
 
@@ -27,6 +27,22 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
     throw fileError(`can't write ${path}`, error);
   }
 }
+
+/**
+ * Removes the temporary files that interrupted writes left in a folder. Nothing else may be writing there.
+ *
+ * @throws UsageError when the folder can't be read or a file can't be removed
+ */
+export async function removeTemporaryFiles(folder: string): Promise<void> {
+  try {
+    for (const name of await readdir(folder)) if (temporaryPattern.test(name)) await rm(join(folder, name));
+  } catch (error) {
+    throw fileError(`can't remove temporary files in ${folder}`, error);
+  }
+}
+
+/** The ending of the temporary names in this file: a process and a random number. */
+const temporaryPattern = /[.-]\d+-[0-9a-f]{8}\.tmp$/;
 
 /**
  * Makes sure that files can be written in a folder, which is created with its parents when missing: a small file is

@@ -18,9 +18,9 @@ import type {
   TrainingState,
   TrainingSummary,
 } from '../training/index.ts';
-import { ensureWritableFolder, writeFileAtomic } from './files.ts';
+import { ensureWritableFolder, removeTemporaryFiles, writeFileAtomic } from './files.ts';
 import { svgToPng } from './raster.ts';
-import { checkpointsIn, runFiles, wholeLines } from './run-reader.ts';
+import { archName, checkpointsIn, readStatistics, runFiles, wholeLines } from './run-reader.ts';
 import { tickLine } from './tick-line.ts';
 import { dataName, freshPoints } from './training-data.ts';
 
@@ -75,7 +75,8 @@ export class RunFolder implements TrainingObserver {
 
   /**
    * Takes up the folder of a run that goes on from `progress`: statistics that were written after that point are taken
-   * out, checkpoints that are damaged are renamed to `NAME.damaged`, and the options are written anew.
+   * out, checkpoints that are damaged are renamed to `NAME.damaged`, temporary files of interrupted writes are removed,
+   * and the options are written anew.
    *
    * @throws UsageError when the folder can't be written
    */
@@ -87,6 +88,7 @@ export class RunFolder implements TrainingObserver {
     show: (line: string) => void,
   ): Promise<RunFolder> {
     await ensureWritableFolder(path);
+    await removeTemporaryFiles(path);
     const statistics = join(path, runFiles.statistics);
     const text = await readFile(statistics, 'utf8').catch(() => '');
     const kept = wholeLines(text, statistics)
@@ -139,8 +141,12 @@ export class RunFolder implements TrainingObserver {
     for (const old of (await checkpointsIn(this.path)).slice(keptCheckpoints)) await rm(join(this.path, old));
   }
 
-  /** Writes summary.json: where the run stands, its first and last tick, and the distance of its samples. */
-  async finish({ progress, finished, firstTick, lastTick }: TrainingSummary): Promise<void> {
+  /**
+   * Writes summary.json: where the run stands, its first and last tick, and the distance of its samples. The first tick
+   * is the run's, also where it was resumed.
+   */
+  async finish({ progress, finished, lastTick }: TrainingSummary): Promise<void> {
+    const [firstTick] = await readStatistics(this.path);
     const summary = { finished, progress, samples: this.distance, firstTick, lastTick };
     await this.write(runFiles.summary, `${JSON.stringify(summary, null, 2)}\n`);
   }
@@ -205,12 +211,11 @@ export function imageGridPng(images: Float32Array, [channels, height, width]: re
 /** Name of a run folder: number, data, class-conditional or not, network, preconditioning, objective, batch, precision. */
 export function runFolderName(number: number, { data, denoiser, objective, batch }: TrainingOptions): string {
   const { network, preconditioning } = denoiser;
-  const arch = network.kind === 'mlp' ? 'mlp' : network.embedding === 'fourier' ? 'ncsnpp' : 'ddpmpp';
   const parts = [
     String(number).padStart(5, '0'),
     dataName(data),
     network.labelDim > 0 ? 'cond' : 'uncond',
-    arch,
+    archName(network),
     preconditioning.kind,
     objective.kind === 'stf' ? `stf${objective.referenceBatch}` : 'dsm',
     `batch${batch}`,

@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { FormatError, UsageError } from '../errors.ts';
+import type { NetworkConfig } from '../networks/index.ts';
 import { decodeCheckpoint, parseTrainingOptions } from '../training/index.ts';
 import type { Checkpoint, TickStatistics, TrainingOptions } from '../training/index.ts';
 import { readFileChecked } from './files.ts';
@@ -142,11 +143,17 @@ export function wholeLines(text: string, file: string): { line: string; tick: Ti
   });
 }
 
+/** What a network is called: the two published U-Nets are told apart by how they embed the noise level. */
+export function archName(network: NetworkConfig): 'ddpmpp' | 'ncsnpp' | 'mlp' {
+  if (network.kind === 'mlp') return 'mlp';
+  return network.embedding === 'fourier' ? 'ncsnpp' : 'ddpmpp';
+}
+
 async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
 }
 
 function describeNetwork({ denoiser: { network } }: TrainingOptions): string {
   if (network.kind === 'mlp') return `an MLP of width ${network.width} with ${network.blocks} blocks`;
-  return `a SongUNet with ${network.modelChannels} channels times [${network.channelMult.join(', ')}] and ${network.blocks} blocks a level`;
+  return `a SongUNet (${archName(network)}) with ${network.modelChannels} channels times [${network.channelMult.join(', ')}] and ${network.blocks} blocks a level`;
 }

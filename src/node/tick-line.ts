@@ -1,14 +1,13 @@
+import { rangeNames } from '../training/index.ts';
 import type { TickStatistics } from '../training/index.ts';
 import { formatDuration } from './progress.ts';
-
-/** The ranges of noise levels in which target variances are measured, as in the keys of the statistics. */
-const ranges = ['low', 'mid', 'high'] as const;
 
 /**
  * The progress line of a tick: EDM's fields, then what the stable target does. `target var (dsm/stf)` is the variance of
  * both training targets, in squared data units summed over a sample, at low, middle and high noise.
  */
-export function tickLine({ values }: TickStatistics): string {
+export function tickLine(statistics: TickStatistics): string {
+  const { values } = statistics;
   const mean = (key: string): number => values[key]?.mean ?? NaN;
   const fields = [
     `tick ${String(mean('Progress/tick')).padEnd(4)}`,
@@ -21,16 +20,23 @@ export function tickLine({ values }: TickStatistics): string {
     `loss ${mean('Loss/loss').toFixed(4).padEnd(7)}`,
     `lr ${mean('Optimizer/learning_rate').toExponential(1)}`,
   ];
-  const variances = ranges
+  const variances = rangeNames
     .filter((range) => values[`Target/dsm_variance/${range}`] !== undefined)
-    .map((range) => `${range} ${targetVariances(values, range)}`);
+    .map((range) => `${range} ${targetVariances([statistics], range)}`);
   if (variances.length > 0) fields.push(`target var (dsm/stf) ${variances.join(' ')}`);
   return fields.join('  ');
 }
 
-/** Variances of both targets in one range of noise levels: `240/88`. */
-export const targetVariances = (values: TickStatistics['values'], range: (typeof ranges)[number]): string =>
-  ['dsm', 'stf'].map((target) => short(values[`Target/${target}_variance/${range}`]?.mean ?? NaN)).join('/');
+/** Variances of both targets in one range of noise levels, averaged over ticks: `240/88`. */
+export const targetVariances = (ticks: readonly TickStatistics[], range: (typeof rangeNames)[number]): string =>
+  ['dsm', 'stf'].map((target) => short(meanOverTicks(ticks, `Target/${target}_variance/${range}`))).join('/');
+
+/** Mean of a quantity over ticks, each of which counts by how many values it had; NaN where no tick has the quantity. */
+export function meanOverTicks(ticks: readonly TickStatistics[], key: string): number {
+  const found = ticks.flatMap(({ values }) => values[key] ?? []);
+  const count = found.reduce((total, { num }) => total + num, 0);
+  return found.reduce((total, { num, mean }) => total + num * mean, 0) / count;
+}
 
 /** A number in few characters: two digits, more only where they stand before the point. */
 function short(value: number): string {

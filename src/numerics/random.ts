@@ -17,6 +17,7 @@ export const streams = {
   sampler: 9,
   evaluation: 10,
   toyData: 11,
+  probeOrder: 12,
 } as const;
 
 export type Stream = (typeof streams)[keyof typeof streams];

@@ -12,7 +12,9 @@ import {
   max,
   maximum,
   mean,
+  minimum,
   mul,
+  neg,
   pickAt,
   replaceAt,
   reshape,
@@ -53,13 +55,14 @@ export interface PosteriorOptions {
 
 /**
  * Running soft-max over blocks of references: the largest log-weight so far [B, 1], the sum of weights relative to it
- * [B, 1], and moments of the references under these weights: Σ w y [B, d], Σ w |y|² [B, 1] and Σ w² [B, 1].
+ * [B, 1], and moments of the references under these weights: Σ w (y - centre) [B, d], Σ w |y - source|² [B, 1] and Σ w²
+ * [B, 1].
  */
 export interface PosteriorSums {
   readonly largest: Tensor;
   readonly total: Tensor;
   readonly weighted: Tensor;
-  readonly weightedSquares: Tensor;
+  readonly squaredDistances: Tensor;
   readonly squaredWeights: Tensor;
 }
 
@@ -87,33 +90,43 @@ const never = -1e30;
  * the exception is more near duplicates of one image than candidates, at a σ below their distances: there the weights
  * among them are rounding, and the target is off by less than they differ.
  */
-function logWeights(
+function weigh(
   { clean, noise, sigma }: Perturbation,
   reference: Tensor,
   centre: Tensor,
   options: PosteriorOptions,
-): Tensor {
+): { logWeights: Tensor; squaredDistances: Tensor } {
   const [count] = reference.shape;
   const level = reshape(sigma, [-1, 1]);
   const precision = reshape(div(1, square(sigma)), [-1, 1]);
   const x = sub(add(clean, mul(level, noise)), centre);
   const y = sub(reference, centre);
   const source = sub(clean, centre);
+  const halfSquares = reshape(mul(sum(square(y), 1), 0.5), [1, count]);
+  const sourceHalfSquares = mul(sum(square(source), 1, true), 0.5);
   // (x·y - |y|² / 2) - (x·x₁ - |x₁|² / 2), over σ²
-  const product = sub(matmul(x, y, { transposeB: true }), reshape(mul(sum(square(y), 1), 0.5), [1, count]));
-  const ownProduct = sub(sum(mul(x, source), 1, true), mul(sum(square(source), 1, true), 0.5));
+  const product = sub(matmul(x, y, { transposeB: true }), halfSquares);
+  const ownProduct = sub(sum(mul(x, source), 1, true), sourceHalfSquares);
   const approximate = mul(sub(product, ownProduct), precision);
   const penalty = options.labels && classPenalty(options.labels, sigma.dtype);
   const coarse = penalty ? add(approximate, penalty) : approximate;
+  // |x₁ - y|²; only the posterior's variance asks for it.
+  const distances = mul(sub(add(halfSquares, sourceHalfSquares), matmul(source, y, { transposeB: true })), 2);
 
-  const candidates = Math.min(count, options.candidates ?? 16);
+  const candidates = Math.min(count, options.candidates ?? 32);
   const nearest = largestIndices(coarse, candidates);
   const batch = clean.shape[0];
-  const spread = (value: Tensor): Tensor => reshape(value, [batch, 1, -1]);
-  const gap = sub(spread(clean), gather(reference, nearest));
-  const exact = sum(mul(gap, add(gap, mul(spread(noise), mul(spread(level), 2)))), 2);
-  const refined = mul(mul(exact, precision), -0.5);
-  return replaceAt(coarse, nearest, penalty ? add(refined, pickAt(penalty, nearest)) : refined);
+  const gap = sub(reshape(clean, [batch, 1, -1]), gather(reference, nearest));
+  const exactDistances = sum(square(gap), 2);
+  const alongNoise = reshape(matmul(gap, reshape(noise, [batch, -1, 1])), [batch, candidates]);
+  const exact = add(mul(exactDistances, -0.5), neg(mul(alongNoise, level)));
+  const refined = add(mul(exact, precision), penalty ? pickAt(penalty, nearest) : 0);
+  // None of the others counts more than the candidates do, whatever rounding says.
+  const lowest = neg(max(neg(refined), 1, true));
+  return {
+    logWeights: replaceAt(minimum(coarse, lowest), nearest, refined),
+    squaredDistances: replaceAt(maximum(distances, 0), nearest, exactDistances),
+  };
 }
 
 /** 0 for references of the sample's class, `never` for the others: [B, n]. */
@@ -129,7 +142,7 @@ export function emptySums(batch: number, dimension: number, dtype: Tensor['dtype
     largest: constant(never, [batch, 1], dtype),
     total: column,
     weighted: constant(0, [batch, dimension], dtype),
-    weightedSquares: column,
+    squaredDistances: column,
     squaredWeights: column,
   };
 }
@@ -148,28 +161,30 @@ export function takeReferences(
   centre: Tensor,
   options: PosteriorOptions = {},
 ): PosteriorSums {
-  const weights = logWeights(perturbation, reference, centre, options);
-  const largest = maximum(sums.largest, max(weights, 1, true));
+  const { logWeights, squaredDistances } = weigh(perturbation, reference, centre, options);
+  const largest = maximum(sums.largest, max(logWeights, 1, true));
   const decay = exp(sub(sums.largest, largest));
-  const block = exp(sub(weights, largest));
+  const block = exp(sub(logWeights, largest));
   const y = sub(reference, centre);
-  const squares = reshape(sum(square(y), 1), [-1, 1]);
   return {
     largest,
     total: add(mul(sums.total, decay), sum(block, 1, true)),
     weighted: add(mul(sums.weighted, decay), matmul(block, y)),
-    weightedSquares: add(mul(sums.weightedSquares, decay), matmul(block, squares)),
+    squaredDistances: add(mul(sums.squaredDistances, decay), sum(mul(block, squaredDistances), 1, true)),
     squaredWeights: add(mul(sums.squaredWeights, square(decay)), sum(square(block), 1, true)),
   };
 }
 
-/** The posterior from the sums over all its references. */
-export function finishPosterior(sums: PosteriorSums, centre: Tensor): Posterior {
-  const centred = div(sums.weighted, sums.total);
-  const meanSquare = div(sums.weightedSquares, sums.total);
+/**
+ * The posterior from the sums over all its references. The variance is Σ w |y - source|² - |mean - source|²: measured
+ * from the source nothing cancels where the source has almost all of the weight.
+ */
+export function finishPosterior(sums: PosteriorSums, centre: Tensor, clean: Tensor): Posterior {
+  const posteriorMean = add(div(sums.weighted, sums.total), centre);
+  const meanSquare = div(sums.squaredDistances, sums.total);
   return {
-    mean: add(centred, centre),
-    variance: maximum(sub(meanSquare, sum(square(centred), 1, true)), 0),
+    mean: posteriorMean,
+    variance: maximum(sub(meanSquare, sum(square(sub(posteriorMean, clean)), 1, true)), 0),
     effectiveSources: div(square(sums.total), sums.squaredWeights),
   };
 }
@@ -200,7 +215,7 @@ export function posterior(perturbation: Perturbation, reference: Tensor, options
     const labels = options.labels && { ...options.labels, reference: slice(options.labels.reference, 0, start, end) };
     sums = takeReferences(sums, perturbation, part, centre, { ...options, labels });
   }
-  return finishPosterior(sums, centre);
+  return finishPosterior(sums, centre, perturbation.clean);
 }
 
 /**

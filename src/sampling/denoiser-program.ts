@@ -17,7 +17,11 @@ export interface CompiledDenoiser {
   /**
    * D(x; σ) for at most `batch` samples.
    *
+   * @param x       noisy samples, data units, flat [n, ...sampleShape], n at most `batch`
+   * @param sigma   noise level of all of them, data units, above 0
    * @param labels  class of each sample, for class-conditional networks; -1 or left out: no class
+   * @returns       denoised samples, as many values as x
+   * @throws UsageError when x has more than `batch` samples or a part of one
    */
   denoise(x: Float64Array, sigma: number, labels?: ArrayLike<number>): Promise<Float64Array>;
   /** Evaluations so far. */
@@ -31,6 +35,12 @@ export type WeightSource = { readonly weights: Float32Array } | { readonly state
 /**
  * Compiles D(x; σ). Fixed weights become constants of the graph, which lets the engine lay them out for its fastest
  * kernels; weights in a state are read where they are, as when a training run draws samples of itself.
+ *
+ * @param options.batch  samples that one evaluation takes; fewer are padded
+ * @param options        `weights`, a flat vector in the order of the parameter table, or `state` and the `entry` that
+ *                       holds such a vector
+ * @throws UsageError when the configuration of the network is impossible
+ * @throws ShapeError when there are fewer weights than the network has parameters
  */
 export async function compileDenoiser(
   runtime: Runtime,

@@ -8,7 +8,11 @@ import type { CompiledDenoiser } from './denoiser-program.ts';
 import { heunSampler } from './heun.ts';
 import type { HeunOptions } from './heun.ts';
 
-/** Unit normal latents, one random stream a seed: [seeds.length, ...sampleShape], flat. */
+/**
+ * Unit normal latents, one random stream a seed: [seeds.length, ...sampleShape], flat.
+ *
+ * @throws UsageError for a seed that is no integer in [0, 2^53)
+ */
 export function drawLatents(seeds: readonly number[], sampleShape: readonly number[]): Float64Array {
   const size = sizeOf(sampleShape);
   const latents = new Float64Array(seeds.length * size);
@@ -30,10 +34,14 @@ export interface GenerateOptions extends Omit<HeunOptions, 'onStep'> {
 }
 
 /**
- * Draws one sample for each seed with EDM's deterministic sampler. The sample of a seed is the same whatever the other
- * seeds and the batch.
+ * Draws one sample for each seed with EDM's deterministic sampler. Karras et al. 2022, Algorithm 1. The sample of a seed
+ * is the same up to rounding whatever the other seeds and the batch: its latents depend on the seed alone, but engines may
+ * sum in another order for another compiled batch size.
  *
- * @returns samples [seeds.length, ...sampleShape] in data units
+ * @param sampleShape  shape of one sample, as the denoiser's network has it
+ * @param seeds        one integer in [0, 2^53) a sample
+ * @returns            samples [seeds.length, ...sampleShape] in data units
+ * @throws UsageError for a seed out of range, and for steps or noise levels that the sampler can't use
  */
 export async function generateWith(
   denoiser: CompiledDenoiser,
@@ -61,7 +69,13 @@ export async function generateWith(
   return samples;
 }
 
-/** Compiles a denoiser with fixed weights, draws one sample for each seed, and frees it. See `generateWith`. */
+/**
+ * Compiles a denoiser with fixed weights, draws one sample for each seed, and frees it. See `generateWith`.
+ *
+ * @param weights  flat vector in the order of the parameter table
+ * @param batch    samples drawn at a time, at least 1; changes results by rounding only
+ * @returns        samples [seeds.length, ...sampleShape] in data units
+ */
 export async function generate(
   runtime: Runtime,
   config: DenoiserConfig,

@@ -13,5 +13,6 @@ export type { PresetName } from './presets.ts';
 export { emaBetaAt, learningRateAt } from './schedule.ts';
 export type { EmaOptions } from './schedule.ts';
 export type { Summary, TickStatistics } from './statistics.ts';
+export { rangeNames } from './target-probe.ts';
 export { compileTrainStep, trainingVectors } from './train-step.ts';
 export type { RoundData, StepResult, StepScalars, TrainStep, TrainStepConfig } from './train-step.ts';

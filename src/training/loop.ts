@@ -26,7 +26,7 @@ export interface TrainingJob {
   readonly memoryGb?: () => number;
   /** Where to go on, from a checkpoint. */
   readonly resume?: { readonly progress: Progress; readonly vectors: Readonly<Record<string, Float32Array>> };
-  /** Looked at after every step; when set, the run saves its state and ends. */
+  /** Looked at after every step, of training and of sampling; when set, the run saves its state and ends. */
   readonly signal?: { readonly aborted: boolean };
 }
 
@@ -105,8 +105,9 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       observer.step(progress(), perElement.reduce((a, b) => a + b, 0) / batch);
 
       const done = nimg >= total;
-      const aborted = signal?.aborted ?? false;
-      if (!done && !aborted && tick !== 0 && nimg < tickStart.nimg + options.kimgPerTick * 1000) continue;
+      // A signal in the last step changes nothing: what is left to do is the picture, after the checkpoint.
+      const stops = (): boolean => !done && (signal?.aborted ?? false);
+      if (!done && !stops() && tick !== 0 && nimg < tickStart.nimg + options.kimgPerTick * 1000) continue;
 
       const tickEnd = now();
       reportTick(statistics, {
@@ -119,27 +120,28 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         memoryGb: job.memoryGb?.() ?? 0,
         secondsBefore,
       });
-      if (!aborted) await probe.report(tick, statistics);
+      if (!stops()) await probe.report(tick, statistics);
       lastTick = statistics.take(tickEnd);
       firstTick ??= lastTick;
       await observer.tick(lastTick);
       const isDue = (every: number | null): boolean => done || (every !== null && tick !== 0 && tick % every === 0);
-      if (!aborted && isDue(options.sampleTicks)) {
+      const saves = stops() || isDue(options.checkpointTicks);
+      const draws = !stops() && isDue(options.sampleTicks);
+      tick++;
+      if (saves) await save();
+      if (draws) {
         sampler ??= await compileDenoiser(runtime, denoiser, {
-          batch: Math.min(
-            options.samples.count,
-            samplingBatch,
-            Math.max(1, Math.floor(samplingValues / sampleSize(dataset))),
-          ),
+          batch: samplesAtATime(options, sampleSize(dataset)),
           state: step.state,
           entry: 'ema',
         });
-        await observer.samples(await drawSamples(sampler, options, observer), progress());
+        const samples = await drawSamples(sampler, options, observer, stops);
+        if (samples) await observer.samples(samples, progress());
       }
-      const saves = aborted || isDue(options.checkpointTicks);
-      tick++;
-      if (saves) await save();
-      if (aborted && !done) break;
+      if (stops()) {
+        if (!saves) await save();
+        break;
+      }
       maintenance = now() - tickEnd;
       tickStart = { time: now(), nimg };
     }
@@ -227,18 +229,36 @@ function reportTick(statistics: StatisticsCollector, times: TickTimes): void {
   statistics.report('Resources/peak_gpu_mem_gb', 0);
 }
 
-/** Samples of seeds 0, 1, 2, ...; of class-conditional networks, classes in turn. */
-function drawSamples(
+const samplesAtATime = ({ samples }: TrainingOptions, size: number): number =>
+  Math.min(samples.count, samplingBatch, Math.max(1, Math.floor(samplingValues / size)));
+
+/** Thrown out of the sampler when the run is to stop. */
+class Stopped extends Error {}
+
+/**
+ * Samples of seeds 0, 1, 2, ...; of class-conditional networks, classes in turn. Nothing when the run is to stop before
+ * they are done.
+ */
+async function drawSamples(
   sampler: CompiledDenoiser,
   { denoiser, samples }: TrainingOptions,
   observer: TrainingObserver,
-): Promise<Float32Array> {
+  stops: () => boolean,
+): Promise<Float32Array | undefined> {
   const { count, ...heun } = samples;
   const seeds = Array.from({ length: count }, (_, i) => i);
   const { labelDim } = denoiser.network;
-  return generateWith(sampler, sampleShapeOf(denoiser.network), seeds, {
-    ...heun,
-    onProgress: (progress) => observer.sampling?.(progress),
-    ...(labelDim > 0 && { labels: seeds.map((i) => i % labelDim) }),
-  });
+  try {
+    return await generateWith(sampler, sampleShapeOf(denoiser.network), seeds, {
+      ...heun,
+      onProgress: (progress) => {
+        observer.sampling?.(progress);
+        if (stops()) throw new Stopped();
+      },
+      ...(labelDim > 0 && { labels: seeds.map((i) => i % labelDim) }),
+    });
+  } catch (error) {
+    if (error instanceof Stopped) return undefined;
+    throw error;
+  }
 }

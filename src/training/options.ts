@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { UsageError } from '../errors.ts';
+import { checkSizes } from './train-step.ts';
 
 /*
  * Everything that determines a training run, as plain data: what `options.json` holds and a checkpoint carries. Every
@@ -109,13 +110,8 @@ export function parseTrainingOptions(value: unknown, source = 'options'): Traini
 
 /** What must hold between options. */
 function checkTogether(options: TrainingOptions): TrainingOptions {
-  const { batch, rounds, objective, samples, sigmaRanges } = options;
-  if (batch % rounds !== 0) throw new UsageError(`--batch (${batch}) must be divisible by --rounds, got ${rounds}.`);
-  if (objective.kind === 'stf' && objective.referenceBatch < batch) {
-    throw new UsageError(
-      `--reference-batch must be at least --batch (${batch}), got ${objective.referenceBatch}. The first ${batch} references are the mini-batch itself.`,
-    );
-  }
+  const { samples, sigmaRanges } = options;
+  checkSizes(options);
   if (samples.sigmaMin >= samples.sigmaMax) {
     throw new UsageError(
       `samples: sigmaMin must be below sigmaMax, got sigmaMin = ${samples.sigmaMin} and sigmaMax = ${samples.sigmaMax}. Are they swapped?`,

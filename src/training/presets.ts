@@ -2,7 +2,10 @@ import { ddpmpp } from '../networks/index.ts';
 import { adamDefaults } from './adam.ts';
 import type { TrainingOptions } from './options.ts';
 
-/** The paper's recipe: DDPM++ on CIFAR-10 with 4096 references. Karras et al. 2022, appendix F; Xu et al. 2023. */
+/**
+ * The paper's recipe: DDPM++ on CIFAR-10 with 4096 references. Karras et al. 2022, appendix F; Xu et al. 2023. The
+ * paper augments its images as well, with probability 0.12; this preset does not.
+ */
 const cifar10EdmDdpmpp: TrainingOptions = {
   data: { kind: 'cifar10', maxImages: null },
   denoiser: {
@@ -46,13 +49,13 @@ const quickstart: TrainingOptions = {
     },
   },
   objective: { kind: 'stf', referenceBatch: 1024, mixLabels: false },
-  noiseLevels: { kind: 'log-normal', pMean: -0.8, pStd: 1.3 },
+  noiseLevels: { kind: 'log-normal', pMean: -1, pStd: 1.2 },
   batch: 16,
   rounds: 1,
   learningRate: 2e-3,
   learningRateRampKimg: 1,
-  ema: { halfLifeKimg: 1.5, rampUpRatio: 0.1 },
-  durationKimg: 16,
+  ema: { halfLifeKimg: 3, rampUpRatio: 0.2 },
+  durationKimg: 17,
   kimgPerTick: 1,
   checkpointTicks: 4,
   sampleTicks: 8,

@@ -44,7 +44,7 @@ export async function tickProbe(runtime: Runtime, dataset: Dataset, options: Tra
     rangeNames.length *
     Math.max(1, Math.min(perRange, Math.floor(Math.min(wanted, dataset.length) / rangeNames.length)));
   const references = Math.max(wanted, count);
-  const population = permutation(dataset.length, seed, streams.evaluation, 0).subarray(0, mostSamples);
+  const population = permutation(dataset.length, seed, streams.probeOrder, 0).subarray(0, mostSamples);
   const meter = await targetVarianceMeter(runtime, dataset, { samples: count, population });
   return {
     release: () => meter.release(),
@@ -67,7 +67,7 @@ function drawProbe(
   { seed, noiseLevels, sigmaRanges, denoiser, objective }: TrainingOptions,
   { tick, count, references }: { tick: number; count: number; references: number },
 ): { probe: TargetProbe; ranges: ((typeof rangeNames)[number] | undefined)[] } {
-  const order = permutation(population.length, seed, streams.evaluation, tick + 1);
+  const order = permutation(population.length, seed, streams.probeOrder, tick + 1);
   const window = Uint32Array.from({ length: references }, (_, i) => population[order[i % order.length]]);
   const size = sampleSize(dataset);
   const clean = new Float32Array(count * size);

@@ -12,11 +12,11 @@ import {
   input,
   mul,
   oneHot,
+  sizeOf,
   sqrt,
   square,
   sub,
   sum,
-  zeros,
 } from '../graph/index.ts';
 import type { Tensor, TensorData } from '../graph/index.ts';
 import { augmentDimOf, sampleShapeOf } from '../networks/index.ts';
@@ -57,6 +57,7 @@ export interface RoundData {
   /** True class of each sample and of each reference: the stable target uses references of the same class. */
   readonly trueLabels?: BigInt64Array | undefined;
   readonly referenceLabels?: BigInt64Array | undefined;
+  /** Parameters of the augmentation that made each sample; zeros, for none, when left out. */
   readonly augmentLabels?: Float32Array | undefined;
   /** Dropout decisions, `dropoutPerSample` a sample, 1 keeps. */
   readonly dropoutKeep?: Uint8Array | undefined;
@@ -213,7 +214,7 @@ export async function compileTrainStep(
   const update = await compile({
     name: 'optimizer step',
     outputs: applied.outputs,
-    state: { ...applied.state, gradient: { current: current.gradient, next: zeros([table.size]) } },
+    state: { ...applied.state, gradient: { current: current.gradient } },
   });
   const state = runtime.createState({ ...entries, gradient: vector(nothing) });
   return {
@@ -224,6 +225,8 @@ export async function compileTrainStep(
       checkRounds(rounds, config);
       const perRound = config.batch / config.rounds;
       const lossPerSample = new Float32Array(config.batch);
+      // Whatever became of the step before: it may have been rejected, or broken off.
+      state.write('gradient', nothing);
       for (const [index, data] of rounds.entries()) {
         const result = await accumulate.run(round.feeds(data), state);
         lossPerSample.set(result.lossPerSample as Float32Array, index * perRound);
@@ -236,11 +239,16 @@ export async function compileTrainStep(
   };
 }
 
-function checkSizes({ batch, rounds, objective }: TrainStepConfig): void {
+/** Whether batch, rounds and reference batch fit together. @throws UsageError when they do not */
+export function checkSizes({
+  batch,
+  rounds,
+  objective,
+}: Pick<TrainStepConfig, 'batch' | 'rounds' | 'objective'>): void {
   if (!Number.isInteger(batch) || batch < 1)
     throw new UsageError(`--batch must be an integer of at least 1, got ${batch}.`);
   if (!Number.isInteger(rounds) || rounds < 1 || batch % rounds !== 0) {
-    throw new UsageError(`the batch of ${batch} does not divide into ${rounds} accumulation rounds.`);
+    throw new UsageError(`--batch (${batch}) must be divisible by --rounds, got ${rounds}.`);
   }
   if (objective.kind === 'stf' && objective.referenceBatch < batch) {
     throw new UsageError(
@@ -322,7 +330,7 @@ function buildRound(config: TrainStepConfig, table: ParameterTable, weights: Ten
     feeds: (data) => {
       const feeds: Record<string, TensorData> = {};
       for (const [key, tensor] of inputs) {
-        const value = data[key];
+        const value = data[key] ?? (key === 'augmentLabels' ? new Float32Array(sizeOf(tensor.shape)) : undefined);
         if (!value)
           throw new UsageError(
             `training step: "${key}" (${tensor.dtype} ${formatShape(tensor.shape)}) is missing from the round's data.`,

@@ -63,6 +63,15 @@ describe('a command line that makes no sense', () => {
       'train --attn 7',
       /--attn: the network has no level of resolution 7. Choose from: 32, 16, 8, 4, none\./,
     ],
+    ['hiding classes without any', 'train --label-dropout 0.1', /--label-dropout needs .* \(--cond\), got 0\.1\./],
+    ['mixing classes without any', 'train --mix-labels', /--mix-labels needs a class-conditional network \(--cond\)\./],
+    [
+      'mixing classes without references',
+      'train --cond --objective dsm --mix-labels',
+      /--mix-labels is an option of --objective stf, and the objective is dsm\./,
+    ],
+    ['a beta of 1', 'train --beta2 1', /--beta2 must be a number at least 0 and below 1, got 1\./],
+    ['noise levels swapped', 'train --sigma-min 90', /sigmaMin must be below sigmaMax, got sigmaMin = 90 /],
     ['another resolution', 'train --resolution 64', /--resolution must be that of the data, 32, got 64\./],
     ['more images than there are', 'train --max-images 50001', /--max-images must be at most 50000, .* got 50001\./],
     ['classes that there are not', 'train --data swiss-roll --cond', /--cond needs classes, and swiss-roll has none\./],
@@ -221,6 +230,7 @@ describe('checkpoints', () => {
     const before = readFileSync(path());
     const refused: [string[], RegExp][] = [
       [['--batch', '512'], /--batch can't be changed when a run is resumed: it is 1024, got 512\./],
+      [['--beta1', '0.5'], /--beta1 can't be changed when a run is resumed: it is 0\.9, got 0\.5\./],
       [['--objective', 'dsm'], /--objective can't be changed when a run is resumed: it is stf, got dsm\./],
       [['--width', '24'], /--width can't be changed when a run is resumed: it is 16, got 24\./],
       [

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { presets } from '../../src/training/index.ts';
+import { shellPath } from '../../src/cli/help.ts';
 import { stf } from './support.ts';
 
 // The help texts are kept under docs/help, so that a change of an option is seen in review. `npx vitest run
@@ -31,4 +32,11 @@ test('the help of train shows the defaults of every preset', async () => {
   expect(names).toEqual(Object.keys(presets));
   const [, ...batches] = cells(/^ {2}--batch +\d/);
   expect(batches).toEqual(Object.values(presets).map(({ batch }) => String(batch)));
+});
+
+test('paths are quoted for the shell at hand, where they have to be', () => {
+  expect(shellPath('runs/00000-a', 'linux')).toBe('runs/00000-a');
+  expect(shellPath("it's here", 'linux')).toBe(String.raw`'it'\''s here'`);
+  expect(shellPath(String.raw`runs\00000-a`, 'win32')).toBe(String.raw`runs\00000-a`);
+  expect(shellPath(String.raw`my runs\00000-a`, 'win32')).toBe(String.raw`"my runs\00000-a"`);
 });

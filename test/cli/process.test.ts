@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { findCheckpoint } from '../../src/node/run-reader.ts';
 import { temporaryFolder, tinyRun } from './support.ts';
@@ -58,6 +59,50 @@ describe('signals', () => {
       expect(file).toContain(run);
     },
   );
+});
+
+describe.skipIf(process.platform === 'win32')('behind the wrapper of npm start', () => {
+  const wrapper = join(root, 'scripts/child.mjs');
+  const code = `
+    const { runNode } = await import(${JSON.stringify(pathToFileURL(wrapper).href)});
+    process.exitCode = await runNode(process.argv.slice(1));`;
+  /** Starts the wrapper as the leader of a process group, as a shell does, and signals once training goes on. */
+  const startGroup = async (signal: (leader: number) => void): Promise<{ code: number | null; stdout: string }> => {
+    const argv = ['--input-type=module', '--eval', code, main, ...longRun, '--outdir', 'runs'];
+    const child = spawn(process.execPath, argv, {
+      cwd: folder.path,
+      stdio: ['ignore', 'pipe', 'ignore'],
+      detached: true,
+    });
+    let stdout = '';
+    let sent = false;
+    child.stdout.on('data', (part: Buffer) => {
+      stdout += part.toString();
+      if (sent || !stdout.includes('tick 1 ')) return;
+      sent = true;
+      signal(child.pid!);
+    });
+    // `close` comes when the trainer, which holds the other end of stdout, has ended as well.
+    return new Promise((resolve) => child.on('close', (exitCode) => resolve({ code: exitCode, stdout })));
+  };
+
+  test('Ctrl-C in a terminal, which reaches the whole group: a checkpoint and exit code 0', async () => {
+    const outcome = await startGroup((leader) => process.kill(-leader, 'SIGINT'));
+    expect(outcome.code).toBe(0);
+    expect(outcome.stdout).toContain('Interrupted at ');
+  });
+
+  test('a signal to the wrapper alone is passed on', async () => {
+    const outcome = await startGroup((leader) => process.kill(leader, 'SIGTERM'));
+    expect(outcome.code).toBe(0);
+    expect(outcome.stdout).toContain('Interrupted at ');
+  });
+
+  test('whatever ends the group ends the trainer', async () => {
+    const outcome = await startGroup((leader) => process.kill(-leader, 'SIGKILL'));
+    expect(outcome.code).toBe(null);
+    expect(outcome.stdout).not.toContain('Interrupted at ');
+  });
 });
 
 test('a reader that goes away, such as head, does not end a run', async () => {

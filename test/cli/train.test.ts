@@ -1,9 +1,11 @@
 import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { ddpmpp, ncsnpp } from '../../src/networks/index.ts';
 import { decodePng } from '../../src/formats/png.ts';
 import { findCheckpoint, readStatistics } from '../../src/node/run-reader.ts';
 import { decodeCheckpoint, trainingVectors } from '../../src/training/index.ts';
+import type { TrainingOptions } from '../../src/training/index.ts';
 import { stf, temporaryFolder, tinyRun } from './support.ts';
 
 const folder = temporaryFolder();
@@ -23,6 +25,41 @@ test('a dry run prints options and parameters, and writes nothing', async () => 
   expect(stdout).toContain(`Parameters:  ${parameters.toLocaleString('en')}\n`);
   expect(stdout).toContain(runName);
   expect(folder.list()).toEqual([]);
+});
+
+test('NCSN++ has the published size, and its run is called so', async () => {
+  const size = ['--cbase', '128', '--cres', '2,2,2', '--blocks', '4', '--attn', '16'];
+  const { code, stdout } = await stf(['train', '--arch', 'ncsnpp', ...size, '--dry-run']);
+  expect(code).toBe(0);
+  // From the DDPM++ that EDM publishes: without its layer for 9 augmentation labels, with a noise embedding of twice the
+  // width, and with a 3 x 3 convolution of the image at each of the two lower levels of the encoder.
+  const parameters = 55_733_891 - 9 * 128 + 128 * 512 + (3 * 9 + 1) * 256 + (256 * 9 + 1) * 256;
+  expect(parameters).toBe(56_395_523);
+  expect(stdout).toContain(`Parameters:  ${parameters.toLocaleString('en')}\n`);
+  expect(stdout).toContain('-cifar10-uncond-ncsnpp-edm-');
+});
+
+test('what sets the U-Nets apart changes with --arch, and nothing else', async () => {
+  const dry = async (...flags: string[]) => {
+    const { stdout } = await stf(['train', '--preset', 'cifar10-edm-ddpmpp', ...flags, '--dry-run']);
+    return JSON.parse(stdout.slice(0, stdout.indexOf('\n}\n') + 3)) as TrainingOptions;
+  };
+  expect((await dry('--arch', 'ncsnpp')).denoiser.network).toEqual(ncsnpp);
+  expect((await dry('--arch', 'ddpmpp')).denoiser.network).toEqual(ddpmpp);
+});
+
+test('the recipe can be chosen option by option', async () => {
+  const recipe = ['--sigma-data', '0.25', '--beta1', '0.8', '--beta2', '0.99'];
+  const sampler = ['--sigma-min', '0.01', '--sigma-max', '50', '--rho', '5'];
+  const classes = ['--cond', '--label-dropout', '0.1', '--mix-labels'];
+  const { code, stdout } = await stf(['train', ...recipe, ...sampler, ...classes, '--dry-run']);
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout.slice(0, stdout.indexOf('\n}\n') + 3))).toMatchObject({
+    denoiser: { network: { labelDim: 10, labelDropout: 0.1 }, preconditioning: { sigmaData: 0.25 } },
+    objective: { kind: 'stf', mixLabels: true },
+    adam: { beta1: 0.8, beta2: 0.99 },
+    samples: { sigmaMin: 0.01, sigmaMax: 50, rho: 5 },
+  });
 });
 
 test('a run leaves its files, says what it does, and can be sampled from', async () => {
@@ -123,6 +160,27 @@ test('a damaged checkpoint is passed over, set aside, and what came after the on
   ).toBe(true);
   expect(kimg.at(-1)).toBeGreaterThanOrEqual(5);
   expect(JSON.parse(readFileSync(join(run, 'options.json'), 'utf8'))).toMatchObject({ durationKimg: 5 });
+});
+
+test('the learning rate may be lowered when a run goes on, and the summary begins with its first tick', async () => {
+  expect((await stf(train())).code).toBe(0);
+  const run = folder.join('runs', runName);
+  const more = ['--threads', '1', '--duration', '0.005', '--lr', '1e-4', '--lr-ramp', '0'];
+  const { code, stderr } = await stf(['train', '--resume', run, ...more]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  const ticks = await readStatistics(run);
+  const last = ticks.at(-1)!.values['Optimizer/learning_rate'];
+  expect(last.num).toBe(16);
+  expect(last.mean).toBeCloseTo(1e-4, 15); // a mean of 16 equal values, up to the rounding of their sum
+  expect(ticks[0].values['Optimizer/learning_rate'].mean).toBe(0); // the ramp of the first session
+  expect(JSON.parse(readFileSync(join(run, 'options.json'), 'utf8'))).toMatchObject({
+    learningRate: 1e-4,
+    learningRateRampKimg: 0,
+  });
+  expect(JSON.parse(readFileSync(join(run, 'summary.json'), 'utf8'))).toMatchObject({
+    firstTick: ticks[0],
+    lastTick: ticks.at(-1),
+  });
 });
 
 test('an older checkpoint of a run is not taken up while there are newer ones', async () => {

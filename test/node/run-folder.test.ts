@@ -8,7 +8,7 @@ import { decodePng } from '../../src/formats/png.ts';
 import { parameterTable } from '../../src/nn/index.ts';
 import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../../src/node/run-folder.ts';
 import { checkpointsIn, findCheckpoint, findResumable, readStatistics } from '../../src/node/run-reader.ts';
-import { tickLine } from '../../src/node/tick-line.ts';
+import { meanOverTicks, targetVariances, tickLine } from '../../src/node/tick-line.ts';
 import { freshPoints } from '../../src/node/training-data.ts';
 import { presets } from '../../src/training/index.ts';
 import type { Progress, TickStatistics, TrainingOptions, TrainingState } from '../../src/training/index.ts';
@@ -109,13 +109,27 @@ describe('statistics', () => {
     appendFileSync(file, '{"cut off');
     writeFileSync(join(folder.path, 'checkpoint-000003.safetensors'), 'damaged');
     const damaged = [join(folder.path, 'checkpoint-000003.safetensors')];
+    writeFileSync(join(folder.path, 'checkpoint-000003.safetensors.4711-0a1b2c3d.tmp'), 'interrupted');
+    writeFileSync(join(folder.path, 'notes.tmp'), 'the user wrote this');
     const longer = { ...points, durationKimg: 9000 };
     const resumed = await RunFolder.resume(folder.path, longer, at(2000), damaged, silent);
     expect(readFileSync(file, 'utf8')).toBe(`${lines.slice(0, 3).join('\n')}\n`);
     expect(readdirSync(folder.path)).toContain('checkpoint-000003.safetensors.damaged');
+    expect(readdirSync(folder.path).filter((name) => name.endsWith('.tmp'))).toEqual(['notes.tmp']);
     await resumed.tick(tickAt(3));
     expect(await readStatistics(folder.path)).toEqual([0.1, 1, 2, 3].map(tickAt));
     expect(JSON.parse(readFileSync(join(folder.path, 'options.json'), 'utf8'))).toEqual(longer);
+  });
+
+  test('variances are averaged over ticks, each by the number of its draws', () => {
+    const tick = (num: number, mean: number): TickStatistics => ({
+      timestamp: 0,
+      values: { 'Target/dsm_variance/mid': { num, mean, std: 0 } },
+    });
+    // (3 * 100 + 1 * 20) / 4; the tick without the quantity does not count.
+    const ticks = [tick(3, 100), tickAt(1), tick(1, 20)];
+    expect(meanOverTicks(ticks, 'Target/dsm_variance/mid')).toBe(80);
+    expect(targetVariances(ticks, 'mid')).toBe('80/NaN');
   });
 
   test('the line of a tick has the fields of EDM and the variances of both targets', () => {

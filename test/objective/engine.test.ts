@@ -37,11 +37,11 @@ function moved(base: Float64Array, distance: number, seed: number): Float64Array
   return base.map((value, i) => value + (distance * direction[i]) / length);
 }
 
-/** References: 12 near duplicates of the first (1e-3 away), 4 of the second (1e-2 away), and others. */
+/** References: 28 near duplicates of the first (1e-3 away), 4 of the second (1e-2 away), and others. */
 const reference = ((): Float32Array => {
   const all = new Float32Array(count * dimension);
   for (let k = 0; k < count; k++) {
-    const [base, distance] = k >= 10 && k < 22 ? [0, 1e-3] : k >= 22 && k < 26 ? [1, 1e-2] : [k, 0];
+    const [base, distance] = k >= 10 && k < 38 ? [0, 1e-3] : k >= 38 && k < 42 ? [1, 1e-2] : [k, 0];
     all.set(moved(image(base + 1), distance, 1000 + k), k * dimension);
   }
   return all;
@@ -131,4 +131,27 @@ describe.each([
       );
     }
   });
+});
+
+test('more exact copies of the source than candidates share its weight', async () => {
+  // 60 copies, 32 candidates: the others' approximate log-weights are off by tens of nats at this
+  // noise, but never count for more than a candidate.
+  const copies = 60;
+  const values = reference.slice();
+  for (let k = 1; k < copies; k++) values.copyWithin(k * dimension, 0, dimension);
+  const perturbation = {
+    clean: input('clean', [1, dimension]),
+    noise: input('noise', [1, dimension]),
+    sigma: input('sigma', [1]),
+  };
+  const { mean, effectiveSources } = posterior(perturbation, input('reference', [count, dimension]));
+  const program = await nodeRuntime({ threads: 1 }).compile({ name: 'copies', outputs: { mean, effectiveSources } });
+  const [own, ownNoise] = [clean, noise].map((each) => each.slice(0, dimension));
+  const result = await program.run({ clean: own, noise: ownNoise, sigma: Float32Array.of(0.002), reference: values });
+  await program.release();
+  // A mean of equal values: roundings of 2^-24. Copies beyond the candidates may weigh less, but for rounding upwards,
+  // which happens to half of them at least: without the bound a single one of them would take all.
+  expectClose(result.mean as Float32Array, own, { absolute: 1e-6 }, 'target');
+  expect((result.effectiveSources as Float32Array)[0]).toBeGreaterThan(31.9);
+  expect((result.effectiveSources as Float32Array)[0]).toBeLessThan(copies + 0.1);
 });

@@ -4,20 +4,21 @@ import { join } from 'node:path';
 import { decodeSafetensors, encodeSafetensors } from '../../src/formats/safetensors.ts';
 import type { NamedTensor } from '../../src/formats/safetensors.ts';
 
-/** The first file of an altered copy, to be changed in place. */
+/** One file of an altered copy, to be changed in place. */
 export interface Altered {
   readonly tensors: Map<string, NamedTensor>;
   readonly entry: Record<string, unknown>;
 }
 
 /**
- * Copies some files of a folder of reference data to a temporary place, one of them altered.
+ * Copies some files of a folder of reference data to a temporary place, altered.
  *
  * @param folder  the original, with a folder `networks` beside it
- * @param keep    names of the files that the copy has; the first is the one to alter
+ * @param keep    names of the files that the copy has
+ * @param alter   changes them, in the order of `keep`: the first, and what else it wants
  * @returns       the copy's path; the caller removes the folder around it
  */
-export function alteredCopy(folder: string, keep: readonly string[], alter: (first: Altered) => void): string {
+export function alteredCopy(folder: string, keep: readonly string[], alter: (...files: Altered[]) => void): string {
   const around = mkdtempSync(join(tmpdir(), 'stf-parity-'));
   const networks = join(folder, '..', 'networks');
   cpSync(networks, join(around, 'networks'), { recursive: true });
@@ -27,14 +28,14 @@ export function alteredCopy(folder: string, keep: readonly string[], alter: (fir
     files: Record<string, Record<string, unknown>>;
   };
   manifest.files = Object.fromEntries(keep.map((name) => [name, manifest.files[name]]));
-  keep.forEach((name, index) => {
-    const { tensors } = decodeSafetensors(readFileSync(join(folder, name)));
+  const files = keep.map((name): Altered => {
     const entry = manifest.files[name];
     // The size of the header depends on who writes it.
     delete entry.bytes;
-    if (index === 0) alter({ tensors, entry });
-    writeFileSync(join(path, name), encodeSafetensors(tensors));
+    return { tensors: decodeSafetensors(readFileSync(join(folder, name))).tensors, entry };
   });
+  alter(...files);
+  keep.forEach((name, index) => writeFileSync(join(path, name), encodeSafetensors(files[index].tensors)));
   writeFileSync(join(path, 'manifest.json'), JSON.stringify(manifest));
   return path;
 }

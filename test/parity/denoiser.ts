@@ -32,6 +32,18 @@ export function denoiserFromPyTorch(constructor: string, kwargs: PyTorchKwargs):
   }
 }
 
+/**
+ * Refuses networks that decide by chance in training: the reference data do not hold those draws.
+ *
+ * @throws Unsupported for dropout of activations and of class labels
+ */
+export function refuseRandomNetwork({ network }: DenoiserConfig): void {
+  if (network.dropout > 0) throw new Unsupported('dropout, whose draws are not recorded');
+  if (network.labelDim > 0 && network.labelDropout > 0) {
+    throw new Unsupported('label_dropout, whose draws are not recorded');
+  }
+}
+
 /** A denoiser's parameters as one graph input `weights`, with the recorded values. */
 export interface Weights {
   readonly table: ParameterTable;

@@ -9,7 +9,7 @@ import type { Values } from './check.ts';
 import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
 import { checkNoiseLevels, edmLossArguments } from './edm-loss.ts';
-import { denoiserFromPyTorch, loadDenoiser } from './denoiser.ts';
+import { denoiserFromPyTorch, loadDenoiser, refuseRandomNetwork } from './denoiser.ts';
 import { field } from './folder.ts';
 import { findImages, firstRows, takeRows, toFloats } from './images.ts';
 import { checkEffectiveSources, markersFor, posteriorWeights } from './posterior-checks.ts';
@@ -47,9 +47,7 @@ export const lossFiles: Checker = {
     const networkFile = folder.beside(entry.network);
     const { constructor, kwargs } = networkSchema.parse(networkFile.entry);
     const config = denoiserFromPyTorch(constructor, kwargs);
-    if (config.network.dropout > 0 && entry.mode.startsWith('train')) {
-      throw new Unsupported('dropout, whose draws are not recorded');
-    }
+    if (entry.mode.startsWith('train')) refuseRandomNetwork(config);
     const { table, values, pieces, source } = loadDenoiser(config, networkFile.under('state.'));
 
     const images = findImages(folder, entry.images);
@@ -110,10 +108,9 @@ export const lossFiles: Checker = {
         // The manifest has no measured error for the weights. The target is their sum over images of values up to 1.
         ...compareTensor(file, 'weights', results.posteriorWeights, target, allowedOfTarget),
       );
-      const recorded = { float32: file.get('weights').data, float64: file.get('weights_f64').data };
       const effective = entry.effective_references;
       if (effective) {
-        checks.push(checkEffectiveSources('effective_references', results.effectiveSources, effective, recorded));
+        checks.push(checkEffectiveSources(file, 'effective_references', results.effectiveSources, effective));
       }
     }
     for (const { name, trained } of table.specs) {

@@ -55,7 +55,11 @@ describe('what is wrong is found', () => {
   const copies: string[] = [];
   afterAll(() => copies.forEach((path) => rmSync(dirname(path), { recursive: true, force: true })));
 
-  async function reportOfAltered(folder: string, keep: string[], alter: (first: Altered) => void): Promise<FileReport> {
+  async function reportOfAltered(
+    folder: string,
+    keep: string[],
+    alter: (...files: Altered[]) => void,
+  ): Promise<FileReport> {
     const names = keep.map((name) => `${name}.safetensors`);
     const path = alteredCopy(join(fixtures, folder), names, alter);
     copies.push(path);
@@ -93,6 +97,79 @@ describe('what is wrong is found', () => {
     });
     expect(verdict).toBe('FAIL');
     expect(checks.filter(({ passed }) => !passed).map(({ what }) => what.split(' ')[0])).toContain('final');
+  });
+
+  test('a moment that is left out, of a parameter that has a gradient', async () => {
+    const { verdict, note } = await reportOfAltered('training', ['stf', 'images', 'initial'], ({ tensors, entry }) => {
+      delete entry.tensors;
+      tensors.delete('adam.exp_avg.model.map_layer0.weight');
+    });
+    expect(verdict).toBe('FAIL');
+    expect(note).toMatch(/no tensor "adam\.exp_avg\.model\.map_layer0\.weight"/);
+  });
+
+  // As the official loop does without an augmentation pipe: the labels are None, and the parameter has no gradient.
+  test('a network for augmented images is trained without labels, and its parameter stays', async () => {
+    const name = 'model.map_augment.weight';
+    const weight = {
+      dtype: 'F32',
+      shape: [8, 9],
+      data: Float32Array.from({ length: 72 }, (_, i) => Math.cos(i)),
+    } as const;
+    const report = async (final: typeof weight) =>
+      reportOfAltered('training', ['stf', 'images', 'initial'], (run, _, initial) => {
+        initial.entry.kwargs = { ...(initial.entry.kwargs as object), augment_dim: 9 };
+        initial.tensors.set(name, weight);
+        run.tensors.set(`final.${name}`, final).set(`ema.${name}`, weight);
+        (run.entry.parameter_order as string[]).unshift(name);
+        for (const { entry } of [run, initial]) delete entry.tensors;
+      });
+    const { verdict, checks, note } = await report(weight);
+    expect({ note, beyond: checks.filter(({ passed }) => !passed) }).toEqual({ note: undefined, beyond: [] });
+    expect(verdict).toBe('ok');
+    expect(checks.map(({ what }) => what)).toContain(`adam.exp_avg.${name} without a gradient`);
+    const moved = { ...weight, data: weight.data.map((value) => value + 1) };
+    expect((await report(moved)).verdict).toBe('FAIL');
+  });
+
+  // A file has no float64 twin where it would be the same: the numbers of sources follow from `weights` then.
+  test.each([
+    ['the same', 0, 'ok'],
+    ['off', 1e-4, 'FAIL'],
+  ])('weights without a float64 twin that are %s', async (_, share, expected) => {
+    const { verdict, checks } = await reportOfAltered('stf', ['b2_n3', 'images'], ({ tensors, entry }) => {
+      delete entry.tensors;
+      const { shape, data } = tensors.get('weights_f64')!;
+      tensors.set('weights', { dtype: 'F32', shape, data: Float32Array.from(data as Float64Array) });
+      tensors.delete('weights_f64');
+      moveLargest(tensors, 'weights', share);
+    });
+    expect(verdict).toBe(expected);
+    expect(checks.find(({ what }) => what === 'effective_references')?.passed).toBe(true);
+  });
+
+  test.each<[what: string, folder: string, keep: string[], change: (...files: Altered[]) => void, note: RegExp]>([
+    [
+      'an index of another layout',
+      'training',
+      ['stf', 'images', 'initial'],
+      ({ tensors, entry }) => {
+        delete entry.tensors;
+        tensors.set('index', { ...tensors.get('index')!, shape: [8, 2, 16] });
+      },
+      /index \[8, 2, 16\]: only \[steps, n\] is known/,
+    ],
+    [
+      'label dropout in training',
+      'training',
+      ['dsm_accum', 'images', 'initial'],
+      (_, __, { entry }) => (entry.kwargs = { ...(entry.kwargs as object), label_dim: 3, label_dropout: 0.1 }),
+      /label_dropout, whose draws/,
+    ],
+  ])('%s is unsupported', async (_, folder, keep, change, note) => {
+    const report = await reportOfAltered(folder, keep, change);
+    expect(report.verdict).toBe('unsupported');
+    expect(report.note).toMatch(note);
   });
 
   test('wrong inputs change the result', async () => {

@@ -8,13 +8,20 @@ import type { RoundData, TrainStep } from '../../src/training/train-step.ts';
 import { BadData, Unsupported, compare, same } from './check.ts';
 import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
-import { checkFilters, denoiserFromPyTorch, isDerived, loadDenoiser, numbersOf } from './denoiser.ts';
+import {
+  checkFilters,
+  denoiserFromPyTorch,
+  isDerived,
+  loadDenoiser,
+  numbersOf,
+  refuseRandomNetwork,
+} from './denoiser.ts';
 import { checkNoiseLevels, edmLossArguments } from './edm-loss.ts';
 import { field } from './folder.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
 import { findImages, takeRows } from './images.ts';
 import type { Images } from './images.ts';
-import { allowed, allowedInFloat64 } from './tolerance.ts';
+import { allowed, allowedInFloat64, largestOf } from './tolerance.ts';
 import type { Origin } from './tolerance.ts';
 import { checkMoved } from './trained-weights.ts';
 import { compareTensor, measuredIn } from './twin.ts';
@@ -46,6 +53,7 @@ const movedSchema = z.looseObject({ rms: z.number(), fraction_off_by_more_than_1
 const entrySchema = z.looseObject({
   options: optionsSchema,
   parameter_order: z.array(z.string()).optional(),
+  parameters_without_gradient: z.array(z.string()).default([]),
   tolerance: z.looseObject({
     final: movedSchema,
     ema: movedSchema,
@@ -61,7 +69,7 @@ export const trainingFiles: Checker = {
     Object.hasOwn(Object(field(entry, 'options')) as object, 'optimizer') && field(entry, 'tolerance') !== undefined,
 
   check: async ({ runtime, folder, file }) => {
-    const { options, parameter_order: order, tolerance } = entrySchema.parse(file.entry);
+    const { options, parameter_order: order, tolerance, ...entry } = entrySchema.parse(file.entry);
     refuseWhatWeLack(options);
     const initial = initialWeights(folder, file);
     const { constructor, kwargs } = initialSchema.parse(initial.entry);
@@ -70,7 +78,7 @@ export const trainingFiles: Checker = {
     if (lossArguments.sigmaData !== denoiser.preconditioning.sigmaData) {
       throw new Unsupported('sigma_data of the loss differs from that of the preconditioner');
     }
-    if (denoiser.network.dropout > 0) throw new Unsupported('dropout, whose draws are not recorded');
+    refuseRandomNetwork(denoiser);
     const state = initial.under('');
     const { table, values } = loadDenoiser(denoiser, state);
 
@@ -94,6 +102,10 @@ export const trainingFiles: Checker = {
     await step.release();
 
     const filters = denoiser.network.kind === 'song-unet' ? denoiser.network.resampleFilter : [];
+    const withoutGradient = new Set([
+      ...entry.parameters_without_gradient,
+      ...(run.augmented ? [] : trainedNames(table).filter((name) => name.endsWith('.map_augment.weight'))),
+    ]);
     const checks: Check[] = [
       ...(order ? [same('parameter_order', trainedNames(table), order)] : []),
       checkNoiseLevels(lossArguments, file.floats('sigma_normal').data, file.floats('sigma').data),
@@ -118,7 +130,7 @@ export const trainingFiles: Checker = {
       ['adam.exp_avg.', result.firstMoment, tolerance.adam_exp_avg],
       ['adam.exp_avg_sq.', result.secondMoment, tolerance.adam_exp_avg_sq],
     ] as const) {
-      checks.push(...compareMoments(table, prefix, ours, file.under(prefix), relative ?? 0));
+      checks.push(...compareMoments(table, { prefix, ours, recorded: file.under(prefix), relative, withoutGradient }));
     }
     const twin = folder.files.get(file.name.replace(/(\.[^.]*)?$/, '_f64$1'));
     return { checks, ...(twin ? { others: new Map([[twin.name, moved(twin, 'float64')]]) } : {}) };
@@ -149,16 +161,35 @@ interface Run {
   readonly steps: number;
   /** Reference images a step; those of the batch come first. */
   readonly references: number;
+  /** Whether augmentation labels are recorded. The official loop trains without any where its pipe gives none. */
+  readonly augmented: boolean;
   /** The data of a step, round by round. */
   readonly rounds: (step: number) => RoundData[];
 }
 
 function readRun(file: ParityFile, images: Images, { batch_size: batch, accumulation_rounds: rounds }: Options): Run {
   const { shape, data: index } = file.integers('index');
-  const [steps, references] = shape;
+  const references = shape[1];
   const noise = file.floats('noise');
   const sigma = file.floats('sigma');
-  if (noise.shape[1] !== batch) throw new Unsupported(`noise for ${noise.shape[1]} samples a step, batch ${batch}`);
+  const steps = noise.shape[0];
+  if (shape.length !== 2 || shape[0] !== steps || references < batch) {
+    throw new Unsupported(
+      `index [${shape.join(', ')}]: only [steps, n] is known, here with ${steps} steps and n at least the batch of ${batch}`,
+    );
+  }
+  const augment = file.find('augment_labels') && file.floats('augment_labels');
+  for (const [name, { shape: found }] of Object.entries({
+    noise,
+    sigma,
+    ...(augment && { augment_labels: augment }),
+  })) {
+    if (found[0] !== steps || found[1] !== batch) {
+      throw new Unsupported(
+        `${name} [${found.join(', ')}]: only [steps, batch, ...] is known, here with ${steps} and ${batch}`,
+      );
+    }
+  }
   const labels = images.file.names().includes('labels') ? images.file.integers('labels').data : undefined;
   const size = batch / rounds;
   const perSample = noise.data.length / (steps * batch);
@@ -167,6 +198,7 @@ function readRun(file: ParityFile, images: Images, { batch_size: batch, accumula
   return {
     steps,
     references,
+    augmented: augment !== undefined,
     rounds: (step) =>
       Array.from({ length: rounds }, (_, round) => {
         const rows = index.slice(step * references, (step + 1) * references);
@@ -176,6 +208,7 @@ function readRun(file: ParityFile, images: Images, { batch_size: batch, accumula
           reference: takeRows(images, rows),
           noise: part(noise.data, perSample, step, round),
           sigma: part(sigma.data, 1, step, round),
+          augmentLabels: augment && part(augment.data, augment.data.length / (steps * batch), step, round),
           labels: labels && BigInt64Array.from(own, (row) => BigInt(labels[row])),
         };
       }),
@@ -241,24 +274,37 @@ function withBuffers(table: ParameterTable, recorded: ReadonlyMap<string, NamedT
   return new Map([...buffers, ...numbersOf(recorded)]);
 }
 
+/** One of Adam's moments, ours and the reference's. */
+interface Moments {
+  /** What the tensors' names begin with. */
+  readonly prefix: string;
+  readonly ours: Float32Array;
+  readonly recorded: ReadonlyMap<string, NamedTensor>;
+  /** The manifest's largest error over all parameters, relative to the largest value of each. */
+  readonly relative: number | undefined;
+  /** Parameters that the loss does not reach: PyTorch keeps no moment for them, and ours has to be 0. */
+  readonly withoutGradient: ReadonlySet<string>;
+}
+
 /**
- * Adam's moments, parameter by parameter. The manifest has the largest error over all parameters, relative to the
- * largest value of each.
+ * Compares a moment parameter by parameter. Files may leave out all moments, never that of a single parameter which has
+ * a gradient.
  */
 function compareMoments(
   table: ParameterTable,
-  prefix: string,
-  actual: Float32Array,
-  recorded: ReadonlyMap<string, NamedTensor>,
-  relative: number,
+  { prefix, ours, recorded, relative = 0, withoutGradient }: Moments,
 ): Check[] {
   if (recorded.size === 0) return [];
-  const ours = viewsOf(table, actual);
+  const views = viewsOf(table, ours);
   return trainedNames(table).map((name) => {
+    const actual = views.get(name)!.data;
     const expected = recorded.get(name);
-    if (!expected) throw new BadData(`there is no tensor "${prefix}${name}"`);
-    return compare(`${prefix}${name}`, ours.get(name)!.data, expected.data, (largest) =>
-      allowed(relative * largest, largest, 'float32'),
-    );
+    if (expected) {
+      return compare(`${prefix}${name}`, actual, expected.data, (largest) =>
+        allowed(relative * largest, largest, 'float32'),
+      );
+    }
+    if (!withoutGradient.has(name)) throw new BadData(`there is no tensor "${prefix}${name}"`);
+    return same(`${prefix}${name} without a gradient`, largestOf(actual), 0);
   });
 }

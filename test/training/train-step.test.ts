@@ -187,7 +187,17 @@ describe('accumulation', () => {
     const first = await step.run(inRounds(2), still);
     const second = await step.run(inRounds(2), still);
     expect(second).toEqual(first);
-    expect((await read(step, 'gradient')).every((value) => value === 0)).toBe(true);
+    await step.release();
+  });
+
+  test('forgets a step that was rejected', async () => {
+    const still: StepScalars = { learningRate: 0, emaBeta: 0, step: 1 };
+    const step = await compileTrainStep(runtime, { ...conditional, rounds: 2 });
+    const expected = await step.run(inRounds(2), still);
+    const [good, bad] = inRounds(2);
+    const rejected = await step.run([good, { ...bad, noise: bad.noise.map(() => NaN) }], still);
+    expect(rejected.gradientNorm).toBeNaN();
+    expect(await step.run(inRounds(2), still)).toEqual(expected);
     await step.release();
   });
 });
@@ -252,7 +262,7 @@ test('images arrive as bytes, u / 127.5 - 1', async () => {
 describe('refuses', () => {
   test.each([
     [{ batch: 0 }, '--batch must be an integer of at least 1, got 0'],
-    [{ rounds: 3 }, 'the batch of 8 does not divide into 3 accumulation rounds'],
+    [{ rounds: 3 }, '--batch (8) must be divisible by --rounds, got 3'],
     [
       { objective: { kind: 'stf', referenceBatch: 4 } as const },
       '--reference-batch must be at least --batch (8), got 4. The first 8 references are the mini-batch itself.',

@@ -54,7 +54,11 @@ const reshapePrimitive = definePrimitive<ShapeAttributes>({
   ],
 });
 
-/** The same elements in row-major order under another shape; one dimension may be -1 and is worked out. */
+/**
+ * The same elements in row-major order under another shape; one dimension may be -1 and is worked out.
+ *
+ * @throws ShapeError when the numbers of elements differ
+ */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const known = shape.reduce((product, d) => (d === -1 ? product : product * d), 1);
   const full = shape.map((d) => (d === -1 ? sizeOf(x.shape) / known : d));
@@ -82,7 +86,12 @@ const broadcastToPrimitive = definePrimitive<ShapeAttributes>({
   ],
 });
 
-/** Repeats along axes of length 1, and along new leading axes. */
+/**
+ * Repeats along axes of length 1, and along new leading axes.
+ *
+ * @param shape  of the result
+ * @throws ShapeError when x does not broadcast to it
+ */
 export const broadcastTo = (x: Tensor, shape: Shape): Tensor =>
   sameShape(x.shape, shape) ? x : apply(broadcastToPrimitive, [x], { shape: [...shape] });
 
@@ -161,10 +170,20 @@ export function reduction(name: string, rule: ReductionRule) {
 
 export const sumOver = (x: NdArray, axes: readonly number[]): Float64Array => fold(x, axes, 0, (a, b) => a + b);
 
-/** Sum over axes (all by default). */
+/**
+ * Sum over axes.
+ *
+ * @param axes      one axis or several, negative ones from the end; left out: all
+ * @param keepDims  whether these axes stay, with length 1
+ * @throws ShapeError for an axis that x does not have
+ */
 export const sum = reduction('sum', { onnx: 'ReduceSum', evaluate: sumOver, vjp: (dy) => dy });
 
-/** Sums a broadcast result back to the shape it was broadcast from: the transpose of broadcasting. */
+/**
+ * Sums a broadcast result back to the shape it was broadcast from: the transpose of broadcasting.
+ *
+ * @param shape  one that broadcasts to that of x
+ */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   const lead = x.shape.length - shape.length;

@@ -315,6 +315,7 @@ export const conv2d = (x: Tensor, weight: Tensor, { bias, ...options }: ConvOpti
  * @param x       [N, O, H, W]
  * @param weight  [O, C / groups, kh, kw]
  * @returns       [N, C, (H - 1) stride - 2 padding + kh, the same for W]
+ * @throws ShapeError when channels or sizes do not fit
  */
 export function convTranspose2d(
   x: Tensor,

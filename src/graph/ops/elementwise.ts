@@ -251,7 +251,14 @@ const wherePrimitive: Primitive<None> = definePrimitive<None>({
   ],
 });
 
-/** `condition ? a : b` element by element, broadcasting. */
+/**
+ * `condition ? a : b` element by element, broadcasting.
+ *
+ * @param condition  bool
+ * @param a          where it holds
+ * @param b          elsewhere, of the element type of a
+ * @throws ShapeError when the shapes do not broadcast or an element type is another
+ */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   const dtype = typeof a === 'number' ? (typeof b === 'number' ? 'float32' : b.dtype) : a.dtype;
   return apply(wherePrimitive, [condition, asTensor(a, dtype), asTensor(b, dtype)], none);

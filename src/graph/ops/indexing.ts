@@ -49,7 +49,14 @@ const gatherPrimitive = definePrimitive<GatherAttributes>({
   ],
 });
 
-/** Picks positions `indices` (int64, any shape) along an axis: result shape is that of `x` with the axis replaced by the shape of `indices`. */
+/**
+ * Picks positions along an axis.
+ *
+ * @param x        [..., n, ...], n positions along `axis`
+ * @param indices  int64 of any shape, each in [0, n)
+ * @returns        shape of x with the axis replaced by the shape of `indices`
+ * @throws ShapeError for indices of another type, and an axis that x does not have
+ */
 export const gather = (x: Tensor, indices: Tensor, axis = 0): Tensor =>
   apply(gatherPrimitive, [x, indices], { axis: normalizeAxis('gather', axis, x.shape.length) });
 
@@ -95,7 +102,12 @@ const gatherGradientPrimitive = definePrimitive<GatherGradientAttributes>({
 const gatherGradient = (dy: Tensor, indices: Tensor, shape: Shape, axis: number): Tensor =>
   apply(gatherGradientPrimitive, [dy, indices], { axis, shape });
 
-/** Rows of the unit matrix: int64 `indices` of any shape → float [..., depth], 1 at the index and 0 elsewhere. */
+/**
+ * Rows of the unit matrix: 1 at the index and 0 elsewhere; only zeros for an index outside [0, depth). No gradient.
+ *
+ * @param indices  int64 of any shape
+ * @returns        [...indices.shape, depth]
+ */
 export function oneHot(indices: Tensor, depth: number, dtype: 'float32' | 'float64' = 'float32'): Tensor {
   const classes = constant(
     BigInt64Array.from({ length: depth }, (_, i) => BigInt(i)),
@@ -140,7 +152,13 @@ const largestIndicesPrimitive = definePrimitive<TopKAttributes>({
   ],
 });
 
-/** Positions of the `k` largest values along the last axis, largest first, earlier first among equals. No gradient. */
+/**
+ * Positions of the `k` largest values along the last axis, largest first, earlier first among equals. No gradient.
+ *
+ * @param x  [..., n]
+ * @returns  [..., k], int64
+ * @throws ShapeError when k is not between 1 and n
+ */
 export const largestIndices = (x: Tensor, k: number): Tensor => apply(largestIndicesPrimitive, [x], { k });
 
 type None = Record<string, never>;
@@ -184,7 +202,15 @@ function eachAlongLastAxis(
   indices.forEach((position, i) => visit(Math.floor(i / k) * length + position, i));
 }
 
-/** `x` with the values at distinct positions `indices` along the last axis replaced: x [..., n], indices and values [..., k]. */
+/**
+ * `x` with the values at some positions along the last axis replaced.
+ *
+ * @param x        [..., n]
+ * @param indices  [..., k], int64, each in [0, n), distinct within a row
+ * @param values   [..., k]
+ * @returns        [..., n]
+ * @throws ShapeError when shapes or types do not fit
+ */
 export const replaceAt = (x: Tensor, indices: Tensor, values: Tensor): Tensor =>
   apply(replaceAtPrimitive, [x, indices, values], {});
 
@@ -207,5 +233,12 @@ const pickAtPrimitive = definePrimitive<None>({
   ],
 });
 
-/** The values at distinct positions `indices` along the last axis: x [..., n], indices [..., k] → [..., k]. */
+/**
+ * The values at some positions along the last axis.
+ *
+ * @param x        [..., n]
+ * @param indices  [..., k], int64, each in [0, n), distinct within a row
+ * @returns        [..., k]
+ * @throws ShapeError for indices of another type
+ */
 export const pickAt = (x: Tensor, indices: Tensor): Tensor => apply(pickAtPrimitive, [x, indices], {});

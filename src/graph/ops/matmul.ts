@@ -136,6 +136,13 @@ const matmulPrimitive = definePrimitive<MatMulAttributes>({
   ],
 });
 
-/** Matrix product over the last two axes; leading axes broadcast. `a` [..., m, k], `b` [..., k, n] → [..., m, n]. */
+/**
+ * Matrix product over the last two axes; leading axes broadcast.
+ *
+ * @param a  [..., m, k], or [..., k, m] with `transposeA`
+ * @param b  [..., k, n], or [..., n, k] with `transposeB`
+ * @returns  [..., m, n]
+ * @throws ShapeError when the inner sizes, the leading axes or the element types do not fit
+ */
 export const matmul = (a: Tensor, b: Tensor, { transposeA = false, transposeB = false }: MatMulOptions = {}): Tensor =>
   apply(matmulPrimitive, [a, b], { transposeA, transposeB });

@@ -156,9 +156,13 @@ const first = { dtype: 'int64', shape: [], data: BigInt64Array.of(1n) } as const
  * Group normalisation: each group of channels of each image to mean 0 and variance 1, then a scale and offset per
  * channel. Wu and He 2018. The variance is the mean square about the mean, as in PyTorch.
  *
- * @param x      [N, C, ...]
- * @param gamma  scale [C]
- * @param beta   offset [C]
+ * @param x        [N, C, ...]
+ * @param gamma    scale [C]
+ * @param beta     offset [C]
+ * @param groups   number of groups, which divides C
+ * @param epsilon  added to the variance
+ * @returns        [N, C, ...]
+ * @throws ShapeError when the channels do not divide into the groups, or scale and offset do not fit
  */
 export function groupNorm(
   x: Tensor,

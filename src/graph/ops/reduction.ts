@@ -4,7 +4,7 @@ import { cast, div, equal, mul } from './elementwise.ts';
 
 export { sum };
 
-/** Mean over axes (all by default). */
+/** Mean over axes (all by default); arguments as for `sum`. */
 export const mean = reduction('mean', {
   onnx: 'ReduceMean',
   evaluate: (x, axes) => {
@@ -14,7 +14,7 @@ export const mean = reduction('mean', {
   vjp: (dy, _, __, count) => div(dy, count),
 });
 
-/** Maximum over axes (all by default); equal maxima share the gradient. */
+/** Maximum over axes (all by default), arguments as for `sum`; equal maxima share the gradient. */
 export const max = reduction('max', {
   onnx: 'ReduceMax',
   evaluate: (x, axes) => fold(x, axes, -Infinity, Math.max),

@@ -157,6 +157,7 @@ function check(name: string, x: Shape, filter: readonly number[]): void {
  * @param x        [N, C, H, W]
  * @param filter   taps of the separable filter, scaled here to sum to 1; an even number of them
  * @param padding  zeros at each border; by default as many as make the result [N, C, H / 2, W / 2]
+ * @throws ShapeError when x has other axes or the filter an odd number of taps
  */
 export function downsample2d(x: Tensor, filter: readonly number[], padding = centred(filter)): Tensor {
   check('downsample2d', x.shape, filter);
@@ -170,6 +171,7 @@ export function downsample2d(x: Tensor, filter: readonly number[], padding = cen
  * @param x       [N, C, H, W]
  * @param filter  taps of the separable filter, scaled here to sum to 2 along each axis; an even number of them
  * @returns       [N, C, 2 H, 2 W]
+ * @throws ShapeError when x has other axes or the filter an odd number of taps
  */
 export function upsample2d(x: Tensor, filter: readonly number[]): Tensor {
   check('upsample2d', x.shape, filter);

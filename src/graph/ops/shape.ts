@@ -48,7 +48,11 @@ const transposePrimitive = definePrimitive<TransposeAttributes>({
   ],
 });
 
-/** Axes in another order: `result.shape[i] = x.shape[permutation[i]]`. */
+/**
+ * Axes in another order: `result.shape[i] = x.shape[permutation[i]]`.
+ *
+ * @throws ShapeError when `permutation` does not name every axis once
+ */
 export const transpose = (x: Tensor, permutation: readonly number[]): Tensor =>
   permutation.every((axis, i) => axis === i) ? x : apply(transposePrimitive, [x], { permutation: [...permutation] });
 
@@ -121,7 +125,11 @@ const concatPrimitive = definePrimitive<AxisAttributes>({
   ],
 });
 
-/** Joins tensors along an existing axis. */
+/**
+ * Joins tensors along an existing axis.
+ *
+ * @throws ShapeError when their other axes or element types differ
+ */
 export const concat = (inputs: readonly Tensor[], axis: number): Tensor =>
   inputs.length === 1
     ? inputs[0]
@@ -158,13 +166,21 @@ const slicePrimitive = definePrimitive<SliceAttributes>({
   ],
 });
 
-/** Elements `start` to `end` (excluded) along an axis. */
+/**
+ * Elements `start` to `end` (excluded) along an axis.
+ *
+ * @throws ShapeError when that reaches beyond the axis
+ */
 export const slice = (x: Tensor, axis: number, start: number, end: number): Tensor => {
   const at = normalizeAxis('slice', axis, x.shape.length);
   return start === 0 && end === x.shape[at] ? x : apply(slicePrimitive, [x], { axis: at, start, end });
 };
 
-/** Cuts an axis into consecutive pieces of the given lengths. */
+/**
+ * Cuts an axis into consecutive pieces of the given lengths. What they leave at its end is dropped.
+ *
+ * @throws ShapeError when they are longer than the axis together
+ */
 export function split(x: Tensor, axis: number, lengths: readonly number[]): Tensor[] {
   let start = 0;
   return lengths.map((length) => slice(x, axis, start, (start += length)));
@@ -199,7 +215,11 @@ const padPrimitive = definePrimitive<PadAttributes>({
   ],
 });
 
-/** Zeros before and after the elements of an axis. */
+/**
+ * Zeros before and after the elements of an axis, as many as `before` and `after` say.
+ *
+ * @throws ShapeError for a negative number
+ */
 export const pad = (x: Tensor, axis: number, before: number, after: number): Tensor =>
   before === 0 && after === 0
     ? x
