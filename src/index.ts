@@ -57,14 +57,36 @@ export {
 } from './networks/index.ts';
 export type { Conditions, Dropout, MlpConfig, Network, NetworkConfig, SongUNetConfig } from './networks/index.ts';
 
-// Diffusion: noise levels, preconditioning, the denoiser D(x; sigma).
-export { drawNoiseLevel, lossWeight, makeDenoiser, noiseLevelFrom, preconditioning } from './diffusion/index.ts';
+// Diffusion: processes, noise levels, preconditioning, the denoiser D(x; sigma).
+export {
+  drawNoiseLevel,
+  edmProcess,
+  fillNoiseLevels,
+  iddpmAlphaBar,
+  iddpmNoiseLevels,
+  lossWeight,
+  makeDenoiser,
+  nearestLevel,
+  noiseLevelFrom,
+  preconditioning,
+  preconditioningFromPyTorch,
+  roundSigma,
+  sigmaRange,
+  subVpProcess,
+  veProcess,
+  vpProcess,
+} from './diffusion/index.ts';
 export type {
   Coefficients,
   Denoiser,
   DenoiserConfig,
+  IddpmSchedule,
   NoiseLevelConfig,
   PreconditioningConfig,
+  Process,
+  SigmaRange,
+  VeSchedule,
+  VpSchedule,
 } from './diffusion/index.ts';
 
 // Objectives: denoising score matching and the stable target.

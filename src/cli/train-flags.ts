@@ -1,9 +1,10 @@
+import { sigmaRange } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
 import { ddpmpp, ncsnpp } from '../networks/index.ts';
 import type { MlpConfig, NetworkConfig, SongUNetConfig } from '../networks/index.ts';
 import { archName } from '../node/run-reader.ts';
 import { dataName, dataNames, dataShape, toyKindOf } from '../node/training-data.ts';
-import { presets } from '../training/index.ts';
+import { formulations, presets } from '../training/index.ts';
 import type { TrainingOptions } from '../training/index.ts';
 import { choice, integer, integers, number, orWord } from './values.ts';
 import type { ValueKind } from './values.ts';
@@ -68,6 +69,7 @@ const yesOrNo = (value: boolean): string => (value ? 'yes' : 'no');
 
 const count = integer('INT', { min: 1 });
 const archNames = ['ddpmpp', 'ncsnpp', 'mlp'] as const;
+const formulationNames = ['edm', 'vp', 've', 'iddpm'] as const;
 const objectiveNames = ['dsm', 'stf'] as const;
 
 const networkOf = ({ denoiser }: TrainingOptions): NetworkConfig => denoiser.network;
@@ -114,6 +116,39 @@ const architectureOf = ({
   decoder,
   resampleFilter,
 }: SongUNetConfig): Partial<SongUNetConfig> => ({ embedding, channelMultNoise, encoder, decoder, resampleFilter });
+
+/** Another preconditioning comes with the noise levels of its networks, and the sampler stays within their range. */
+function withFormulation(options: TrainingOptions, kind: keyof typeof formulations): TrainingOptions {
+  if (kind === options.denoiser.preconditioning.kind) return options;
+  const { preconditioning, noiseLevels } = formulations[kind];
+  const { min, max } = sigmaRange(preconditioning);
+  const { sigmaMin, sigmaMax } = presets['cifar10-edm-ddpmpp'].samples;
+  return {
+    ...options,
+    denoiser: { ...options.denoiser, preconditioning },
+    noiseLevels,
+    samples: { ...options.samples, sigmaMin: Math.max(sigmaMin, min), sigmaMax: Math.min(sigmaMax, max) },
+  };
+}
+
+function withSigmaData(options: TrainingOptions, sigmaData: number): TrainingOptions {
+  const { preconditioning } = options.denoiser;
+  if (preconditioning.kind !== 'edm') throw onlyOfEdm('sigma-data', preconditioning.kind);
+  return { ...options, denoiser: { ...options.denoiser, preconditioning: { ...preconditioning, sigmaData } } };
+}
+
+function withLogNormal(
+  options: TrainingOptions,
+  name: string,
+  change: { readonly pMean?: number; readonly pStd?: number },
+): TrainingOptions {
+  const { noiseLevels, denoiser } = options;
+  if (noiseLevels.kind !== 'log-normal') throw onlyOfEdm(name, denoiser.preconditioning.kind);
+  return { ...options, noiseLevels: { ...noiseLevels, ...change } };
+}
+
+const onlyOfEdm = (name: string, kind: string): UsageError =>
+  new UsageError(`--${name} is an option of --precond edm, and the preconditioning is ${kind}.`);
 
 function withObjective(options: TrainingOptions, kind: TrainingOptions['objective']['kind']): TrainingOptions {
   if (kind === options.objective.kind) return options;
@@ -272,26 +307,30 @@ export const trainFlags: readonly TrainFlag[] = [
     set: withMixedLabels,
     show: yesOrNo,
   }),
+  flag('Objective', 'precond', {
+    kind: choice('NAME', formulationNames),
+    help: `Preconditioning, with the noise levels and the loss weight that belong to it: ${formulationNames.join(', ')}`,
+    get: ({ denoiser }) => denoiser.preconditioning.kind,
+    set: withFormulation,
+  }),
   flag('Objective', 'sigma-data', {
     kind: number('FLOAT', { above: 0 }),
-    help: 'Standard deviation of the data that preconditioning and loss weight assume',
-    get: ({ denoiser }) => denoiser.preconditioning.sigmaData,
-    set: (options, sigmaData) => ({
-      ...options,
-      denoiser: { ...options.denoiser, preconditioning: { ...options.denoiser.preconditioning, sigmaData } },
-    }),
+    help: 'edm: standard deviation of the data that preconditioning and loss weight assume',
+    get: ({ denoiser: { preconditioning } }) =>
+      preconditioning.kind === 'edm' ? preconditioning.sigmaData : undefined,
+    set: withSigmaData,
   }),
   flag('Objective', 'p-mean', {
     kind: number('FLOAT'),
-    help: 'Mean of ln(sigma), sigma being the noise level of a sample',
-    get: ({ noiseLevels }) => noiseLevels.pMean,
-    set: (options, pMean) => ({ ...options, noiseLevels: { ...options.noiseLevels, pMean } }),
+    help: 'edm: mean of ln(sigma), sigma being the noise level of a sample',
+    get: ({ noiseLevels }) => (noiseLevels.kind === 'log-normal' ? noiseLevels.pMean : undefined),
+    set: (options, pMean) => withLogNormal(options, 'p-mean', { pMean }),
   }),
   flag('Objective', 'p-std', {
     kind: number('FLOAT', { above: 0 }),
-    help: 'Standard deviation of ln(sigma)',
-    get: ({ noiseLevels }) => noiseLevels.pStd,
-    set: (options, pStd) => ({ ...options, noiseLevels: { ...options.noiseLevels, pStd } }),
+    help: 'edm: standard deviation of ln(sigma)',
+    get: ({ noiseLevels }) => (noiseLevels.kind === 'log-normal' ? noiseLevels.pStd : undefined),
+    set: (options, pStd) => withLogNormal(options, 'p-std', { pStd }),
   }),
 
   flag('Optimisation', 'duration', {

@@ -1,11 +1,11 @@
-import { add, mul, reshape } from '../graph/index.ts';
+import { add, mul, reshape, slice } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import { buildNetwork } from '../networks/index.ts';
 import type { Conditions, NetworkConfig } from '../networks/index.ts';
 import { scope } from '../nn/index.ts';
 import type { ParameterSource } from '../nn/index.ts';
-import { preconditioning } from './preconditioning.ts';
-import type { PreconditioningConfig } from './preconditioning.ts';
+import { preconditioning } from './preconditioning/index.ts';
+import type { PreconditioningConfig } from './preconditioning/index.ts';
 
 /** Everything that determines a denoiser but its weights. */
 export interface DenoiserConfig {
@@ -36,7 +36,9 @@ export function makeDenoiser(source: ParameterSource, config: DenoiserConfig): D
   return (x, sigma, conditions) => {
     const { cSkip, cOut, cIn, cNoise } = preconditioning(config.preconditioning, sigma);
     const spread = (coefficient: Tensor): Tensor => perSample(coefficient, x);
-    const raw = network(mul(spread(cIn), x), cNoise, conditions);
+    const output = network(mul(spread(cIn), x), cNoise, conditions);
+    // Networks for iDDPM predict the noise in the first half of their channels, and a variance in the others.
+    const raw = config.preconditioning.kind === 'iddpm' ? slice(output, 1, 0, x.shape[1]) : output;
     return add(mul(spread(cSkip), x), mul(spread(cOut), raw));
   };
 }

@@ -8,6 +8,7 @@ import { checkSizes } from './train-step.ts';
  */
 
 const count = z.number().int().positive();
+const positive = z.number().positive();
 const nonNegative = z.number().nonnegative();
 const probability = z.number().min(0).lt(1);
 
@@ -41,10 +42,19 @@ const mlp = z.object({
   dropout: probability,
 });
 
+const vpSchedule = { betaD: positive, betaMin: positive, epsilonT: z.number().positive().lt(1) };
+const veSchedule = { sigmaMin: positive, sigmaMax: positive };
+const iddpmSchedule = { c1: positive, c2: nonNegative, steps: count };
+
 /** A denoiser: network and preconditioning. */
 export const denoiserSchema = z.object({
   network: z.discriminatedUnion('kind', [songUNet, mlp]),
-  preconditioning: z.object({ kind: z.literal('edm'), sigmaData: z.number().positive() }),
+  preconditioning: z.discriminatedUnion('kind', [
+    z.object({ kind: z.literal('edm'), sigmaData: positive }),
+    z.object({ kind: z.literal('vp'), ...vpSchedule, steps: count }),
+    z.object({ kind: z.literal('ve'), ...veSchedule }),
+    z.object({ kind: z.literal('iddpm'), ...iddpmSchedule }),
+  ]),
 });
 
 export const trainingOptionsSchema = z.object({
@@ -63,7 +73,12 @@ export const trainingOptionsSchema = z.object({
     z.object({ kind: z.literal('dsm') }),
     z.object({ kind: z.literal('stf'), referenceBatch: count, mixLabels: z.boolean() }),
   ]),
-  noiseLevels: z.object({ kind: z.literal('log-normal'), pMean: z.number(), pStd: z.number().positive() }),
+  noiseLevels: z.discriminatedUnion('kind', [
+    z.object({ kind: z.literal('log-normal'), pMean: z.number(), pStd: positive }),
+    z.object({ kind: z.literal('vp-time'), ...vpSchedule }),
+    z.object({ kind: z.literal('log-uniform'), ...veSchedule }),
+    z.object({ kind: z.literal('iddpm-steps'), ...iddpmSchedule }),
+  ]),
   /** Images a step. */
   batch: count,
   /** Accumulation rounds a step. */
@@ -116,6 +131,16 @@ function checkTogether(options: TrainingOptions): TrainingOptions {
     throw new UsageError(
       `samples: sigmaMin must be below sigmaMax, got sigmaMin = ${samples.sigmaMin} and sigmaMax = ${samples.sigmaMax}. Are they swapped?`,
     );
+  }
+  for (const [name, config] of [
+    ['denoiser.preconditioning', options.denoiser.preconditioning],
+    ['noiseLevels', options.noiseLevels],
+  ] as const) {
+    if ('sigmaMin' in config && config.sigmaMin >= config.sigmaMax) {
+      throw new UsageError(
+        `${name}: sigmaMin must be below sigmaMax, got sigmaMin = ${config.sigmaMin} and sigmaMax = ${config.sigmaMax}. Are they swapped?`,
+      );
+    }
   }
   if (sigmaRanges[0] >= sigmaRanges[1])
     throw new UsageError(`sigmaRanges must increase, got ${sigmaRanges.join(' and ')}.`);

@@ -1,6 +1,33 @@
+import type { NoiseLevelConfig, PreconditioningConfig } from '../diffusion/index.ts';
 import { ddpmpp } from '../networks/index.ts';
 import { adamDefaults } from './adam.ts';
 import type { TrainingOptions } from './options.ts';
+
+/**
+ * The published formulations: a preconditioning and the noise levels that its networks are trained at. Karras et al.
+ * 2022, Table 1.
+ */
+export const formulations = {
+  edm: {
+    preconditioning: { kind: 'edm', sigmaData: 0.5 },
+    noiseLevels: { kind: 'log-normal', pMean: -1.2, pStd: 1.2 },
+  },
+  vp: {
+    preconditioning: { kind: 'vp', betaD: 19.9, betaMin: 0.1, epsilonT: 1e-5, steps: 1000 },
+    noiseLevels: { kind: 'vp-time', betaD: 19.9, betaMin: 0.1, epsilonT: 1e-5 },
+  },
+  ve: {
+    preconditioning: { kind: 've', sigmaMin: 0.02, sigmaMax: 100 },
+    noiseLevels: { kind: 'log-uniform', sigmaMin: 0.02, sigmaMax: 100 },
+  },
+  iddpm: {
+    preconditioning: { kind: 'iddpm', c1: 0.001, c2: 0.008, steps: 1000 },
+    noiseLevels: { kind: 'iddpm-steps', c1: 0.001, c2: 0.008, steps: 1000 },
+  },
+} as const satisfies Record<
+  PreconditioningConfig['kind'],
+  { preconditioning: PreconditioningConfig; noiseLevels: NoiseLevelConfig }
+>;
 
 /**
  * The paper's recipe: DDPM++ on CIFAR-10 with 4096 references. Karras et al. 2022, appendix F; Xu et al. 2023. The
@@ -10,10 +37,10 @@ const cifar10EdmDdpmpp: TrainingOptions = {
   data: { kind: 'cifar10', maxImages: null },
   denoiser: {
     network: ddpmpp,
-    preconditioning: { kind: 'edm', sigmaData: 0.5 },
+    preconditioning: formulations.edm.preconditioning,
   },
   objective: { kind: 'stf', referenceBatch: 4096, mixLabels: false },
-  noiseLevels: { kind: 'log-normal', pMean: -1.2, pStd: 1.2 },
+  noiseLevels: formulations.edm.noiseLevels,
   batch: 512,
   // 32 images at a time: gradients add up to those of the whole batch, and the activations fit into a few GB.
   rounds: 16,
@@ -67,7 +94,7 @@ const toy2d: TrainingOptions = {
   data: { kind: 'toy', name: 'eightGaussians', length: 50_000, dimension: 2 },
   denoiser: {
     network: { kind: 'mlp', sampleShape: [2], width: 128, blocks: 3, labelDim: 0, labelDropout: 0, dropout: 0 },
-    preconditioning: { kind: 'edm', sigmaData: 0.5 },
+    preconditioning: formulations.edm.preconditioning,
   },
   objective: { kind: 'stf', referenceBatch: 2048, mixLabels: false },
   batch: 1024,

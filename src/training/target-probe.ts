@@ -2,7 +2,7 @@ import { targetVarianceMeter } from '../analysis/index.ts';
 import type { TargetProbe } from '../analysis/index.ts';
 import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { noiseLevelFrom } from '../diffusion/index.ts';
+import { fillNoiseLevels } from '../diffusion/index.ts';
 import { fillNormal, permutation, streams } from '../numerics/random.ts';
 import type { Runtime } from '../runtime/index.ts';
 import type { TrainingOptions } from './options.ts';
@@ -76,15 +76,14 @@ function drawProbe(
     dataset.read(window[i], clean, i * size);
     fillNormal(noise.subarray(i * size, (i + 1) * size), { seed, stream: streams.evaluation, step: tick, sample: i });
   }
-  const draws = new Float64Array(searchedDraws);
-  fillNormal(draws, { seed, stream: streams.evaluation, step: tick, sample: count });
+  const levels = new Float64Array(searchedDraws);
+  fillNoiseLevels(levels, noiseLevels, { seed, stream: streams.evaluation, step: tick, sample: count });
   const perRangeCount = count / rangeNames.length;
   const sigma = new Float32Array(count).fill(sigmaRanges[0]);
   const ranges = rangeNames.flatMap((range, r) => {
     const found: number[] = [];
-    for (let k = 0; k < draws.length && found.length < perRangeCount; k++) {
-      const level = noiseLevelFrom(noiseLevels, draws[k]);
-      if (rangeOf(level, sigmaRanges) === range) found.push(level);
+    for (let k = 0; k < levels.length && found.length < perRangeCount; k++) {
+      if (rangeOf(levels[k], sigmaRanges) === range) found.push(levels[k]);
     }
     sigma.set(found, r * perRangeCount);
     return Array.from({ length: perRangeCount }, (_, i) => (i < found.length ? range : undefined));

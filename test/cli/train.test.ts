@@ -62,6 +62,38 @@ test('the recipe can be chosen option by option', async () => {
   });
 });
 
+test('--precond brings the noise levels of its networks, and options of EDM are refused with it', async () => {
+  const dry = async (...flags: string[]) => {
+    const { stdout } = await stf(['train', ...flags, '--dry-run']);
+    return JSON.parse(stdout.slice(0, stdout.indexOf('\n}\n') + 3)) as TrainingOptions;
+  };
+  // The sampler's range is EDM's, as far as the network's own reaches: 0.02 to 100 for VE, 0.00098 to 152 for VP.
+  expect(await dry('--precond', 've')).toMatchObject({
+    denoiser: { preconditioning: { kind: 've', sigmaMin: 0.02, sigmaMax: 100 } },
+    noiseLevels: { kind: 'log-uniform', sigmaMin: 0.02, sigmaMax: 100 },
+    samples: { sigmaMin: 0.02, sigmaMax: 80 },
+  });
+  expect(await dry('--precond', 'vp')).toMatchObject({
+    denoiser: { preconditioning: { kind: 'vp', betaD: 19.9, betaMin: 0.1, epsilonT: 1e-5, steps: 1000 } },
+    noiseLevels: { kind: 'vp-time', betaD: 19.9, betaMin: 0.1, epsilonT: 1e-5 },
+    samples: { sigmaMin: 0.002, sigmaMax: 80 },
+  });
+  expect((await dry('--precond', 'iddpm', '--sigma-min', '0.5')).samples).toMatchObject({
+    sigmaMin: 0.5,
+    sigmaMax: 80,
+  });
+  expect(await dry('--precond', 'edm')).toEqual(await dry());
+  for (const flags of [
+    ['--sigma-data', '0.3'],
+    ['--p-mean', '0'],
+    ['--p-std', '1'],
+  ]) {
+    const { code, stderr } = await stf(['train', '--precond', 'vp', ...flags, '--dry-run']);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`${flags[0]} is an option of --precond edm, and the preconditioning is vp.`);
+  }
+});
+
 test('a run leaves its files, says what it does, and can be sampled from', async () => {
   const { code, stdout, stderr } = await stf(train());
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });

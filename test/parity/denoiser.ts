@@ -1,5 +1,5 @@
 import type { DenoiserConfig } from '../../src/diffusion/index.ts';
-import { makeDenoiser } from '../../src/diffusion/index.ts';
+import { makeDenoiser, preconditioningFromPyTorch } from '../../src/diffusion/index.ts';
 import { UsageError } from '../../src/errors.ts';
 import type { NamedTensor } from '../../src/formats/safetensors.ts';
 import { input } from '../../src/graph/index.ts';
@@ -18,13 +18,10 @@ import { allowed, largestOf } from './tolerance.ts';
  * @throws Unsupported for what our code does not have
  */
 export function denoiserFromPyTorch(constructor: string, kwargs: PyTorchKwargs): DenoiserConfig {
-  if (constructor !== 'EDMPrecond') throw new Unsupported(`preconditioner ${constructor}`);
-  const { sigma_data: sigmaData = 0.5 } = kwargs;
-  if (typeof sigmaData !== 'number') throw new Unsupported(`sigma_data ${JSON.stringify(sigmaData)}`);
   try {
     return {
       network: networkConfigFromPyTorch(constructor, kwargs),
-      preconditioning: { kind: 'edm', sigmaData },
+      preconditioning: preconditioningFromPyTorch(constructor, kwargs),
     };
   } catch (error) {
     if (error instanceof UsageError) throw new Unsupported(error.message);
@@ -54,8 +51,11 @@ export interface Weights {
   readonly source: ParameterSource;
 }
 
-/** State-dict entries that follow from the configuration: filters of layers that change the resolution. */
-export const isDerived = (name: string): boolean => name.endsWith('.resample_filter') || name === 'resample_filter';
+/** Filters of layers that change the resolution. */
+const isFilter = (name: string): boolean => name.endsWith('.resample_filter') || name === 'resample_filter';
+
+/** State-dict entries that follow from the configuration: filters, and the noise levels of iDDPM's steps. */
+export const isDerived = (name: string): boolean => isFilter(name) || name === 'u';
 
 /**
  * Loads recorded parameters.
@@ -96,6 +96,6 @@ export function checkFilters(row: readonly number[], state: ReadonlyMap<string, 
   const total = row.reduce((sum, value) => sum + value, 0);
   const filter = row.flatMap((a) => row.map((b) => (a * b) / total ** 2));
   return [...state]
-    .filter(([name]) => isDerived(name))
+    .filter(([name]) => isFilter(name))
     .map(([name, { data }]) => compare(name, filter, data, allowed(0, largestOf(filter), 'float32')));
 }

@@ -4,11 +4,11 @@ import { concatFlat, gradients, input, mul, reshape, sizeOf, sum } from '../../s
 import type { Tensor, TensorData } from '../../src/graph/index.ts';
 import { viewsOf } from '../../src/nn/index.ts';
 import { denoisingLoss, posterior } from '../../src/objective/index.ts';
-import { Unsupported, compareSamples, numbers, same } from './check.ts';
+import { compareSamples, numbers, same } from './check.ts';
 import type { Values } from './check.ts';
 import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
-import { checkNoiseLevels, edmLossArguments } from './edm-loss.ts';
+import { checkNoiseLevels, lossArguments } from './losses.ts';
 import { denoiserFromPyTorch, loadDenoiser, refuseRandomNetwork } from './denoiser.ts';
 import { field } from './folder.ts';
 import { findImages, firstRows, takeRows, toFloats } from './images.ts';
@@ -42,8 +42,7 @@ export const lossFiles: Checker = {
   check: async ({ runtime, folder, file }) => {
     const entry = entrySchema.parse(file.entry);
     const { batch, reference: count, tolerance } = entry;
-    if (entry.loss !== 'EDMLoss') throw new Unsupported(`loss ${entry.loss}`);
-    const lossArguments = edmLossArguments(entry.loss_kwargs);
+    const ofLoss = lossArguments(entry.loss, entry.loss_kwargs);
     const networkFile = folder.beside(entry.network);
     const { constructor, kwargs } = networkSchema.parse(networkFile.entry);
     const config = denoiserFromPyTorch(constructor, kwargs);
@@ -69,8 +68,13 @@ export const lossFiles: Checker = {
     const conditions = { classLabels: label('class_labels'), augmentLabels: label('augment_labels') };
     const reference = count == null ? undefined : input('reference', [count, ...sampleShape]);
 
-    const weighting = { ...config.preconditioning, sigmaData: lossArguments.sigmaData };
-    const loss = denoisingLoss(makeDenoiser(source, config), weighting, { clean, noise, sigma, reference, conditions });
+    const loss = denoisingLoss(makeDenoiser(source, config), ofLoss.weighting, {
+      clean,
+      noise,
+      sigma,
+      reference,
+      conditions,
+    });
     const objective = mul(sum(loss.elements), 1 / batch);
     const outputs: Record<string, Tensor> = {
       loss: loss.elements,
@@ -94,7 +98,7 @@ export const lossFiles: Checker = {
 
     const gradientOf = viewsOf(table, results.gradient as Float32Array);
     const checks: Check[] = [
-      checkNoiseLevels(lossArguments, file.floats('draw.sigma_normal').data, file.floats('sigma').data),
+      checkNoiseLevels(ofLoss, file.floats(`draw.${ofLoss.draws}`).data, file.floats('sigma').data),
       // One rounding each for the product and the sum.
       compareSamples('perturbed', results.perturbed, file.get('perturbed'), roundings * roundoff),
       ...compareTensor(file, 'denoised', results.denoised, denoisedError(file.get('denoised').data, tolerance)),

@@ -4,11 +4,12 @@ import { input, mul } from '../../src/graph/index.ts';
 import type { Tensor, TensorData } from '../../src/graph/index.ts';
 import { buildNetwork } from '../../src/networks/index.ts';
 import { scope } from '../../src/nn/index.ts';
-import { compare, same } from './check.ts';
+import { compare, numbers, same } from './check.ts';
 import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
 import { checkFilters, denoiserFromPyTorch, loadDenoiser } from './denoiser.ts';
 import { field } from './folder.ts';
+import { checkSteps } from './table-files.ts';
 import { compareTensor, measuredIn, measuredTable } from './twin.ts';
 import { allowed } from './tolerance.ts';
 
@@ -68,6 +69,10 @@ export const networkFiles: Checker = {
       ...(parameters === undefined ? [] : [same('number of parameters', table.trained, parameters)]),
       ...(config.network.kind === 'song-unet' ? checkFilters(config.network.resampleFilter, state) : []),
     ];
+    const steps = state.get('u');
+    if (steps && config.preconditioning.kind === 'iddpm') {
+      checks.push(checkSteps('u', config.preconditioning, numbers(steps.data)));
+    }
     for (const [name, { tolerance }] of Object.entries(cases)) {
       const result = (key: string) => results[`${name}.${key}`] as Float32Array;
       checks.push(

@@ -8,10 +8,20 @@ import { lossFiles } from './loss-files.ts';
 import { networkFiles } from './network-files.ts';
 import type { FileReport } from './report.ts';
 import { stableTargetFiles } from './stable-target-files.ts';
+import { iddpmTables, veTables, vpTables } from './table-files.ts';
 import { trainingFiles } from './training-files.ts';
 
 /** Every kind of file that can be checked. What a file is, its manifest says. */
-const checkers: readonly Checker[] = [networkFiles, blockFiles, lossFiles, stableTargetFiles, trainingFiles];
+const checkers: readonly Checker[] = [
+  networkFiles,
+  blockFiles,
+  vpTables,
+  veTables,
+  iddpmTables,
+  lossFiles,
+  stableTargetFiles,
+  trainingFiles,
+];
 
 /**
  * Checks every file of a folder. Files without a checker of their own pass when another file's check used them (images,

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { NamedTensor } from '../../src/formats/safetensors.ts';
 import { flatten, viewsOf } from '../../src/nn/index.ts';
@@ -16,11 +17,12 @@ import {
   numbersOf,
   refuseRandomNetwork,
 } from './denoiser.ts';
-import { checkNoiseLevels, edmLossArguments } from './edm-loss.ts';
+
 import { field } from './folder.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
 import { findImages, takeRows } from './images.ts';
 import type { Images } from './images.ts';
+import { checkNoiseLevels, lossArguments } from './losses.ts';
 import { allowed, allowedInFloat64, largestOf } from './tolerance.ts';
 import type { Origin } from './tolerance.ts';
 import { checkMoved } from './trained-weights.ts';
@@ -74,9 +76,9 @@ export const trainingFiles: Checker = {
     const initial = initialWeights(folder, file);
     const { constructor, kwargs } = initialSchema.parse(initial.entry);
     const denoiser = denoiserFromPyTorch(constructor, kwargs);
-    const lossArguments = edmLossArguments(options.loss_kwargs);
-    if (lossArguments.sigmaData !== denoiser.preconditioning.sigmaData) {
-      throw new Unsupported('sigma_data of the loss differs from that of the preconditioner');
+    const ofLoss = lossArguments(options.loss, options.loss_kwargs);
+    if (!isDeepStrictEqual(ofLoss.weighting, denoiser.preconditioning)) {
+      throw new Unsupported('the loss is weighted for another preconditioning than that of the network');
     }
     refuseRandomNetwork(denoiser);
     const state = initial.under('');
@@ -108,7 +110,7 @@ export const trainingFiles: Checker = {
     ]);
     const checks: Check[] = [
       ...(order ? [same('parameter_order', trainedNames(table), order)] : []),
-      checkNoiseLevels(lossArguments, file.floats('sigma_normal').data, file.floats('sigma').data),
+      checkNoiseLevels(ofLoss, file.floats(ofLoss.draws).data, file.floats('sigma').data),
       compare('lr', result.learningRates, file.get('lr').data, allowedInFloat64),
       compare('ema_beta', result.emaBetas, file.get('ema_beta').data, allowedInFloat64),
       ...compareTensor(file, 'loss_mean', result.lossMeans, measuredIn(tolerance, 'loss_mean')),
@@ -137,11 +139,10 @@ export const trainingFiles: Checker = {
   },
 };
 
-function refuseWhatWeLack({ optimizer, loss, augment, dropout }: Options): void {
+function refuseWhatWeLack({ optimizer, augment, dropout }: Options): void {
   if (optimizer.name !== 'Adam') throw new Unsupported(`optimizer ${optimizer.name}`);
   if (optimizer.weight_decay !== 0) throw new Unsupported(`weight_decay ${optimizer.weight_decay}`);
   if (optimizer.amsgrad) throw new Unsupported('amsgrad');
-  if (loss !== 'EDMLoss') throw new Unsupported(`loss ${loss}`);
   if (augment != null && augment !== 'identity') throw new Unsupported(`augment ${JSON.stringify(augment)}`);
   if (dropout > 0) throw new Unsupported('dropout, whose draws are not recorded');
 }

@@ -1,0 +1,46 @@
+import { UsageError } from '../../errors.ts';
+import type { PreconditioningConfig } from './index.ts';
+
+/**
+ * Turns the arguments that a preconditioner of a PyTorch checkpoint was constructed with into our configuration. Arguments
+ * that were left out have the defaults of the reference classes (training/networks.py of Karras et al. 2022).
+ *
+ * @param constructor  class name, such as `VPPrecond`
+ * @param kwargs       its arguments; those of the network inside are ignored
+ * @throws UsageError for a class that is not known here and for a value that can't be used
+ */
+export function preconditioningFromPyTorch(
+  constructor: string,
+  kwargs: Readonly<Record<string, unknown>>,
+): PreconditioningConfig {
+  const number = (name: string, fallback: number): number => {
+    const value = kwargs[name] ?? fallback;
+    if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
+    throw new UsageError(`${constructor}: argument "${name}" must be a number above 0, got ${JSON.stringify(value)}.`);
+  };
+  const steps = (): number => {
+    const value = number('M', 1000);
+    if (Number.isInteger(value)) return value;
+    throw new UsageError(`${constructor}: argument "M" must be an integer, got ${value}.`);
+  };
+  switch (constructor) {
+    case 'EDMPrecond':
+      return { kind: 'edm', sigmaData: number('sigma_data', 0.5) };
+    case 'VPPrecond':
+      return {
+        kind: 'vp',
+        betaD: number('beta_d', 19.9),
+        betaMin: number('beta_min', 0.1),
+        epsilonT: number('epsilon_t', 1e-5),
+        steps: steps(),
+      };
+    case 'VEPrecond':
+      return { kind: 've', sigmaMin: number('sigma_min', 0.02), sigmaMax: number('sigma_max', 100) };
+    case 'iDDPMPrecond':
+      return { kind: 'iddpm', c1: number('C_1', 0.001), c2: number('C_2', 0.008), steps: steps() };
+    default:
+      throw new UsageError(
+        `the preconditioner ${JSON.stringify(constructor)} is not known. Known are: EDMPrecond, VPPrecond, VEPrecond, iDDPMPrecond.`,
+      );
+  }
+}
