@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.ts';
-import { makeDenoiser } from '../diffusion/index.ts';
-import type { DenoiserConfig } from '../diffusion/index.ts';
+import { makeDenoiser, roundSigma, sigmaRange } from '../diffusion/index.ts';
+import type { DenoiserConfig, SigmaRange } from '../diffusion/index.ts';
 import { constant, input, oneHot, sizeOf } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import { sampleShapeOf } from '../networks/index.ts';
@@ -24,6 +24,10 @@ export interface CompiledDenoiser {
    * @throws UsageError when x has more than `batch` samples or a part of one
    */
   denoise(x: Float64Array, sigma: number, labels?: ArrayLike<number>): Promise<Float64Array>;
+  /** Noise levels for which the network is made. */
+  readonly sigmaRange: SigmaRange;
+  /** The noise level nearest to sigma that the network knows. */
+  roundSigma(sigma: number): number;
   /** Evaluations so far. */
   readonly evaluations: number;
   release(): Promise<void>;
@@ -67,6 +71,8 @@ export async function compileDenoiser(
   return {
     batch,
     sampleSize,
+    sigmaRange: sigmaRange(config.preconditioning),
+    roundSigma: (sigma) => roundSigma(config.preconditioning, sigma),
     get evaluations() {
       return evaluations;
     },

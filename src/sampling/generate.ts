@@ -22,7 +22,7 @@ export function drawLatents(seeds: readonly number[], sampleShape: readonly numb
   return latents;
 }
 
-export interface GenerateOptions extends Omit<HeunOptions, 'onStep'> {
+export interface GenerateOptions extends Omit<HeunOptions, 'onStep' | 'roundSigma'> {
   /** Class of each sample, by position in `seeds`. */
   readonly labels?: ArrayLike<number>;
   /** Told after each step of each batch. */
@@ -36,7 +36,8 @@ export interface GenerateOptions extends Omit<HeunOptions, 'onStep'> {
 /**
  * Draws one sample for each seed with EDM's deterministic sampler. Karras et al. 2022, Algorithm 1. The sample of a seed
  * is the same up to rounding whatever the other seeds and the batch: its latents depend on the seed alone, but engines may
- * sum in another order for another compiled batch size.
+ * sum in another order for another compiled batch size. As in EDM's code, the sampler stays within the noise levels for
+ * which the network is made, and visits only levels that it knows.
  *
  * @param sampleShape  shape of one sample, as the denoiser's network has it
  * @param seeds        one integer in [0, 2^53) a sample
@@ -57,6 +58,9 @@ export async function generateWith(
     const classes = labels && Array.from({ length: some.length }, (_, i) => labels[start + i]);
     const drawn = await heunSampler((x, sigma) => denoiser.denoise(x, sigma, classes), drawLatents(some, sampleShape), {
       ...heun,
+      sigmaMin: Math.max(heun.sigmaMin, denoiser.sigmaRange.min),
+      sigmaMax: Math.min(heun.sigmaMax, denoiser.sigmaRange.max),
+      roundSigma: (sigma) => denoiser.roundSigma(sigma),
       onStep: ({ index }) =>
         onProgress?.({
           samplesDone: start + (some.length * (index + 1)) / heun.steps,

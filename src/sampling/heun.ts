@@ -8,6 +8,8 @@ export interface HeunOptions {
   readonly sigmaMax: number;
   /** How much the steps crowd towards low noise; 7 by default in the paper. */
   readonly rho: number;
+  /** Moves each noise level above 0 to one that the denoiser knows; left out where it knows any. */
+  readonly roundSigma?: (sigma: number) => number;
   /** Told after each step what has been reached. */
   readonly onStep?: (step: { readonly index: number; readonly sigma: number; readonly x: Float64Array }) => void;
 }
@@ -18,7 +20,12 @@ export interface HeunOptions {
  *
  * @throws UsageError for fewer than 2 steps or noise levels in the wrong order
  */
-export function edmNoiseLevels({ steps, sigmaMin, sigmaMax, rho }: Omit<HeunOptions, 'onStep'>): Float64Array {
+export function edmNoiseLevels({
+  steps,
+  sigmaMin,
+  sigmaMax,
+  rho,
+}: Omit<HeunOptions, 'onStep' | 'roundSigma'>): Float64Array {
   if (!Number.isInteger(steps) || steps < 2)
     throw new UsageError(`steps must be an integer of at least 2, got ${steps}.`);
   if (!(sigmaMin > 0 && sigmaMin < sigmaMax)) {
@@ -47,7 +54,8 @@ export async function heunSampler(
   latents: Float64Array,
   options: HeunOptions,
 ): Promise<Float64Array> {
-  const levels = edmNoiseLevels(options);
+  const { roundSigma = (sigma: number) => sigma } = options;
+  const levels = edmNoiseLevels(options).map((sigma) => (sigma > 0 ? roundSigma(sigma) : 0));
   let x = latents.map((value) => value * levels[0]);
   for (let i = 0; i < options.steps; i++) {
     const [sigma, next] = [levels[i], levels[i + 1]];

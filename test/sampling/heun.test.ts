@@ -53,6 +53,18 @@ describe('noise levels', () => {
 });
 
 describe('Heun', () => {
+  test('visits levels that the denoiser knows', async () => {
+    const visited: number[] = [];
+    const denoise: Denoise = (x, sigma) => {
+      visited.push(sigma);
+      return Promise.resolve(x.map(() => 0));
+    };
+    const options = { steps: 3, sigmaMin: 0.6, sigmaMax: 7.8, rho: 7, roundSigma: (sigma: number) => Math.ceil(sigma) };
+    await heunSampler(denoise, Float64Array.of(1), options);
+    // 7.8, about 2.4 and 0.6 rounded up; each but the first is visited from both sides, and the end is 0, as it is.
+    expect(visited).toEqual([8, 3, 3, 1, 1]);
+  });
+
   const s = 0.5;
   /** D(x; σ) of data N(0, s²). The probability-flow ODE ends at x(0) = x(σMax) s / sqrt(s² + σMax²). */
   const gaussian: Denoise = (x, sigma) => Promise.resolve(x.map((value) => (s * s * value) / (s * s + sigma * sigma)));
