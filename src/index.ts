@@ -118,6 +118,7 @@ export {
   generate,
   generateWith,
   heunSampler,
+  withinRange,
 } from './sampling/index.ts';
 export type { CompiledDenoiser, Denoise, GenerateOptions, HeunOptions, WeightSource } from './sampling/index.ts';
 

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { sigmaRange } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { ensureWritableFolder } from '../node/files.ts';
@@ -7,7 +8,7 @@ import { formatDuration } from '../node/progress.ts';
 import { requireCreatable } from '../node/run-folder.ts';
 import { findCheckpoint } from '../node/run-reader.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
-import { compileDenoiser, edmNoiseLevels, generateWith } from '../sampling/index.ts';
+import { compileDenoiser, edmNoiseLevels, generateWith, withinRange } from '../sampling/index.ts';
 import type { HeunOptions } from '../sampling/index.ts';
 import { presets } from '../training/index.ts';
 import { makeConsole } from './console.ts';
@@ -108,7 +109,14 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   const { options, vectors, progress } = found.checkpoint;
   const { count, ...own } = options.samples;
   const heun = { ...own, ...wish.sampler };
-  edmNoiseLevels(heun);
+  const { preconditioning } = options.denoiser;
+  const within = withinRange(heun, sigmaRange(preconditioning));
+  edmNoiseLevels({ ...heun, ...within });
+  if (within.sigmaMin !== heun.sigmaMin || within.sigmaMax !== heun.sigmaMax) {
+    console.note(
+      `The network (${preconditioning.kind}) does not know all noise levels from ${heun.sigmaMin} to ${heun.sigmaMax}: sampling from ${within.sigmaMax} to ${within.sigmaMin}.`,
+    );
+  }
   const labels = classesOf(wish, found);
   await requireCreatable(wish.outdir);
   const runtime = nodeRuntime(wish.threads === undefined ? {} : { threads: wish.threads });

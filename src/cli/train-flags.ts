@@ -4,6 +4,7 @@ import { ddpmpp, ncsnpp } from '../networks/index.ts';
 import type { MlpConfig, NetworkConfig, SongUNetConfig } from '../networks/index.ts';
 import { archName } from '../node/run-reader.ts';
 import { dataName, dataNames, dataShape, toyKindOf } from '../node/training-data.ts';
+import { withinRange } from '../sampling/index.ts';
 import { formulations, presets } from '../training/index.ts';
 import type { TrainingOptions } from '../training/index.ts';
 import { choice, integer, integers, number, orWord } from './values.ts';
@@ -121,13 +122,12 @@ const architectureOf = ({
 function withFormulation(options: TrainingOptions, kind: keyof typeof formulations): TrainingOptions {
   if (kind === options.denoiser.preconditioning.kind) return options;
   const { preconditioning, noiseLevels } = formulations[kind];
-  const { min, max } = sigmaRange(preconditioning);
-  const { sigmaMin, sigmaMax } = presets['cifar10-edm-ddpmpp'].samples;
+  const within = withinRange(presets['cifar10-edm-ddpmpp'].samples, sigmaRange(preconditioning));
   return {
     ...options,
     denoiser: { ...options.denoiser, preconditioning },
     noiseLevels,
-    samples: { ...options.samples, sigmaMin: Math.max(sigmaMin, min), sigmaMax: Math.min(sigmaMax, max) },
+    samples: { ...options.samples, ...within },
   };
 }
 

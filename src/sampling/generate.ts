@@ -1,4 +1,4 @@
-import type { DenoiserConfig } from '../diffusion/index.ts';
+import type { DenoiserConfig, SigmaRange } from '../diffusion/index.ts';
 import { sizeOf } from '../graph/index.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { fillNormal, streams } from '../numerics/random.ts';
@@ -33,6 +33,15 @@ export interface GenerateOptions extends Omit<HeunOptions, 'onStep' | 'roundSigm
   }) => void;
 }
 
+/** The noise levels between which a sampler runs, moved into those for which a network is made. */
+export const withinRange = (
+  { sigmaMin, sigmaMax }: Pick<HeunOptions, 'sigmaMin' | 'sigmaMax'>,
+  { min, max }: SigmaRange,
+): Pick<HeunOptions, 'sigmaMin' | 'sigmaMax'> => ({
+  sigmaMin: Math.max(sigmaMin, min),
+  sigmaMax: Math.min(sigmaMax, max),
+});
+
 /**
  * Draws one sample for each seed with EDM's deterministic sampler. Karras et al. 2022, Algorithm 1. The sample of a seed
  * is the same up to rounding whatever the other seeds and the batch: its latents depend on the seed alone, but engines may
@@ -58,8 +67,7 @@ export async function generateWith(
     const classes = labels && Array.from({ length: some.length }, (_, i) => labels[start + i]);
     const drawn = await heunSampler((x, sigma) => denoiser.denoise(x, sigma, classes), drawLatents(some, sampleShape), {
       ...heun,
-      sigmaMin: Math.max(heun.sigmaMin, denoiser.sigmaRange.min),
-      sigmaMax: Math.min(heun.sigmaMax, denoiser.sigmaRange.max),
+      ...withinRange(heun, denoiser.sigmaRange),
       roundSigma: (sigma) => denoiser.roundSigma(sigma),
       onStep: ({ index }) =>
         onProgress?.({

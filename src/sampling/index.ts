@@ -3,7 +3,7 @@ export { countEvaluations } from './denoise.ts';
 export type { Denoise } from './denoise.ts';
 export { compileDenoiser } from './denoiser-program.ts';
 export type { CompiledDenoiser, WeightSource } from './denoiser-program.ts';
-export { drawLatents, generate, generateWith } from './generate.ts';
+export { drawLatents, generate, generateWith, withinRange } from './generate.ts';
 export type { GenerateOptions } from './generate.ts';
 export { edmNoiseLevels, heunSampler } from './heun.ts';
 export type { HeunOptions } from './heun.ts';

@@ -94,6 +94,27 @@ test('--precond brings the noise levels of its networks, and options of EDM are 
   }
 });
 
+test.each(['vp', 've', 'iddpm'])('a run with --precond %s trains and can be sampled from', async (kind) => {
+  const trained = await stf(train('--precond', kind, '--duration', '0.0002'));
+  expect({ code: trained.code, stderr: trained.stderr }).toEqual({ code: 0, stderr: '' });
+  const run = folder.join('runs', runName.replace('-edm-', `-${kind}-`));
+  const out = folder.join('out');
+  const draw = (...flags: string[]) =>
+    stf(['sample', '--network', run, '--outdir', out, '--seeds', '0-3', '--steps', '4', ...flags]);
+  const { code, stderr } = await draw('--sigma-min', '1e-5', '--sigma-max', '50');
+  expect(code).toBe(0);
+  expect(stderr).toContain(
+    `The network (${kind}) does not know all noise levels from 0.00001 to 50: sampling from 50 to`,
+  );
+  const rows = readFileSync(join(out, 'points.csv'), 'utf8').trimEnd().split('\n').slice(1);
+  expect(rows).toHaveLength(4);
+  expect(rows.every((row) => row.split(',').map(Number).every(Number.isFinite))).toBe(true);
+  // No part of the wanted range is the network's.
+  const outside = await draw('--sigma-min', '1e-5', '--sigma-max', '2e-5');
+  expect(outside.code).toBe(2);
+  expect(outside.stderr).toContain('sigmaMin must be above 0 and below sigmaMax');
+});
+
 test('a run leaves its files, says what it does, and can be sampled from', async () => {
   const { code, stdout, stderr } = await stf(train());
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
