@@ -91,7 +91,8 @@ describe('parameters', () => {
     // The numbers that PyTorch gave for two small networks of the reference implementation.
     const common = { ...adm, resolution: 16, modelChannels: 16, blocks: 1 };
     expect(
-      tableOf({ ...common, labelDim: 10, channelMult: [1, 1, 4], attentionResolutions: [8, 4], outChannels: 6 }).trained,
+      tableOf({ ...common, labelDim: 10, channelMult: [1, 1, 4], attentionResolutions: [8, 4], outChannels: 6 })
+        .trained,
     ).toBe(682_214);
     expect(
       tableOf({
@@ -170,7 +171,11 @@ describe('a new network', () => {
     for (const [name, { data }] of views) {
       const isZero = /(conv1|proj|out_conv|map_augment)\.|norm\d?\.bias$/.test(name);
       expect(largest(data) === 0, name).toBe(isZero);
-      if (/norm\d?\.weight$/.test(name)) expect(data.every((value) => value === 1), name).toBe(true);
+      if (/norm\d?\.weight$/.test(name))
+        expect(
+          data.every((value) => value === 1),
+          name,
+        ).toBe(true);
     }
   });
 
