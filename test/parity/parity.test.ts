@@ -34,7 +34,7 @@ async function run(...args: string[]): Promise<{ code: number; out: string[]; er
 
 describe('reference data', () => {
   test.each<[folder: string, leastValues: Record<string, number>]>([
-    ['networks', { b_edm_ncsnpp: 20, f_edm_ddpmpp_cond_aug: 20, block_plain_down_attn: 24 }],
+    ['networks', { b_edm_ncsnpp: 20, f_edm_ddpmpp_cond_aug: 20, block_plain_down_attn: 24, block_adaptive_up: 18 }],
     ['loss', { f_edm_stf_cond_aug: 157, images: 0 }],
     ['stf', { duplicates: 7, b2_n3: 7, images: 0, inputs: 0 }],
     ['training', { stf: 430, dsm_accum: 30, stf_f64: 4, images: 0, initial: 0 }],
@@ -72,6 +72,7 @@ describe('what is wrong is found', () => {
     ['networks', ['f_edm_ddpmpp_cond_aug'], 'case0.denoised_f64', 1e-5],
     ['networks', ['f_edm_ddpmpp_cond_aug'], 'case1.inner.noise_labels', 1e-5],
     ['networks', ['block_plain_down_attn'], 'grad.qkv.weight', 1e-4],
+    ['networks', ['block_adaptive_up'], 'grad.affine.weight', 1e-4],
     ['loss', ['f_edm_stf_cond_aug', 'images'], 'grad.model.map_augment.weight', 1e-4],
     ['loss', ['f_edm_stf_cond_aug', 'images'], 'weights_f64', 1e-4],
     ['stf', ['b2_n3', 'images'], 'target_f64', 1e-4],
