@@ -47,15 +47,25 @@ export type { ToyKind, ToyOptions } from './data/toy.ts';
 
 // Networks.
 export {
+  adm,
   buildNetwork,
   ddpmpp,
+  dhariwalUNet,
   mlp,
   ncsnpp,
   networkConfigFromPyTorch,
   sampleShapeOf,
   songUNet,
 } from './networks/index.ts';
-export type { Conditions, Dropout, MlpConfig, Network, NetworkConfig, SongUNetConfig } from './networks/index.ts';
+export type {
+  Conditions,
+  DhariwalUNetConfig,
+  Dropout,
+  MlpConfig,
+  Network,
+  NetworkConfig,
+  SongUNetConfig,
+} from './networks/index.ts';
 
 // Diffusion: processes, noise levels, preconditioning, the denoiser D(x; sigma).
 export {

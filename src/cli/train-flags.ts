@@ -1,7 +1,7 @@
 import { sigmaRange } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
-import { ddpmpp, ncsnpp } from '../networks/index.ts';
-import type { MlpConfig, NetworkConfig, SongUNetConfig } from '../networks/index.ts';
+import { adm, ddpmpp, ncsnpp } from '../networks/index.ts';
+import type { DhariwalUNetConfig, MlpConfig, NetworkConfig, SongUNetConfig } from '../networks/index.ts';
 import { archName } from '../node/run-reader.ts';
 import { dataName, dataNames, dataShape, toyKindOf } from '../node/training-data.ts';
 import { withinRange } from '../sampling/index.ts';
@@ -69,7 +69,7 @@ const toggle: ValueKind<boolean> = { name: '', parse: (text) => text === 'true' 
 const yesOrNo = (value: boolean): string => (value ? 'yes' : 'no');
 
 const count = integer('INT', { min: 1 });
-const archNames = ['ddpmpp', 'ncsnpp', 'mlp'] as const;
+const archNames = ['ddpmpp', 'ncsnpp', 'adm', 'mlp'] as const;
 const formulationNames = ['edm', 'vp', 've', 'iddpm'] as const;
 const objectiveNames = ['dsm', 'stf'] as const;
 
@@ -80,11 +80,16 @@ const withNetwork = (options: TrainingOptions, network: NetworkConfig): Training
   denoiser: { ...options.denoiser, network },
 });
 
+type UNetConfig = SongUNetConfig | DhariwalUNetConfig;
+
+/** What every U-Net has, whatever its architecture: its size and what it is told. */
+type UNetSize = Omit<UNetConfig, 'kind'>;
+
 /** Changes the U-Net; another network has no such option. */
-function withUNet(options: TrainingOptions, name: string, change: Partial<SongUNetConfig>): TrainingOptions {
+function withUNet(options: TrainingOptions, name: string, change: Partial<UNetSize>): TrainingOptions {
   const network = networkOf(options);
-  if (network.kind !== 'song-unet')
-    throw new UsageError(`--${name} is an option of --arch ddpmpp and ncsnpp, and the network is ${archOf(options)}.`);
+  if (network.kind === 'mlp')
+    throw new UsageError(`--${name} is an option of --arch ddpmpp, ncsnpp and adm, and the network is mlp.`);
   return withNetwork(options, { ...network, ...change });
 }
 
@@ -105,18 +110,37 @@ function withData(options: TrainingOptions, name: string): TrainingOptions {
 function withArch(options: TrainingOptions, arch: (typeof archNames)[number]): TrainingOptions {
   if (arch === archOf(options)) return options;
   if (arch === 'mlp') return withNetwork(options, presets['toy-2d'].denoiser.network);
-  const unet = optionOf(options, 'song-unet') ?? (presets.quickstart.denoiser.network as SongUNetConfig);
-  return withNetwork(options, { ...unet, ...architectureOf(arch === 'ncsnpp' ? ncsnpp : ddpmpp) });
+  const size = sizeOf(unetOf(options) ?? (presets.quickstart.denoiser.network as SongUNetConfig));
+  if (arch === 'adm') return withNetwork(options, { ...adm, ...size, outChannels: size.channels });
+  return withNetwork(options, { ...(arch === 'ncsnpp' ? ncsnpp : ddpmpp), ...size });
 }
 
-/** What sets the published U-Nets apart, whatever their size. */
-const architectureOf = ({
-  embedding,
-  channelMultNoise,
-  encoder,
-  decoder,
-  resampleFilter,
-}: SongUNetConfig): Partial<SongUNetConfig> => ({ embedding, channelMultNoise, encoder, decoder, resampleFilter });
+/** What stays when one U-Net takes the place of another. */
+const sizeOf = ({
+  resolution,
+  channels,
+  modelChannels,
+  channelMult,
+  channelMultEmbedding,
+  blocks,
+  attentionResolutions,
+  dropout,
+  labelDim,
+  labelDropout,
+  augmentDim,
+}: UNetConfig): UNetSize => ({
+  resolution,
+  channels,
+  modelChannels,
+  channelMult,
+  channelMultEmbedding,
+  blocks,
+  attentionResolutions,
+  dropout,
+  labelDim,
+  labelDropout,
+  augmentDim,
+});
 
 /** Another preconditioning comes with the noise levels of its networks, and the sampler stays within their range. */
 function withFormulation(options: TrainingOptions, kind: keyof typeof formulations): TrainingOptions {
@@ -230,7 +254,7 @@ export const trainFlags: readonly TrainFlag[] = [
 
   flag('Network', 'arch', {
     kind: choice(archNames.join('|'), archNames),
-    help: 'Network: the U-Nets DDPM++ and NCSN++ for images, a perceptron for points',
+    help: 'Network: the U-Nets DDPM++, NCSN++ and ADM for images, a perceptron for points',
     get: archOf,
     set: withArch,
   }),
@@ -251,26 +275,26 @@ export const trainFlags: readonly TrainFlag[] = [
   flag('Network', 'cbase', {
     kind: count,
     help: 'U-Nets: channels of the first level',
-    get: (options) => optionOf(options, 'song-unet')?.modelChannels,
+    get: (options) => unetOf(options)?.modelChannels,
     set: (options, value) => withUNet(options, 'cbase', { modelChannels: value }),
   }),
   flag('Network', 'cres', {
     kind: integers('LIST'),
     help: 'U-Nets: channels of each level, in units of --cbase',
-    get: (options) => optionOf(options, 'song-unet')?.channelMult,
+    get: (options) => unetOf(options)?.channelMult,
     set: (options, value) => withUNet(options, 'cres', { channelMult: value }),
   }),
   flag('Network', 'attn', {
     kind: integers('LIST', { canBeEmpty: true }),
     help: 'U-Nets: resolutions at which blocks attend',
-    get: (options) => optionOf(options, 'song-unet')?.attentionResolutions,
+    get: (options) => unetOf(options)?.attentionResolutions,
     set: (options, value) => withUNet(options, 'attn', { attentionResolutions: value }),
     show: (value) => value.join(',') || 'none',
   }),
   flag('Network', 'width', {
     kind: count,
     help: 'mlp: width of the layers',
-    get: (options) => optionOf(options, 'mlp')?.width,
+    get: (options) => mlpOf(options)?.width,
     set: (options, value) => withMlp(options, 'width', { width: value }),
   }),
   flag('Network', 'blocks', {
@@ -464,11 +488,14 @@ export const trainFlags: readonly TrainFlag[] = [
   }),
 ];
 
-/** The configuration of the network if it is of that kind. */
-function optionOf<K extends NetworkConfig['kind']>(
-  options: TrainingOptions,
-  kind: K,
-): Extract<NetworkConfig, { kind: K }> | undefined {
+/** The configuration of the network if it is a U-Net. */
+function unetOf(options: TrainingOptions): UNetConfig | undefined {
   const network = networkOf(options);
-  return network.kind === kind ? (network as Extract<NetworkConfig, { kind: K }>) : undefined;
+  return network.kind === 'mlp' ? undefined : network;
+}
+
+/** The configuration of the network if it is a perceptron. */
+function mlpOf(options: TrainingOptions): MlpConfig | undefined {
+  const network = networkOf(options);
+  return network.kind === 'mlp' ? network : undefined;
 }

@@ -80,10 +80,14 @@ function fitToData(options: TrainingOptions): TrainingOptions {
       `--arch ${archName(network)} needs images, and the data set ${dataName(options.data)} has points. Choose --arch mlp or --preset toy-2d.`,
     );
   }
-  return { ...options, denoiser: { ...options.denoiser, network: { ...network, channels, resolution } } };
+  const fitted =
+    network.kind === 'dhariwal-unet'
+      ? { ...network, channels, resolution, outChannels: (network.outChannels / network.channels) * channels }
+      : { ...network, channels, resolution };
+  return { ...options, denoiser: { ...options.denoiser, network: fitted } };
 }
 
-/** A resolution that the network does not have would silently be no attention at all. */
+/** A resolution that the network does not have, or that is too narrow for a head, would silently be no attention. */
 function checkAttention({ denoiser: { network } }: TrainingOptions): void {
   if (network.kind === 'mlp') return;
   const levels = network.channelMult.map((_, level) => network.resolution / 2 ** level);
@@ -91,6 +95,14 @@ function checkAttention({ denoiser: { network } }: TrainingOptions): void {
   if (unknown !== undefined)
     throw new UsageError(
       `--attn: the network has no level of resolution ${unknown}. Choose from: ${levels.join(', ')}, none.`,
+    );
+  if (network.kind !== 'dhariwal-unet') return;
+  const widthAt = (resolution: number): number =>
+    network.modelChannels * network.channelMult[levels.indexOf(resolution)];
+  const narrow = network.attentionResolutions.find((resolution) => widthAt(resolution) < 64);
+  if (narrow !== undefined)
+    throw new UsageError(
+      `--attn: adm attends with a head for every 64 channels, and has ${widthAt(narrow)} at resolution ${narrow}. Choose a larger --cbase, or --attn none.`,
     );
 }
 

@@ -1,6 +1,8 @@
 /** Networks: the raw F(x, c) that a preconditioner wraps. */
 export { augmentDimOf, buildNetwork, sampleShapeOf } from './build.ts';
 export type { NetworkConfig } from './build.ts';
+export { adm, dhariwalUNet } from './dhariwal-unet.ts';
+export type { DhariwalUNetConfig } from './dhariwal-unet.ts';
 export { mlp } from './mlp.ts';
 export type { MlpConfig } from './mlp.ts';
 export type { Conditions, Dropout, Network } from './network.ts';

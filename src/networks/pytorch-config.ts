@@ -1,5 +1,6 @@
 import { UsageError } from '../errors.ts';
 import type { NetworkConfig } from './build.ts';
+import type { DhariwalUNetConfig } from './dhariwal-unet.ts';
 import type { SongUNetConfig } from './song-unet.ts';
 
 /** Keyword arguments as a PyTorch checkpoint records them. */
@@ -42,8 +43,10 @@ export function networkConfigFromPyTorch(constructor: string, kwargs: PyTorchKwa
         );
       }
       return songUNetFromPyTorch(ofNetwork);
+    case 'DhariwalUNet':
+      return dhariwalUNetFromPyTorch(ofNetwork, constructor === 'iDDPMPrecond' ? 2 : 1);
     default:
-      throw new UsageError(`the network ${JSON.stringify(modelType)} is not known. Known is: SongUNet.`);
+      throw new UsageError(`the network ${JSON.stringify(modelType)} is not known. Known are: SongUNet, DhariwalUNet.`);
   }
 }
 
@@ -68,6 +71,33 @@ function songUNetFromPyTorch(kwargs: PyTorchKwargs): SongUNetConfig {
     encoder: read.choice('encoder_type', ['standard', 'skip', 'residual']),
     decoder: read.choice('decoder_type', ['standard', 'skip']),
     resampleFilter: read.numbers('resample_filter', [1, 1]),
+  };
+  read.end();
+  return config;
+}
+
+/**
+ * Arguments of the reference DhariwalUNet, and what they are called here.
+ *
+ * @param outputs  numbers that the preconditioner takes for each one that goes in; the second is iDDPM's variance
+ */
+function dhariwalUNetFromPyTorch(kwargs: PyTorchKwargs, outputs: number): DhariwalUNetConfig {
+  const read = argumentsOf('DhariwalUNet', kwargs);
+  const channels = read.count('img_channels');
+  const config: DhariwalUNetConfig = {
+    kind: 'dhariwal-unet',
+    resolution: read.count('img_resolution'),
+    channels,
+    outChannels: outputs * channels,
+    labelDim: read.count('label_dim', 0),
+    augmentDim: read.count('augment_dim', 0),
+    modelChannels: read.count('model_channels', 192),
+    channelMult: read.counts('channel_mult', [1, 2, 3, 4]),
+    channelMultEmbedding: read.count('channel_mult_emb', 4),
+    blocks: read.count('num_blocks', 3),
+    attentionResolutions: read.counts('attn_resolutions', [32, 16, 8]),
+    dropout: read.number('dropout', 0.1),
+    labelDropout: read.number('label_dropout', 0),
   };
   read.end();
   return config;

@@ -1,10 +1,9 @@
-import { UsageError } from '../errors.ts';
 import { add, concat, constant, mul, silu, slice } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import { convolution, fourierEmbedding, groupNorm, linear, positionalEmbedding, scope } from '../nn/index.ts';
 import type { Layer, ParameterSource, WeightInitialization } from '../nn/index.ts';
 import type { Conditions, Network } from './network.ts';
-import { unetBlock } from './unet-block.ts';
+import { checkHalvings, resolutionName, unetBlock } from './unet-block.ts';
 import type { UNetBlock, UNetBlockOptions } from './unet-block.ts';
 
 /**
@@ -99,13 +98,8 @@ type Stage = (flow: Flow, embedding: Tensor, conditions: Conditions) => void;
  * @throws UsageError when the resolution does not halve often enough
  */
 export function songUNet(source: ParameterSource, config: SongUNetConfig): Network {
-  const { resolution, modelChannels, channelMult } = config;
-  if (resolution % 2 ** (channelMult.length - 1) !== 0) {
-    throw new UsageError(
-      `resolution must be divisible by ${2 ** (channelMult.length - 1)} for ${channelMult.length} levels, got ${resolution}.`,
-    );
-  }
-  const embeddingChannels = modelChannels * config.channelMultEmbedding;
+  checkHalvings(config.resolution, config.channelMult.length);
+  const embeddingChannels = config.modelChannels * config.channelMultEmbedding;
   const block = (
     name: string,
     options: Pick<UNetBlockOptions, 'inChannels' | 'outChannels' | 'resample' | 'attention'>,
@@ -327,5 +321,3 @@ function makeDecoder(
   }
   return stages;
 }
-
-const resolutionName = (resolution: number): string => `${resolution}x${resolution}`;

@@ -1,3 +1,4 @@
+import { UsageError } from '../errors.ts';
 import { add, matmul, mul, reshape, silu, slice, softmax, split, transpose } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import { convolution, groupNorm, linear, scope } from '../nn/index.ts';
@@ -11,7 +12,7 @@ export interface UNetBlockOptions {
   readonly embeddingChannels: number;
   readonly resample?: 'up' | 'down' | undefined;
   readonly attention?: boolean;
-  /** Attention heads; by default as many as give 64 channels each. */
+  /** Attention heads; by default as many as give 64 channels each. Where not even one does, nothing attends. */
   readonly heads?: number;
   /** Factor on the sum of a residual branch and its shortcut. */
   readonly skipScale?: number;
@@ -30,11 +31,15 @@ export interface UNetBlockOptions {
 /** x [N, inChannels, H, W] and embedding [N, embeddingChannels] → [N, outChannels, H', W']. */
 export type UNetBlock = (x: Tensor, embedding: Tensor, dropout?: Dropout) => Tensor;
 
-/** Makes a residual block; parameter names and their order are those of the reference networks. */
+/**
+ * Makes a residual block; parameter names and their order are those of the reference networks.
+ *
+ * @throws UsageError when the heads do not divide the channels
+ */
 export function unetBlock(source: ParameterSource, options: UNetBlockOptions): UNetBlock {
   const { inChannels, outChannels, embeddingChannels, resample, attention = false } = options;
   const { skipScale = 1, epsilon = 1e-5, filter = [1, 1], projectOnResample = false, adaptiveScale = true } = options;
-  const { initialization, zeroInitialization } = options;
+  const { initialization, zeroInitialization, heads = Math.floor(outChannels / 64) } = options;
   const child = (name: string): ParameterSource => scope(source, name);
 
   const norm0 = groupNorm(child('norm0'), { channels: inChannels, epsilon });
@@ -62,7 +67,7 @@ export function unetBlock(source: ParameterSource, options: UNetBlockOptions): U
         initialization,
       })
     : undefined;
-  const attend = attention ? selfAttention(source, options) : undefined;
+  const attend = attention && heads > 0 ? selfAttention(source, options, heads) : undefined;
 
   return (x, embedding, dropout) => {
     const first = conv0(silu(norm0(x)));
@@ -82,8 +87,10 @@ function scaleAndShift(x: Tensor, parameters: Tensor): Tensor {
 }
 
 /** Self-attention over pixels, softmax(qᵀ k / sqrt(channels)) v, without its shortcut. */
-function selfAttention(source: ParameterSource, options: UNetBlockOptions): (x: Tensor) => Tensor {
-  const { outChannels: channels, heads = Math.floor(options.outChannels / 64), epsilon = 1e-5 } = options;
+function selfAttention(source: ParameterSource, options: UNetBlockOptions, heads: number): (x: Tensor) => Tensor {
+  const { outChannels: channels, epsilon = 1e-5 } = options;
+  if (channels % heads !== 0)
+    throw new UsageError(`channels that attend must be divisible by their ${heads} heads, got ${channels}.`);
   const initialization = options.attentionInitialization ?? options.initialization;
   const norm2 = groupNorm(scope(source, 'norm2'), { channels, epsilon });
   const qkv = convolution(scope(source, 'qkv'), {
@@ -111,3 +118,16 @@ function selfAttention(source: ParameterSource, options: UNetBlockOptions): (x: 
     return proj(reshape(mixed, x.shape));
   };
 }
+
+/**
+ * Checks that each level of a U-Net can have half the resolution of the one before.
+ *
+ * @throws UsageError when one can't
+ */
+export function checkHalvings(resolution: number, levels: number): void {
+  if (resolution % 2 ** (levels - 1) === 0) return;
+  throw new UsageError(`resolution must be divisible by ${2 ** (levels - 1)} for ${levels} levels, got ${resolution}.`);
+}
+
+/** What a resolution is called in parameter names. */
+export const resolutionName = (resolution: number): string => `${resolution}x${resolution}`;

@@ -3,22 +3,27 @@ import type { Tensor } from '../graph/index.ts';
 import type { Initialization, InitializationMode } from './initialization.ts';
 import type { ParameterSource } from './parameters.ts';
 
-/** How the weight of a layer starts; biases start at 0. */
+/** How the parameters of a layer start. */
 export interface WeightInitialization {
   readonly mode: InitializationMode;
   /** Multiplies the draw; 1 by default. */
   readonly scale?: number;
+  /** Multiplies the draw of the bias, which has the law of the weight; 0 by default. */
+  readonly biasScale?: number;
 }
-
-const weight = ({ mode, scale = 1 }: WeightInitialization, fanIn: number, fanOut: number): Initialization => ({
-  kind: mode,
-  fanIn,
-  fanOut,
-  scale,
-});
 
 const zero: Initialization = { kind: 'constant', value: 0 };
 const one: Initialization = { kind: 'constant', value: 1 };
+
+/** How weight and bias start. */
+function startOf(
+  { mode, scale = 1, biasScale = 0 }: WeightInitialization,
+  fanIn: number,
+  fanOut: number,
+): { weight: Initialization; bias: Initialization } {
+  const draw = (factor: number): Initialization => (factor === 0 ? zero : { kind: mode, fanIn, fanOut, scale: factor });
+  return { weight: draw(scale), bias: draw(biasScale) };
+}
 
 /** A layer: its parameters are asked for when it is made, so that their order is the order of making. */
 export type Layer = (x: Tensor) => Tensor;
@@ -35,8 +40,9 @@ export function linear(
   source: ParameterSource,
   { inFeatures, outFeatures, initialization, bias = true }: LinearOptions,
 ): Layer {
-  const w = source.get('weight', [outFeatures, inFeatures], weight(initialization, inFeatures, outFeatures));
-  const b = bias ? source.get('bias', [outFeatures], zero) : undefined;
+  const start = startOf(initialization, inFeatures, outFeatures);
+  const w = source.get('weight', [outFeatures, inFeatures], start.weight);
+  const b = bias ? source.get('bias', [outFeatures], start.bias) : undefined;
   return (x) => {
     const product = matmul(x, w, { transposeB: true });
     return b ? add(product, b) : product;
@@ -66,8 +72,9 @@ export function convolution(source: ParameterSource, options: ConvolutionOptions
     resample === 'up' ? (x) => upsample2d(x, filter) : resample === 'down' ? (x) => downsample2d(x, filter) : (x) => x;
   if (kernel === 0) return rescale;
   const fans = [inChannels, outChannels].map((channels) => channels * kernel * kernel);
-  const w = source.get('weight', [outChannels, inChannels, kernel, kernel], weight(initialization, fans[0], fans[1]));
-  const bias = source.get('bias', [outChannels], zero);
+  const start = startOf(initialization, fans[0], fans[1]);
+  const w = source.get('weight', [outChannels, inChannels, kernel, kernel], start.weight);
+  const bias = source.get('bias', [outChannels], start.bias);
   const pad = Math.floor(kernel / 2);
   if (fused && resample === 'down') {
     // Convolve at full resolution with the filter's padding as well, then filter without: only borders differ.

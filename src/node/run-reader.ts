@@ -143,9 +143,10 @@ export function wholeLines(text: string, file: string): { line: string; tick: Ti
   });
 }
 
-/** What a network is called: the two published U-Nets are told apart by how they embed the noise level. */
-export function archName(network: NetworkConfig): 'ddpmpp' | 'ncsnpp' | 'mlp' {
+/** What a network is called: DDPM++ and NCSN++ are told apart by how they embed the noise level. */
+export function archName(network: NetworkConfig): 'ddpmpp' | 'ncsnpp' | 'adm' | 'mlp' {
   if (network.kind === 'mlp') return 'mlp';
+  if (network.kind === 'dhariwal-unet') return 'adm';
   return network.embedding === 'fourier' ? 'ncsnpp' : 'ddpmpp';
 }
 
@@ -155,5 +156,6 @@ async function isFolder(path: string): Promise<boolean> {
 
 function describeNetwork({ denoiser: { network } }: TrainingOptions): string {
   if (network.kind === 'mlp') return `an MLP of width ${network.width} with ${network.blocks} blocks`;
-  return `a SongUNet (${archName(network)}) with ${network.modelChannels} channels times [${network.channelMult.join(', ')}] and ${network.blocks} blocks a level`;
+  const name = network.kind === 'song-unet' ? 'SongUNet' : 'DhariwalUNet';
+  return `a ${name} (${archName(network)}) with ${network.modelChannels} channels times [${network.channelMult.join(', ')}] and ${network.blocks} blocks a level`;
 }

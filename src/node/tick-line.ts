@@ -38,8 +38,9 @@ export function meanOverTicks(ticks: readonly TickStatistics[], key: string): nu
   return found.reduce((total, { num, mean }) => total + num * mean, 0) / count;
 }
 
-/** A number in few characters: two digits, more only where they stand before the point. */
+/** A number in few characters: two digits, more only where they stand before the point. Below 1e-9 is rounding. */
 function short(value: number): string {
-  if (Math.abs(value) >= 10 || value === 0) return value.toFixed(0);
+  if (Math.abs(value) >= 10) return value.toFixed(0);
+  if (Math.abs(value) < 1e-9) return '0';
   return Math.abs(value) >= 0.001 ? String(Number(value.toPrecision(2))) : value.toExponential(1);
 }

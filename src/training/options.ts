@@ -12,25 +12,32 @@ const positive = z.number().positive();
 const nonNegative = z.number().nonnegative();
 const probability = z.number().min(0).lt(1);
 
-const songUNet = z.object({
-  kind: z.literal('song-unet'),
+/** What all U-Nets have. */
+const unet = {
   resolution: count,
   channels: count,
   modelChannels: count,
   channelMult: z.array(count).min(1).readonly(),
+  channelMultEmbedding: count,
   blocks: count,
   attentionResolutions: z.array(count).readonly(),
   dropout: probability,
   labelDim: z.number().int().nonnegative(),
   labelDropout: z.number().min(0).max(1),
   augmentDim: z.number().int().nonnegative(),
+};
+
+const songUNet = z.object({
+  kind: z.literal('song-unet'),
+  ...unet,
   embedding: z.enum(['positional', 'fourier']),
-  channelMultEmbedding: count,
   channelMultNoise: count,
   encoder: z.enum(['standard', 'skip', 'residual']),
   decoder: z.enum(['standard', 'skip']),
   resampleFilter: z.array(z.number()).min(1).readonly(),
 });
+
+const dhariwalUNet = z.object({ kind: z.literal('dhariwal-unet'), ...unet, outChannels: count });
 
 const mlp = z.object({
   kind: z.literal('mlp'),
@@ -48,7 +55,7 @@ const iddpmSchedule = { c1: positive, c2: nonNegative, steps: count };
 
 /** A denoiser: network and preconditioning. */
 export const denoiserSchema = z.object({
-  network: z.discriminatedUnion('kind', [songUNet, mlp]),
+  network: z.discriminatedUnion('kind', [songUNet, dhariwalUNet, mlp]),
   preconditioning: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('edm'), sigmaData: positive }),
     z.object({ kind: z.literal('vp'), ...vpSchedule, steps: count }),

@@ -84,8 +84,8 @@ const quickstart: TrainingOptions = {
   ema: { halfLifeKimg: 3, rampUpRatio: 0.2 },
   durationKimg: 17,
   kimgPerTick: 1,
-  checkpointTicks: 4,
-  sampleTicks: 8,
+  checkpointTicks: 6,
+  sampleTicks: 6,
 };
 
 /** Points in the plane with a perceptron: less than a minute for either objective. */

@@ -56,7 +56,16 @@ describe('a command line that makes no sense', () => {
       /--batch \(32\) must be divisible by --rounds, got 5\./,
     ],
     ['points for a U-Net', 'train --data two-moons --arch ddpmpp', /--arch ddpmpp needs images, .* Choose --arch mlp/],
-    ['an option of the other network', 'train --arch mlp --cbase 32', /--cbase is an option of --arch ddpmpp/],
+    [
+      'an option of the other network',
+      'train --arch mlp --cbase 32',
+      /--cbase is an option of --arch ddpmpp, ncsnpp and adm/,
+    ],
+    [
+      'attention without a head',
+      'train --arch adm --cbase 16',
+      /--attn: adm attends with a head for every 64 channels, and has 32 at resolution 8\. Choose .* --attn none\./,
+    ],
     ['widths that do not divide', 'train --cbase 30', /no network can be built from --arch ddpmpp --cbase 30 .*groups/],
     [
       'attention nowhere',

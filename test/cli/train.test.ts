@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { ddpmpp, ncsnpp } from '../../src/networks/index.ts';
+import { adm, ddpmpp, ncsnpp } from '../../src/networks/index.ts';
 import { decodePng } from '../../src/formats/png.ts';
 import { findCheckpoint, readStatistics } from '../../src/node/run-reader.ts';
 import { decodeCheckpoint, trainingVectors } from '../../src/training/index.ts';
@@ -46,6 +46,11 @@ test('what sets the U-Nets apart changes with --arch, and nothing else', async (
   };
   expect((await dry('--arch', 'ncsnpp')).denoiser.network).toEqual(ncsnpp);
   expect((await dry('--arch', 'ddpmpp')).denoiser.network).toEqual(ddpmpp);
+  // Of ADM only what it is: the size stays.
+  const { modelChannels, channelMult, blocks, attentionResolutions, dropout } = ddpmpp;
+  const size = { modelChannels, channelMult, blocks, attentionResolutions, dropout };
+  const expected = { ...adm, ...size, resolution: 32, labelDim: 10 };
+  expect((await dry('--arch', 'adm', '--cond')).denoiser.network).toEqual(expected);
 });
 
 test('the recipe can be chosen option by option', async () => {

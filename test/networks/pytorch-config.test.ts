@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { UsageError } from '../../src/errors.ts';
-import { ddpmpp, ncsnpp } from '../../src/networks/index.ts';
+import { adm, ddpmpp, ncsnpp } from '../../src/networks/index.ts';
 import { networkConfigFromPyTorch } from '../../src/networks/pytorch-config.ts';
 
 // The oracle is the reference code: the arguments that its train.py passes for CIFAR-10, and the defaults in the
-// signature of its SongUNet. That the result is the same network is for the parity tests to show.
+// signatures of its networks. That the result is the same network is for the parity tests to show.
 const interfaceKwargs = { img_resolution: 32, img_channels: 3, label_dim: 0 };
 const cifar10 = { model_type: 'SongUNet', model_channels: 128, channel_mult: [2, 2, 2], dropout: 0.13, augment_dim: 9 };
 
@@ -88,11 +88,56 @@ test('every argument arrives', () => {
   });
 });
 
+test('the published ADM for ImageNet', () => {
+  const kwargs = { img_resolution: 64, img_channels: 3, label_dim: 1000, use_fp16: true, dropout: 0.1, augment_dim: 0 };
+  const network = { model_type: 'DhariwalUNet', model_channels: 192, channel_mult: [1, 2, 3, 4] };
+  expect(networkConfigFromPyTorch('EDMPrecond', { ...kwargs, ...network })).toEqual(adm);
+  // It is also what these preconditioners wrap unless told otherwise; iDDPM's has a variance for each number.
+  expect(networkConfigFromPyTorch('EDMPrecond', kwargs)).toEqual(adm);
+  const iddpm = networkConfigFromPyTorch('iDDPMPrecond', { ...kwargs, C_1: 0.001, C_2: 0.008, M: 1000 });
+  expect(iddpm).toEqual({ ...adm, outChannels: 6 });
+});
+
+test('every argument of ADM arrives', () => {
+  const config = networkConfigFromPyTorch('EDMPrecond', {
+    img_resolution: 16,
+    img_channels: 4,
+    label_dim: 7,
+    augment_dim: 5,
+    model_channels: 24,
+    channel_mult: [1, 3],
+    channel_mult_emb: 2,
+    num_blocks: 1,
+    attn_resolutions: [8],
+    dropout: 0.25,
+    label_dropout: 0.5,
+  });
+  expect(config).toEqual({
+    kind: 'dhariwal-unet',
+    resolution: 16,
+    channels: 4,
+    outChannels: 4,
+    labelDim: 7,
+    augmentDim: 5,
+    modelChannels: 24,
+    channelMult: [1, 3],
+    channelMultEmbedding: 2,
+    blocks: 1,
+    attentionResolutions: [8],
+    dropout: 0.25,
+    labelDropout: 0.5,
+  });
+});
+
 const songUNet = { ...interfaceKwargs, model_type: 'SongUNet' };
 test.each<[constructor: string, kwargs: Record<string, unknown>, message: RegExp]>([
   ['NewPrecond', songUNet, /preconditioner "NewPrecond" is not known.*EDMPrecond/],
   ['constructor', songUNet, /preconditioner "constructor" is not known/],
-  ['EDMPrecond', { ...songUNet, model_type: 'NewUNet' }, /network "NewUNet" is not known/],
+  [
+    'EDMPrecond',
+    { ...songUNet, model_type: 'NewUNet' },
+    /network "NewUNet" is not known. Known are: SongUNet, DhariwalUNet/,
+  ],
   ['EDMPrecond', { ...songUNet, spectral_norm: true }, /argument "spectral_norm" is not known.*resample_filter/],
   ['EDMPrecond', { ...songUNet, beta_d: 19.9 }, /argument "beta_d" is not known/],
   [
@@ -103,6 +148,11 @@ test.each<[constructor: string, kwargs: Record<string, unknown>, message: RegExp
   ['EDMPrecond', { ...songUNet, channel_mult: 2 }, /"channel_mult" must be a list of integers of at least 0, got 2/],
   ['EDMPrecond', { ...songUNet, encoder_type: 'dense' }, /must be one of standard, skip, residual, got "dense"/],
   ['EDMPrecond', { model_type: 'SongUNet', img_channels: 3 }, /"img_resolution" must be .*, got nothing/],
+  [
+    'EDMPrecond',
+    { ...interfaceKwargs, resample_filter: [1, 1] },
+    /DhariwalUNet: the argument "resample_filter" is not known/,
+  ],
   ['iDDPMPrecond', songUNet, /SongUNet inside iDDPMPrecond is not supported/],
 ])('%s %j is refused', (constructor, kwargs, message) => {
   const convert = () => networkConfigFromPyTorch(constructor, kwargs);

@@ -9,8 +9,9 @@ import {
   linear,
   parameterTable,
   positionalEmbedding,
+  scope,
 } from '../../src/nn/index.ts';
-import type { Layer, ParameterSource } from '../../src/nn/index.ts';
+import type { Initialization, Layer, ParameterSource, WeightInitialization } from '../../src/nn/index.ts';
 import { expectClose } from '../support/compare.ts';
 import { testValues } from '../support/random.ts';
 
@@ -36,6 +37,27 @@ test('linear is x Wᵀ + b', () => {
   expect(names((s) => linear(s, { inFeatures: 3, outFeatures: 2, initialization, bias: false }))).toEqual([
     'weight [2, 3]',
   ]);
+});
+
+test('weights and biases start with the same law, each with its scale; a scale of 0 is a constant', () => {
+  const startsOf = (start: WeightInitialization): Initialization[] => {
+    const layers = (s: ParameterSource): void => {
+      linear(scope(s, 'linear'), { inFeatures: 3, outFeatures: 2, initialization: start });
+      convolution(scope(s, 'convolution'), { inChannels: 3, outChannels: 2, kernel: 3, initialization: start });
+    };
+    return parameterTable(layers).specs.map(({ initialization: found }) => found);
+  };
+  const zero = { kind: 'constant', value: 0 };
+  const mode = 'kaiming_uniform';
+  const draw = (scale: number) => [
+    { kind: mode, fanIn: 3, fanOut: 2, scale },
+    { kind: mode, fanIn: 27, fanOut: 18, scale },
+  ];
+  const [dense, spatial] = draw(1);
+  expect(startsOf({ mode })).toEqual([dense, zero, spatial, zero]);
+  const [denseBias, spatialBias] = draw(0.5);
+  expect(startsOf({ mode, biasScale: 0.5 })).toEqual([dense, denseBias, spatial, spatialBias]);
+  expect(startsOf({ mode, scale: 0 })).toEqual([zero, zero, zero, zero]);
 });
 
 describe('convolution', () => {

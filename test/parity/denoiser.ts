@@ -4,6 +4,7 @@ import { UsageError } from '../../src/errors.ts';
 import type { NamedTensor } from '../../src/formats/safetensors.ts';
 import { input } from '../../src/graph/index.ts';
 import type { Tensor } from '../../src/graph/index.ts';
+import type { NetworkConfig } from '../../src/networks/index.ts';
 import { networkConfigFromPyTorch } from '../../src/networks/pytorch-config.ts';
 import type { PyTorchKwargs } from '../../src/networks/pytorch-config.ts';
 import { flatten, fromFlat, parameterTable } from '../../src/nn/index.ts';
@@ -86,6 +87,12 @@ export function numbersOf(
     return [name, { shape, data }] as const;
   });
   return new Map(named);
+}
+
+/** The row that a network resamples with; none where it has one resolution. */
+export function filterOf(network: NetworkConfig): readonly number[] {
+  if (network.kind === 'song-unet') return network.resampleFilter;
+  return network.kind === 'dhariwal-unet' ? [1, 1] : [];
 }
 
 /**

@@ -7,7 +7,7 @@ import { scope } from '../../src/nn/index.ts';
 import { compare, numbers, same } from './check.ts';
 import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
-import { checkFilters, denoiserFromPyTorch, loadDenoiser } from './denoiser.ts';
+import { checkFilters, denoiserFromPyTorch, filterOf, loadDenoiser } from './denoiser.ts';
 import { field } from './folder.ts';
 import { checkSteps } from './table-files.ts';
 import { compareTensor, measuredIn, measuredTable } from './twin.ts';
@@ -67,7 +67,7 @@ export const networkFiles: Checker = {
 
     const checks: Check[] = [
       ...(parameters === undefined ? [] : [same('number of parameters', table.trained, parameters)]),
-      ...(config.network.kind === 'song-unet' ? checkFilters(config.network.resampleFilter, state) : []),
+      ...checkFilters(filterOf(config.network), state),
     ];
     const steps = state.get('u');
     if (steps && config.preconditioning.kind === 'iddpm') {

@@ -12,6 +12,7 @@ import type { Checker } from './checker.ts';
 import {
   checkFilters,
   denoiserFromPyTorch,
+  filterOf,
   isDerived,
   loadDenoiser,
   numbersOf,
@@ -103,7 +104,7 @@ export const trainingFiles: Checker = {
     const result = await train(step, run, options);
     await step.release();
 
-    const filters = denoiser.network.kind === 'song-unet' ? denoiser.network.resampleFilter : [];
+    const filters = filterOf(denoiser.network);
     const withoutGradient = new Set([
       ...entry.parameters_without_gradient,
       ...(run.augmented ? [] : trainedNames(table).filter((name) => name.endsWith('.map_augment.weight'))),
