@@ -24,6 +24,8 @@ export { decodePng, encodePng } from './formats/png.ts';
 export type { PngImage } from './formats/png.ts';
 export { decodeSafetensors, encodeSafetensors } from './formats/safetensors.ts';
 export type { NamedTensor, SafetensorsDtype } from './formats/safetensors.ts';
+export { readTorchCheckpoint } from './formats/torch-module.ts';
+export type { TorchAdam, TorchCheckpoint, TorchNetwork } from './formats/torch-module.ts';
 
 // Data.
 export { cifar10, cifar10Batches, cifar10Dataset } from './data/cifar10.ts';
@@ -124,6 +126,7 @@ export {
   decodeCheckpoint,
   emaBetaAt,
   encodeCheckpoint,
+  importPyTorch,
   learningRateAt,
   parseTrainingOptions,
   presets,
@@ -136,6 +139,7 @@ export type {
   AdamState,
   Checkpoint,
   EmaOptions,
+  ImportedCheckpoint,
   PresetName,
   Progress,
   RoundData,

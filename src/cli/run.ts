@@ -4,6 +4,7 @@ import { packageVersion } from '../node/doctor.ts';
 import { datasetCommand } from './dataset.ts';
 import { doctorCommand } from './doctor.ts';
 import { formatHelp } from './help.ts';
+import { importCommand } from './import.ts';
 import { Interrupted } from './io.ts';
 import type { Io } from './io.ts';
 import { quickstartCommand } from './quickstart.ts';
@@ -42,6 +43,7 @@ export function makeProgram(io: Io): Command {
     .version(packageVersion, '-V, --version', 'Show the version')
     .addCommand(trainCommand(io))
     .addCommand(sampleCommand(io))
+    .addCommand(importCommand(io))
     .addCommand(datasetCommand(io))
     .addCommand(doctorCommand(io))
     .addCommand(quickstartCommand(io))

@@ -6,12 +6,20 @@ import type { Checker } from './checker.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
 import { lossFiles } from './loss-files.ts';
 import { networkFiles } from './network-files.ts';
+import { pickleFiles } from './pickle-files.ts';
 import type { FileReport } from './report.ts';
 import { stableTargetFiles } from './stable-target-files.ts';
 import { trainingFiles } from './training-files.ts';
 
 /** Every kind of file that can be checked. What a file is, its manifest says. */
-const checkers: readonly Checker[] = [networkFiles, blockFiles, lossFiles, stableTargetFiles, trainingFiles];
+const checkers: readonly Checker[] = [
+  networkFiles,
+  blockFiles,
+  lossFiles,
+  stableTargetFiles,
+  trainingFiles,
+  pickleFiles,
+];
 
 /**
  * Checks every file of a folder. Files without a checker of their own pass when another file's check used them (images,
@@ -53,7 +61,9 @@ export async function checkFolder(
   }
 }
 
-const unused = (file: ParityFile): string[] => file.names().filter((name) => !file.used.has(name));
+/** Tensors that no check asked for; checkers of files that are not safetensors look at all of them. */
+const unused = (file: ParityFile): string[] =>
+  file.name.endsWith('.safetensors') ? file.names().filter((name) => !file.used.has(name)) : [];
 
 function verdictOf(checks: Check[], left: readonly string[]): Pick<FileReport, 'verdict' | 'checks' | 'note'> {
   if (checks.some(({ passed }) => !passed)) return { verdict: 'FAIL', checks };
