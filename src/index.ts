@@ -126,6 +126,7 @@ export {
   decodeCheckpoint,
   emaBetaAt,
   encodeCheckpoint,
+  exportPyTorch,
   importPyTorch,
   learningRateAt,
   parseTrainingOptions,

@@ -1,10 +1,9 @@
-import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { Command } from 'commander';
-import { UsageError } from '../errors.ts';
 import { ensureWritableFolder, readFileChecked, writeFileAtomic } from '../node/files.ts';
 import { encodeCheckpoint, importPyTorch } from '../training/index.ts';
 import { makeConsole } from './console.ts';
+import { requireNewCheckpoint } from './export.ts';
 import { shellPath, suggested, textOption } from './help.ts';
 import type { Io } from './io.ts';
 
@@ -19,7 +18,7 @@ export function importCommand(io: Io): Command {
     .summary('read a checkpoint of PyTorch')
     .description(
       'Turn a checkpoint that the official code of EDM or STF wrote into one that stf sample reads: network-snapshot-*.pkl, ' +
-        'training-state-*.pkl or training-state-*.pt. No code from the file is run: names outside a fixed list are refused.',
+        'training-state-*.pkl or training-state-*.pt; also what stf export wrote. No code from the file is run: names outside a fixed list are refused.',
     )
     .argument('<file>', 'checkpoint of PyTorch')
     .addOption(
@@ -39,9 +38,7 @@ export function importCommand(io: Io): Command {
  */
 export async function importFile(file: string, { out }: ImportWish, io: Io): Promise<void> {
   const { print, note } = makeConsole(io);
-  if (!out.endsWith('.safetensors')) throw new UsageError(`--out must end in .safetensors, got ${out}.`);
-  if (await stat(out).catch(() => undefined))
-    throw new UsageError(`--out ${out} exists already. Choose another name, or move it away.`);
+  await requireNewCheckpoint(out);
   const imported = importPyTorch(await readFileChecked(file), file, { nimg: nimgOfName(file) });
   const { found, table, progress } = imported;
   await ensureWritableFolder(dirname(out));

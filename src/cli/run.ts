@@ -3,6 +3,7 @@ import { FormatError, ShapeError, StfError, UsageError } from '../errors.ts';
 import { packageVersion } from '../node/doctor.ts';
 import { datasetCommand } from './dataset.ts';
 import { doctorCommand } from './doctor.ts';
+import { exportCommand } from './export.ts';
 import { formatHelp } from './help.ts';
 import { importCommand } from './import.ts';
 import { Interrupted } from './io.ts';
@@ -44,6 +45,7 @@ export function makeProgram(io: Io): Command {
     .addCommand(trainCommand(io))
     .addCommand(sampleCommand(io))
     .addCommand(importCommand(io))
+    .addCommand(exportCommand(io))
     .addCommand(datasetCommand(io))
     .addCommand(doctorCommand(io))
     .addCommand(quickstartCommand(io))

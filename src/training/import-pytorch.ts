@@ -1,19 +1,20 @@
 import { makeDenoiser } from '../diffusion/index.ts';
 import type { DenoiserConfig } from '../diffusion/index.ts';
 import { FormatError, UsageError } from '../errors.ts';
+import { decodeSafetensors } from '../formats/safetensors.ts';
 import type { NamedTensor } from '../formats/safetensors.ts';
 import { readTorchCheckpoint } from '../formats/torch-module.ts';
-import type { TorchAdam, TorchNetwork } from '../formats/torch-module.ts';
+import type { TorchAdam, TorchCheckpoint, TorchNetwork } from '../formats/torch-module.ts';
 import { networkConfigFromPyTorch } from '../networks/pytorch-config.ts';
 import { flatten, parameterTable } from '../nn/index.ts';
 import type { ParameterTable } from '../nn/index.ts';
-import type { TrainingState } from './observer.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import { parseTrainingOptions } from './options.ts';
 import type { TrainingOptions } from './options.ts';
 import { presets } from './presets.ts';
 
 /** A checkpoint made from a file of PyTorch, and what the file did not have. */
-export interface ImportedCheckpoint extends TrainingState {
+export interface ImportedCheckpoint extends Checkpoint {
   /** Which of the vectors the file had; `weights` and `ema` stand in for each other, moments start at 0. */
   readonly found: { readonly weights: boolean; readonly ema: boolean; readonly adam: boolean };
 }
@@ -43,14 +44,14 @@ export function denoiserFromPyTorch(network: Pick<TorchNetwork, 'constructor' | 
  * Turns a checkpoint of EDM or STF into one of ours: a network snapshot or a training state. Its options are those of
  * the preset cifar10-edm-ddpmpp with the network of the file, since the file does not hold the others.
  *
- * @param bytes   the whole file: .pkl or .pt
+ * @param bytes   the whole file: .pkl, .pt, or .safetensors of `exportPyTorch`
  * @param source  its name, for messages
  * @param nimg    images the network has seen, where the file does not say
  * @throws FormatError when the file is damaged or no such checkpoint
  * @throws UsageError when its network is not one that is known here
  */
 export function importPyTorch(bytes: Uint8Array, source: string, { nimg = 0 } = {}): ImportedCheckpoint {
-  const { ema, net, state, optimizer, step } = inFile(source, () => readTorchCheckpoint(bytes));
+  const { ema, net, state, optimizer, step } = inFile(source, () => readCheckpoint(bytes));
   const main = ema ?? net;
   if (!main) {
     throw new UsageError(
@@ -72,6 +73,32 @@ export function importPyTorch(bytes: Uint8Array, source: string, { nimg = 0 } = 
     const found = { weights: net !== undefined, ema: ema !== undefined, adam: optimizer !== undefined };
     return { options: withAdam(options, optimizer), progress, table, vectors, found };
   });
+}
+
+/** A file of PyTorch, or a safetensors file with a state dict and the arguments of its network. */
+function readCheckpoint(bytes: Uint8Array): TorchCheckpoint {
+  if (!isSafetensors(bytes)) return readTorchCheckpoint(bytes);
+  const { tensors: state, metadata } = decodeSafetensors(bytes);
+  const { class_name: constructor, init_kwargs: text } = metadata;
+  if (constructor === undefined || text === undefined) return { state };
+  const kwargs = jsonObject(text);
+  if (!kwargs) throw new FormatError(`metadata "init_kwargs" is not a JSON object: ${text.slice(0, 60)}`);
+  return { ema: { constructor, kwargs, state, parameters: [] } };
+}
+
+/** Whether a JSON header of the length that the first eight bytes tell begins behind them. */
+function isSafetensors(bytes: Uint8Array): boolean {
+  if (bytes.length < 9 || bytes[8] !== 0x7b) return false;
+  return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true) <= BigInt(bytes.length - 8);
+}
+
+function jsonObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function importedOptions(denoiser: DenoiserConfig): TrainingOptions {

@@ -3,6 +3,7 @@ export { adam, adamDefaults } from './adam.ts';
 export type { AdamConfig, AdamScalars, AdamState } from './adam.ts';
 export { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 export type { Checkpoint } from './checkpoint.ts';
+export { exportPyTorch } from './export-pytorch.ts';
 export { importPyTorch } from './import-pytorch.ts';
 export type { ImportedCheckpoint } from './import-pytorch.ts';
 export { train } from './loop.ts';
