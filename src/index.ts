@@ -24,6 +24,8 @@ export { decodePng, encodePng } from './formats/png.ts';
 export type { PngImage } from './formats/png.ts';
 export { decodeSafetensors, encodeSafetensors } from './formats/safetensors.ts';
 export type { NamedTensor, SafetensorsDtype } from './formats/safetensors.ts';
+export { readTorchCheckpoint } from './formats/torch-module.ts';
+export type { TorchAdam, TorchCheckpoint, TorchNetwork } from './formats/torch-module.ts';
 
 // Data.
 export { cifar10, cifar10Batches, cifar10Dataset } from './data/cifar10.ts';
@@ -157,6 +159,8 @@ export {
   decodeCheckpoint,
   emaBetaAt,
   encodeCheckpoint,
+  exportPyTorch,
+  importPyTorch,
   learningRateAt,
   parseTrainingOptions,
   presets,
@@ -169,6 +173,7 @@ export type {
   AdamState,
   Checkpoint,
   EmaOptions,
+  ImportedCheckpoint,
   PresetName,
   Progress,
   RoundData,

@@ -3,7 +3,9 @@ import { FormatError, ShapeError, StfError, UsageError } from '../errors.ts';
 import { packageVersion } from '../node/doctor.ts';
 import { datasetCommand } from './dataset.ts';
 import { doctorCommand } from './doctor.ts';
+import { exportCommand } from './export.ts';
 import { formatHelp } from './help.ts';
+import { importCommand } from './import.ts';
 import { Interrupted } from './io.ts';
 import type { Io } from './io.ts';
 import { quickstartCommand } from './quickstart.ts';
@@ -42,6 +44,8 @@ export function makeProgram(io: Io): Command {
     .version(packageVersion, '-V, --version', 'Show the version')
     .addCommand(trainCommand(io))
     .addCommand(sampleCommand(io))
+    .addCommand(importCommand(io))
+    .addCommand(exportCommand(io))
     .addCommand(datasetCommand(io))
     .addCommand(doctorCommand(io))
     .addCommand(quickstartCommand(io))

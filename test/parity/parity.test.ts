@@ -48,13 +48,22 @@ describe('reference data', () => {
     ],
     ['loss', { f_edm_stf_cond_aug: 157, images: 0 }],
     ['stf', { duplicates: 7, b2_n3: 7, images: 0, inputs: 0 }],
+    [
+      'pickles',
+      {
+        'ncsnpp/network-snapshot-000001.pkl': 460,
+        'ncsnpp/network-snapshot-000001.pkl.expected.safetensors': 0,
+        'ddpmpp/training-state-000001.pt': 740,
+        'ddpmpp/training-state-000001.pt.expected.safetensors': 0,
+      },
+    ],
     ['training', { stf: 430, dsm_accum: 30, stf_f64: 4, images: 0, initial: 0 }],
   ])('%s agrees', async (folder, leastValues) => {
     const reports = await reportsOf(join(fixtures, folder));
     const beyond = reports.flatMap(({ checks }) => checks.filter(({ passed }) => !passed));
     expect(beyond).toEqual([]);
     for (const [name, least] of Object.entries(leastValues)) {
-      const report = reports.find(({ file }) => file === `${name}.safetensors`);
+      const report = reports.find(({ file }) => file === name || file === `${name}.safetensors`);
       expect(report?.verdict, `${name}: ${report?.note}`).toBe('ok');
       expect(report?.checks.length, name).toBeGreaterThanOrEqual(least);
     }

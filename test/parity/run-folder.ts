@@ -6,6 +6,7 @@ import type { Checker } from './checker.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
 import { lossFiles } from './loss-files.ts';
 import { networkFiles } from './network-files.ts';
+import { pickleFiles } from './pickle-files.ts';
 import type { FileReport } from './report.ts';
 import { stableTargetFiles } from './stable-target-files.ts';
 import { iddpmTables, veTables, vpTables } from './table-files.ts';
@@ -21,6 +22,7 @@ const checkers: readonly Checker[] = [
   lossFiles,
   stableTargetFiles,
   trainingFiles,
+  pickleFiles,
 ];
 
 /**
@@ -63,7 +65,9 @@ export async function checkFolder(
   }
 }
 
-const unused = (file: ParityFile): string[] => file.names().filter((name) => !file.used.has(name));
+/** Tensors that no check asked for; checkers of files that are not safetensors look at all of them. */
+const unused = (file: ParityFile): string[] =>
+  file.name.endsWith('.safetensors') ? file.names().filter((name) => !file.used.has(name)) : [];
 
 function verdictOf(checks: Check[], left: readonly string[]): Pick<FileReport, 'verdict' | 'checks' | 'note'> {
   if (checks.some(({ passed }) => !passed)) return { verdict: 'FAIL', checks };

@@ -1,0 +1,256 @@
+import { unzipSync } from 'fflate';
+import type { UnzipFileInfo } from 'fflate';
+import { FormatError } from '../errors.ts';
+import { kindOf, unpickle } from './pickle.ts';
+import type { NamedTensor, SafetensorsDtype } from './safetensors.ts';
+import type { TorchStorage, TorchTensor } from './torch-pickle.ts';
+import { storageOf, torchGlobals } from './torch-pickle.ts';
+
+/*
+ * Files that PyTorch writes, read without PyTorch: torch.save as a zip archive (since 1.6) and in the older form, and
+ * plain pickles of networks. Source: torch/serialization.py and caffe2/serialize of PyTorch 1.13.
+ */
+
+/** The number that begins a file of the older form. */
+const magicNumber = 0x1950a86a20f9469cfc6cn;
+const legacyProtocol = 1001;
+
+const arrays = {
+  F32: Float32Array,
+  F64: Float64Array,
+  I64: BigInt64Array,
+  I32: Int32Array,
+  U8: Uint8Array,
+  BOOL: Uint8Array,
+  F16: Uint16Array,
+  BF16: Uint16Array,
+} as const;
+
+const sizeOf = (dtype: SafetensorsDtype): number => arrays[dtype].BYTES_PER_ELEMENT;
+
+/**
+ * Reads a file of torch.save (.pt, .pth), or a plain pickle with tensors (.pkl). No code is run: names that are not on
+ * the list of `torch-pickle.ts` are refused.
+ *
+ * @param file  the whole file
+ * @returns     its object: dicts are Maps, tensors TorchTensor, modules PickledObject
+ * @throws FormatError that says what was found where
+ */
+export function readTorch(file: Uint8Array): unknown {
+  // A Buffer of Node has methods of its own under the same names.
+  const bytes = new Uint8Array(file.buffer, file.byteOffset, file.length);
+  if (bytes.length === 0) throw new FormatError('torch: the file is empty');
+  if (bytes[0] === 0x50 && bytes[1] === 0x4b) return readZip(bytes);
+  if (isLegacy(bytes)) return readLegacy(bytes, 'torch');
+  const storages = torchGlobals((inner) => readLegacy(inner, 'storage'));
+  const { value, end } = unpickle(bytes, { globals: storages });
+  if (end !== bytes.length)
+    throw new FormatError(`pickle: ends at byte ${end}, but the file has ${bytes.length} bytes`);
+  return value;
+}
+
+/** Whether the bytes begin with the magic number, as PyTorch pickles it. */
+function isLegacy(bytes: Uint8Array): boolean {
+  // PROTO n, LONG1 of 10 bytes
+  if (bytes[0] !== 0x80 || bytes[2] !== 0x8a || bytes[3] !== 10 || bytes.length < 15) return false;
+  let value = 0n;
+  for (let i = 13; i >= 4; i--) value = (value << 8n) | BigInt(bytes[i]);
+  return value === magicNumber;
+}
+
+/** The older form: magic number, protocol, system, object, keys of the storages, and their values one after another. */
+function readLegacy(bytes: Uint8Array, source: string): unknown {
+  const globals = torchGlobals();
+  const storages = new Map<string, TorchStorage>();
+  let start = 0;
+  const next = (): unknown => {
+    const options = { globals, persistent: (id: unknown) => storageOf(id, storages), start, source };
+    const { value, end } = unpickle(bytes, options);
+    start = end;
+    return value;
+  };
+  if (!isLegacy(bytes)) throw new FormatError(`${source}: does not begin with the magic number of torch.save`);
+  next();
+  const protocol = next();
+  if (protocol !== legacyProtocol)
+    throw new FormatError(`${source}: protocol ${kindOf(protocol)}, ${legacyProtocol} is known`);
+  const system = next();
+  if (!(system instanceof Map) || system.get('little_endian') !== true)
+    throw new FormatError(`${source}: written on a big-endian machine, or damaged`);
+  const value = next();
+  const keys = next();
+  if (!Array.isArray(keys)) throw new FormatError(`${source}: the keys of the storages are ${kindOf(keys)}`);
+  for (const key of keys as unknown[]) {
+    const storage = storages.get(key as string);
+    if (!storage || storage.bytes)
+      throw new FormatError(`${source}: storage ${kindOf(key)} is not in use, or comes twice`);
+    const needed = 8 + storage.length * sizeOf(storage.dtype);
+    if (needed > bytes.length - start)
+      throw new FormatError(
+        `${source}: at byte ${start}: storage ${kindOf(key)} takes ${needed} bytes, ${bytes.length - start} remain; truncated?`,
+      );
+    const count = new DataView(bytes.buffer, bytes.byteOffset + start).getBigInt64(0, true);
+    if (count !== BigInt(storage.length))
+      throw new FormatError(
+        `${source}: at byte ${start}: storage ${kindOf(key)} has ${count} values, not ${storage.length}`,
+      );
+    storage.bytes = bytes.subarray(start + 8, start + needed);
+    start += needed;
+  }
+  if (start !== bytes.length)
+    throw new FormatError(`${source}: ends at byte ${start}, but there are ${bytes.length} bytes`);
+  checkFilled(storages, source);
+  return value;
+}
+
+/** A zip archive with stored entries NAME/data.pkl, the object, and NAME/data/KEY, the values of the storages. */
+function readZip(bytes: Uint8Array): unknown {
+  const entries = unzipStored(bytes);
+  const main = [...entries.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
+  if (main.length !== 1) throw new FormatError(`torch: the archive has ${main.length} entries NAME/data.pkl, not one`);
+  const folder = main[0].slice(0, -'data.pkl'.length);
+  const order = entries.get(`${folder}byteorder`);
+  if (order && new TextDecoder().decode(order) !== 'little') throw new FormatError('torch: the values are big-endian');
+  const storages = new Map<string, TorchStorage>();
+  const pickle = entries.get(main[0])!;
+  const { value, end } = unpickle(pickle, {
+    globals: torchGlobals(),
+    persistent: (id) => storageOf(id, storages),
+    source: main[0].slice(0, 80),
+  });
+  if (end !== pickle.length) throw new FormatError(`torch: the pickle ends at byte ${end} of ${pickle.length}`);
+  for (const [key, storage] of storages) {
+    const data = entries.get(`${folder}data/${key}`);
+    const needed = storage.length * sizeOf(storage.dtype);
+    if (data?.length !== needed)
+      throw new FormatError(
+        `torch: the entry data/${key.slice(0, 40)} should have ${needed} bytes, got ${data ? data.length : 'no entry'}`,
+      );
+    storage.bytes = data;
+  }
+  return value;
+}
+
+/** The entries of an archive. None may be compressed, and together they are not longer than the archive. */
+function unzipStored(bytes: Uint8Array): ReadonlyMap<string, Uint8Array> {
+  let total = 0;
+  let count = 0;
+  const sizes = new Map<string, number>();
+  const accept = ({ name, size, originalSize, compression }: UnzipFileInfo): boolean => {
+    total += size;
+    count += 1;
+    const shown = JSON.stringify(name.slice(0, 80));
+    if (compression !== 0 || size !== originalSize)
+      throw new FormatError(`torch: the entry ${shown} is compressed; torch.save never does that`);
+    if (!(total <= bytes.length) || count > bytes.length / 46)
+      throw new FormatError(`torch: the entries up to ${shown} are longer than the archive; damaged?`);
+    if (sizes.has(name)) throw new FormatError(`torch: the entry ${shown} comes twice`);
+    sizes.set(name, size);
+    return true;
+  };
+  let files: Record<string, Uint8Array>;
+  try {
+    files = unzipSync(bytes, { filter: accept });
+  } catch (error) {
+    if (error instanceof FormatError) throw error;
+    throw new FormatError(
+      `torch: not a whole zip archive (${error instanceof Error ? error.message : String(error)}); truncated?`,
+    );
+  }
+  const entries = new Map(Object.entries(files));
+  for (const [name, size] of sizes) {
+    if (entries.get(name)?.length !== size)
+      throw new FormatError(`torch: the entry ${JSON.stringify(name.slice(0, 80))} is cut off; truncated?`);
+  }
+  return entries;
+}
+
+function checkFilled(storages: ReadonlyMap<string, TorchStorage>, source: string): void {
+  for (const [key, storage] of storages) {
+    if (!storage.bytes)
+      throw new FormatError(`${source}: the values of storage ${JSON.stringify(key.slice(0, 40))} are missing`);
+  }
+}
+
+/** Copies of tensors that are views in another order may take this many times the bytes of their storages. */
+const mostCopies = 4;
+
+/**
+ * Gives the values of tensors in row-major order: views of their storage where they lie so, and copies elsewhere. The
+ * copies of one reader are bounded by the storages that were seen, so that a small file can't ask for much memory.
+ */
+export function tensorReader(): (tensor: TorchTensor, name: string) => NamedTensor {
+  const aligned = new WeakMap<TorchStorage, NamedTensor['data']>();
+  let seen = 0;
+  let copied = 0;
+  const valuesOf = (storage: TorchStorage, name: string): NamedTensor['data'] => {
+    const known = aligned.get(storage);
+    if (known) return known;
+    if (!storage.bytes) throw new FormatError(`torch "${name}": the values of its storage are missing`);
+    seen += storage.bytes.length;
+    const type = arrays[storage.dtype];
+    const { buffer, byteOffset } =
+      storage.bytes.byteOffset % type.BYTES_PER_ELEMENT === 0 ? storage.bytes : new Uint8Array(storage.bytes);
+    const values = new type(buffer as ArrayBuffer, byteOffset, storage.length);
+    aligned.set(storage, values);
+    return values;
+  };
+  return (tensor, name) => {
+    const { storage, offset, shape, strides } = tensor;
+    const count = shape.reduce((result, extent) => result * extent, 1);
+    const last = count === 0 ? offset - 1 : shape.reduce((at, extent, i) => at + (extent - 1) * strides[i], offset);
+    if (
+      !Number.isSafeInteger(count) ||
+      !Number.isSafeInteger(last) ||
+      last >= storage.length ||
+      offset > storage.length
+    )
+      throw new FormatError(
+        `torch "${name.slice(0, 80)}": shape [${shape.join(', ')}] with strides [${strides.join(', ')}] from ${offset} ` +
+          `lies outside the ${storage.length} values of its storage`,
+      );
+    const values = valuesOf(storage, name);
+    if (isRowMajor(shape, strides)) {
+      return { dtype: storage.dtype, shape, data: values.subarray(offset, offset + count) };
+    }
+    copied += count * values.BYTES_PER_ELEMENT;
+    if (copied > mostCopies * seen)
+      throw new FormatError(
+        `torch "${name.slice(0, 80)}": views that repeat values would take ${copied} bytes, the file has ${seen}`,
+      );
+    return { dtype: storage.dtype, shape, data: gather(values, offset, shape, strides, count) };
+  };
+}
+
+function isRowMajor(shape: readonly number[], strides: readonly number[]): boolean {
+  let expected = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    if (shape[i] !== 1 && strides[i] !== expected) return false;
+    expected *= shape[i];
+  }
+  return true;
+}
+
+/** Values of a strided view in row-major order. */
+function gather(
+  values: NamedTensor['data'],
+  offset: number,
+  shape: readonly number[],
+  strides: readonly number[],
+  count: number,
+): NamedTensor['data'] {
+  const result = values.slice(0, 0).constructor as new (length: number) => NamedTensor['data'];
+  const out = new result(count);
+  const index = shape.map(() => 0);
+  let from = offset;
+  for (let to = 0; to < count; to++) {
+    out[to] = values[from];
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      from += strides[axis];
+      if (++index[axis] < shape[axis]) break;
+      from -= shape[axis] * strides[axis];
+      index[axis] = 0;
+    }
+  }
+  return out;
+}

@@ -1,0 +1,114 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { FormatError, UsageError } from '../../src/errors.ts';
+import { decodeSafetensors, encodeSafetensors } from '../../src/formats/safetensors.ts';
+import { readTorchCheckpoint } from '../../src/formats/torch-module.ts';
+import { viewsOf } from '../../src/nn/index.ts';
+import { decodeCheckpoint, encodeCheckpoint, exportPyTorch, importPyTorch } from '../../src/training/index.ts';
+
+/*
+ * That the values are right and the network gives the same outputs is checked against PyTorch in test/parity; here, what
+ * becomes of them.
+ */
+const folder = join(import.meta.dirname, '../fixtures');
+const snapshot = readFileSync(join(folder, 'parity/pickles/ncsnpp/network-snapshot-000001.pkl'));
+const trainingState = readFileSync(join(folder, 'parity/pickles/ddpmpp/training-state-000001.pt'));
+
+describe('a network snapshot', () => {
+  const imported = importPyTorch(snapshot, 'snapshot.pkl', { nimg: 1000 });
+
+  test('has a moving average only', () => {
+    expect(imported.found).toEqual({ weights: false, ema: true, adam: false });
+    expect(imported.vectors.weights).toEqual(imported.vectors.ema);
+    expect(imported.vectors['adam.m'].every((value) => value === 0)).toBe(true);
+    expect(imported.progress).toEqual({ nimg: 1000, step: 0, tick: 0, seconds: 0 });
+  });
+
+  test('tells how its network is built', () => {
+    expect(imported.options.denoiser).toMatchObject({
+      preconditioning: { kind: 'edm', sigmaData: 0.5 },
+      network: { kind: 'song-unet', resolution: 16, embedding: 'fourier', encoder: 'residual', modelChannels: 8 },
+    });
+  });
+
+  test('becomes a checkpoint that keeps every bit', () => {
+    const again = decodeCheckpoint(encodeCheckpoint(imported), 'again');
+    expect(again.vectors).toEqual(imported.vectors);
+    expect(again.options).toEqual(imported.options);
+    const state = readTorchCheckpoint(snapshot).ema!.state;
+    const views = viewsOf(again.table, again.vectors.ema);
+    expect(views.size).toBeGreaterThan(100);
+    for (const [name, { data }] of views) expect(data, name).toEqual(state.get(name)!.data);
+  });
+});
+
+test('a training state has weights and the moments of Adam', () => {
+  const { found, vectors, table, options, progress } = importPyTorch(trainingState, 'state.pt');
+  expect(found).toEqual({ weights: true, ema: false, adam: true });
+  expect(vectors.ema).toEqual(vectors.weights);
+  expect(progress).toMatchObject({ nimg: 0, step: 3 });
+  expect(options).toMatchObject({ learningRate: 1e-3, adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } });
+  const { optimizer } = readTorchCheckpoint(trainingState);
+  const first = viewsOf(table, vectors['adam.m']);
+  const second = viewsOf(table, vectors['adam.v']);
+  expect(optimizer!.firstMoments.size).toBeGreaterThan(100);
+  for (const [name, { data }] of optimizer!.firstMoments) expect(first.get(name)!.data, name).toEqual(data);
+  for (const [name, { data }] of optimizer!.secondMoments) expect(second.get(name)!.data, name).toEqual(data);
+});
+
+describe('import, export, import', () => {
+  test.each([
+    ['residual, filter of four', snapshot],
+    ['standard, filter of two', trainingState],
+  ])('%s: the state dict of PyTorch comes back whole, every bit of it', (_, file) => {
+    const imported = importPyTorch(file, 'first');
+    const exported = exportPyTorch(imported);
+    const original = readTorchCheckpoint(file);
+    const { state } = original.ema ?? original.net!;
+    const { tensors } = decodeSafetensors(exported);
+    expect([...tensors.keys()].sort()).toEqual([...state.keys()].sort());
+    for (const [name, tensor] of state) expect(tensors.get(name), name).toEqual(tensor);
+
+    const again = importPyTorch(exported, 'second');
+    expect(again.vectors.ema).toEqual(imported.vectors.ema);
+    expect(again.options.denoiser).toEqual(imported.options.denoiser);
+    expect(exportPyTorch(again)).toEqual(exported);
+  });
+
+  test('a state dict as safetensors, without the arguments of its network', () => {
+    const bytes = encodeSafetensors({ w: { dtype: 'F32', shape: [1], data: Float32Array.of(1) } });
+    expect(() => importPyTorch(bytes, 'x.safetensors')).toThrow(/^x\.safetensors holds 1 tensors but no network/);
+  });
+});
+
+describe('what can not be imported is named', () => {
+  /** The snapshot with a text in it exchanged for another of the same length. */
+  function changed(from: string, to: string): Uint8Array {
+    expect(from).toHaveLength(to.length);
+    const bytes = Buffer.from(snapshot);
+    for (let at = bytes.indexOf(from); at >= 0; at = bytes.indexOf(from, at + 1)) bytes.write(to, at);
+    return bytes;
+  }
+
+  test('a network of another class', () => {
+    const importing = () => importPyTorch(changed('EDMPrecond', 'XYZPrecond'), 'x.pkl');
+    expect(importing).toThrow(UsageError);
+    expect(importing).toThrow(/^x\.pkl: the preconditioner "XYZPrecond" is not known/);
+  });
+
+  test('an argument that is not known', () => {
+    expect(() => importPyTorch(changed('model_channels', 'model_chinnels'), 'x.pkl')).toThrow(/"model_chinnels"/);
+  });
+
+  test('a constructor that is not on the list', () => {
+    const importing = () => importPyTorch(changed('_load_from_bytes', '_load_from_bitez'), 'x.pkl');
+    expect(importing).toThrow(FormatError);
+    expect(importing).toThrow(/^x\.pkl: pickle: at byte \d+: .*"torch\.storage\._load_from_bitez"/);
+  });
+
+  test('a state dict, which does not say how its network is built', () => {
+    const bytes = readFileSync(join(folder, 'torch/small_plain_zip.pth'));
+    expect(() => importPyTorch(bytes, 'x.pth')).toThrow(/^x\.pth holds 5 tensors but no network/);
+  });
+});
