@@ -1,11 +1,9 @@
-import { sigmaRange } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
 import { adm, ddpmpp, ncsnpp } from '../networks/index.ts';
 import type { DhariwalUNetConfig, MlpConfig, NetworkConfig, SongUNetConfig } from '../networks/index.ts';
 import { archName } from '../node/run-reader.ts';
 import { dataName, dataNames, dataShape, toyKindOf } from '../node/training-data.ts';
-import { withinRange } from '../sampling/index.ts';
-import { formulations, presets } from '../training/index.ts';
+import { formulations, presets, withPreconditioning } from '../training/index.ts';
 import type { TrainingOptions } from '../training/index.ts';
 import { choice, integer, integers, number, orWord } from './values.ts';
 import type { ValueKind } from './values.ts';
@@ -142,18 +140,11 @@ const sizeOf = ({
   augmentDim,
 });
 
-/** Another preconditioning comes with the noise levels of its networks, and the sampler stays within their range. */
-function withFormulation(options: TrainingOptions, kind: keyof typeof formulations): TrainingOptions {
-  if (kind === options.denoiser.preconditioning.kind) return options;
-  const { preconditioning, noiseLevels } = formulations[kind];
-  const within = withinRange(presets['cifar10-edm-ddpmpp'].samples, sigmaRange(preconditioning));
-  return {
-    ...options,
-    denoiser: { ...options.denoiser, preconditioning },
-    noiseLevels,
-    samples: { ...options.samples, ...within },
-  };
-}
+/** Another preconditioning; the published one of its kind. */
+const withFormulation = (options: TrainingOptions, kind: keyof typeof formulations): TrainingOptions =>
+  kind === options.denoiser.preconditioning.kind
+    ? options
+    : withPreconditioning(options, formulations[kind].preconditioning);
 
 function withSigmaData(options: TrainingOptions, sigmaData: number): TrainingOptions {
   const { preconditioning } = options.denoiser;

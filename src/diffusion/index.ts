@@ -6,7 +6,7 @@ export { drawNoiseLevel, fillNoiseLevels, noiseLevelFrom } from './noise-levels.
 export type { NoiseLevelConfig } from './noise-levels.ts';
 export { preconditioning, roundSigma, sigmaRange } from './preconditioning/index.ts';
 export type { Coefficients, PreconditioningConfig, SigmaRange } from './preconditioning/index.ts';
-export { preconditioningFromPyTorch } from './preconditioning/pytorch.ts';
+export { preconditioningForPyTorch, preconditioningFromPyTorch } from './preconditioning/pytorch.ts';
 export { edmProcess } from './processes/edm.ts';
 export { iddpmAlphaBar, iddpmNoiseLevels, nearestLevel } from './processes/iddpm.ts';
 export type { IddpmSchedule } from './processes/iddpm.ts';

@@ -1,5 +1,6 @@
 import { UsageError } from '../errors.ts';
 import type { NetworkConfig } from './build.ts';
+import type { DhariwalUNetConfig } from './dhariwal-unet.ts';
 import type { SongUNetConfig } from './song-unet.ts';
 
 /**
@@ -9,9 +10,8 @@ import type { SongUNetConfig } from './song-unet.ts';
  * @throws UsageError for networks that the reference code does not have
  */
 export function kwargsForPyTorch(config: NetworkConfig): Readonly<Record<string, unknown>> {
-  const unet = songUNetOf(config);
-  return {
-    model_type: 'SongUNet',
+  const unet = unetOf(config);
+  const common = {
     img_resolution: unet.resolution,
     img_channels: unet.channels,
     label_dim: unet.labelDim,
@@ -23,6 +23,11 @@ export function kwargsForPyTorch(config: NetworkConfig): Readonly<Record<string,
     attn_resolutions: unet.attentionResolutions,
     dropout: unet.dropout,
     label_dropout: unet.labelDropout,
+  };
+  if (unet.kind === 'dhariwal-unet') return { model_type: 'DhariwalUNet', ...common };
+  return {
+    model_type: 'SongUNet',
+    ...common,
     embedding_type: unet.embedding,
     channel_mult_noise: unet.channelMultNoise,
     encoder_type: unet.encoder,
@@ -41,7 +46,9 @@ export function kwargsForPyTorch(config: NetworkConfig): Readonly<Record<string,
 export function filtersForPyTorch(
   config: NetworkConfig,
 ): ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }> {
-  const { resolution, channelMult, encoder, decoder, resampleFilter: row } = songUNetOf(config);
+  const unet = unetOf(config);
+  const { resolution, channelMult } = unet;
+  const { encoder, decoder, resampleFilter: row } = unet.kind === 'song-unet' ? unet : plain;
   const total = row.reduce((sum, value) => sum + value, 0);
   const data = Float32Array.from(row.flatMap((a) => row.map((b) => (a * b) / total ** 2)));
   const names: string[] = [];
@@ -61,8 +68,13 @@ export function filtersForPyTorch(
   return new Map(names.map((name) => [`${name}.resample_filter`, { shape, data }]));
 }
 
-function songUNetOf(config: NetworkConfig): SongUNetConfig {
-  if (config.kind !== 'song-unet')
-    throw new UsageError(`a network of kind ${config.kind} has no counterpart in PyTorch. SongUNet has one.`);
+/** ADM has neither auxiliary paths nor another filter than the mean of two pixels. */
+const plain = { encoder: 'standard', decoder: 'standard', resampleFilter: [1, 1] } as const;
+
+function unetOf(config: NetworkConfig): SongUNetConfig | DhariwalUNetConfig {
+  if (config.kind === 'mlp')
+    throw new UsageError(
+      `a network of kind ${config.kind} has no counterpart in PyTorch. SongUNet and DhariwalUNet have one.`,
+    );
   return config;
 }

@@ -1,4 +1,4 @@
-import { makeDenoiser } from '../diffusion/index.ts';
+import { makeDenoiser, preconditioningFromPyTorch } from '../diffusion/index.ts';
 import type { DenoiserConfig } from '../diffusion/index.ts';
 import { FormatError, UsageError } from '../errors.ts';
 import { decodeSafetensors } from '../formats/safetensors.ts';
@@ -11,7 +11,7 @@ import type { ParameterTable } from '../nn/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { parseTrainingOptions } from './options.ts';
 import type { TrainingOptions } from './options.ts';
-import { presets } from './presets.ts';
+import { presets, withPreconditioning } from './presets.ts';
 
 /** A checkpoint made from a file of PyTorch, and what the file did not have. */
 export interface ImportedCheckpoint extends Checkpoint {
@@ -19,26 +19,21 @@ export interface ImportedCheckpoint extends Checkpoint {
   readonly found: { readonly weights: boolean; readonly ema: boolean; readonly adam: boolean };
 }
 
-/** Entries of a state dict that follow from the configuration. */
-const isDerived = (name: string): boolean => /(^|\.)resample_filter$/.test(name);
+/** Entries of a state dict that follow from the configuration: filters, and the noise levels of iDDPM's steps. */
+const isDerived = (name: string): boolean => name === 'u' || /(^|\.)resample_filter$/.test(name);
 
 /**
  * The denoiser that a network of EDM or STF is.
  *
  * @throws UsageError for a class or an argument that is not known here
  */
-export function denoiserFromPyTorch(network: Pick<TorchNetwork, 'constructor' | 'kwargs'>): DenoiserConfig {
-  const { constructor, kwargs } = network;
-  const config = networkConfigFromPyTorch(constructor, kwargs);
-  if (constructor !== 'EDMPrecond')
-    throw new UsageError(`the preconditioner ${constructor} is not supported yet. Supported is: EDMPrecond.`);
-  const { sigma_data: sigmaData = 0.5 } = kwargs;
-  if (typeof sigmaData !== 'number' || !(sigmaData > 0))
-    throw new UsageError(
-      `EDMPrecond: argument "sigma_data" must be a number above 0, got ${JSON.stringify(sigmaData)}.`,
-    );
-  return { network: config, preconditioning: { kind: 'edm', sigmaData } };
-}
+export const denoiserFromPyTorch = ({
+  constructor,
+  kwargs,
+}: Pick<TorchNetwork, 'constructor' | 'kwargs'>): DenoiserConfig => ({
+  network: networkConfigFromPyTorch(constructor, kwargs),
+  preconditioning: preconditioningFromPyTorch(constructor, kwargs),
+});
 
 /**
  * Turns a checkpoint of EDM or STF into one of ours: a network snapshot or a training state. Its options are those of
@@ -102,7 +97,10 @@ function jsonObject(text: string): Record<string, unknown> | undefined {
 }
 
 function importedOptions(denoiser: DenoiserConfig): TrainingOptions {
-  return parseTrainingOptions({ ...presets['cifar10-edm-ddpmpp'], denoiser }, 'the network of the file');
+  const preset = presets['cifar10-edm-ddpmpp'];
+  const { network, preconditioning } = denoiser;
+  const options = { ...withPreconditioning(preset, preconditioning), denoiser: { network, preconditioning } };
+  return parseTrainingOptions(options, 'the network of the file');
 }
 
 /** The settings of the optimiser that the file recorded. */

@@ -11,7 +11,7 @@ export type { TrainingJob, TrainingSummary } from './loop.ts';
 export type { Progress, TrainingObserver, TrainingState } from './observer.ts';
 export { parseTrainingOptions } from './options.ts';
 export type { TrainingOptions } from './options.ts';
-export { formulations, presets } from './presets.ts';
+export { formulations, presets, withPreconditioning } from './presets.ts';
 export type { PresetName } from './presets.ts';
 export { emaBetaAt, learningRateAt } from './schedule.ts';
 export type { EmaOptions } from './schedule.ts';

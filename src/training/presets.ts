@@ -1,5 +1,7 @@
 import type { NoiseLevelConfig, PreconditioningConfig } from '../diffusion/index.ts';
+import { sigmaRange } from '../diffusion/index.ts';
 import { ddpmpp } from '../networks/index.ts';
+import { withinRange } from '../sampling/index.ts';
 import { adamDefaults } from './adam.ts';
 import type { TrainingOptions } from './options.ts';
 
@@ -114,3 +116,38 @@ const toy2d: TrainingOptions = {
 export const presets = { quickstart, 'toy-2d': toy2d, 'cifar10-edm-ddpmpp': cifar10EdmDdpmpp } as const;
 
 export type PresetName = keyof typeof presets;
+
+/**
+ * Options with another preconditioning: the noise levels of its networks come with it, and the sampler stays within the
+ * range that they know.
+ */
+export function withPreconditioning(options: TrainingOptions, preconditioning: PreconditioningConfig): TrainingOptions {
+  const within = withinRange(cifar10EdmDdpmpp.samples, sigmaRange(preconditioning));
+  return {
+    ...options,
+    denoiser: { ...options.denoiser, preconditioning },
+    noiseLevels: noiseLevelsOf(preconditioning),
+    samples: { ...options.samples, ...within },
+  };
+}
+
+function noiseLevelsOf(preconditioning: PreconditioningConfig): NoiseLevelConfig {
+  switch (preconditioning.kind) {
+    case 'edm':
+      return formulations.edm.noiseLevels;
+    case 'vp': {
+      const { betaD, betaMin, epsilonT } = preconditioning;
+      return { kind: 'vp-time', betaD, betaMin, epsilonT };
+    }
+    case 've': {
+      const { sigmaMin, sigmaMax } = preconditioning;
+      return { kind: 'log-uniform', sigmaMin, sigmaMax };
+    }
+    case 'iddpm': {
+      const { c1, c2, steps } = preconditioning;
+      return { kind: 'iddpm-steps', c1, c2, steps };
+    }
+    default:
+      return preconditioning satisfies never;
+  }
+}

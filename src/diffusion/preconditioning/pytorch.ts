@@ -44,3 +44,26 @@ export function preconditioningFromPyTorch(
       );
   }
 }
+
+/**
+ * The reference class and its own arguments that make this preconditioning: the inverse of `preconditioningFromPyTorch`.
+ */
+export function preconditioningForPyTorch(config: PreconditioningConfig): {
+  constructor: string;
+  kwargs: Readonly<Record<string, unknown>>;
+} {
+  switch (config.kind) {
+    case 'edm':
+      return { constructor: 'EDMPrecond', kwargs: { sigma_data: config.sigmaData } };
+    case 'vp': {
+      const { betaD, betaMin, epsilonT, steps } = config;
+      return { constructor: 'VPPrecond', kwargs: { beta_d: betaD, beta_min: betaMin, epsilon_t: epsilonT, M: steps } };
+    }
+    case 've':
+      return { constructor: 'VEPrecond', kwargs: { sigma_min: config.sigmaMin, sigma_max: config.sigmaMax } };
+    case 'iddpm':
+      return { constructor: 'iDDPMPrecond', kwargs: { C_1: config.c1, C_2: config.c2, M: config.steps } };
+    default:
+      return config satisfies never;
+  }
+}
