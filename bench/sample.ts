@@ -4,7 +4,7 @@ import { initialize, parameterTable } from '../src/nn/index.ts';
 import { compileDenoiser, generateWith } from '../src/sampling/index.ts';
 import { readArguments } from './arguments.ts';
 import { machine, peakMemoryMb, rounded, time } from './measure.ts';
-import { networkDefaults, networkFrom } from './networks.ts';
+import { describeNetwork, networkDefaults, networkFrom } from './networks.ts';
 
 /** Images a second of EDM's deterministic sampler, with weights as constants of the graph. */
 export async function sampleBench(argv: readonly string[]) {
@@ -23,14 +23,7 @@ export async function sampleBench(argv: readonly string[]) {
   await denoiser.release();
   return {
     bench: 'sample',
-    network: {
-      arch: options.arch,
-      cbase: options.cbase,
-      cres: options.cres,
-      blocks: options.blocks,
-      attn: options.attn,
-      resolution: options.resolution,
-    },
+    network: describeNetwork(options),
     batch,
     steps,
     nfe,

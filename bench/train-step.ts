@@ -3,7 +3,7 @@ import { fillNormal, streams } from '../src/numerics/random.ts';
 import { compileTrainStep } from '../src/training/index.ts';
 import { readArguments } from './arguments.ts';
 import { machine, peakMemoryMb, rounded, time } from './measure.ts';
-import { networkDefaults, networkFrom } from './networks.ts';
+import { describeNetwork, networkDefaults, networkFrom } from './networks.ts';
 
 /**
  * One whole training step, noise to moving average, on fixed data. `--reference 0` trains with denoising score
@@ -43,14 +43,7 @@ export async function trainStepBench(argv: readonly string[]) {
   const gflops = step.flops / timing.median / 1e6;
   return {
     bench: 'train-step',
-    network: {
-      arch: options.arch,
-      cbase: options.cbase,
-      cres: options.cres,
-      blocks: options.blocks,
-      attn: options.attn,
-      resolution: options.resolution,
-    },
+    network: describeNetwork(options),
     objective: reference > 0 ? `stf ${reference}` : 'dsm',
     batch,
     parameters: step.table.trained,

@@ -12,13 +12,14 @@ export interface NamedTensor {
 
 type TensorArray = NamedTensor['data'];
 
-interface TensorArrayType {
+export interface TensorArrayType {
   new (length: number): TensorArray;
   new (buffer: ArrayBufferLike, byteOffset: number, length: number): TensorArray;
   readonly BYTES_PER_ELEMENT: number;
 }
 
-const arrayTypes: Record<SafetensorsDtype, TensorArrayType> = {
+/** The typed array that holds each element type; F16 and BF16 are kept as raw 16 bits. */
+export const arrayTypes: Readonly<Record<SafetensorsDtype, TensorArrayType>> = {
   F32: Float32Array,
   F64: Float64Array,
   I64: BigInt64Array,

@@ -2,6 +2,7 @@ import { unzipSync } from 'fflate';
 import type { UnzipFileInfo } from 'fflate';
 import { FormatError } from '../errors.ts';
 import { kindOf, unpickle } from './pickle.ts';
+import { arrayTypes } from './safetensors.ts';
 import type { NamedTensor, SafetensorsDtype } from './safetensors.ts';
 import type { TorchStorage, TorchTensor } from './torch-pickle.ts';
 import { storageOf, torchGlobals } from './torch-pickle.ts';
@@ -15,18 +16,7 @@ import { storageOf, torchGlobals } from './torch-pickle.ts';
 const magicNumber = 0x1950a86a20f9469cfc6cn;
 const legacyProtocol = 1001;
 
-const arrays = {
-  F32: Float32Array,
-  F64: Float64Array,
-  I64: BigInt64Array,
-  I32: Int32Array,
-  U8: Uint8Array,
-  BOOL: Uint8Array,
-  F16: Uint16Array,
-  BF16: Uint16Array,
-} as const;
-
-const sizeOf = (dtype: SafetensorsDtype): number => arrays[dtype].BYTES_PER_ELEMENT;
+const sizeOf = (dtype: SafetensorsDtype): number => arrayTypes[dtype].BYTES_PER_ELEMENT;
 
 /**
  * Reads a file of torch.save (.pt, .pth), or a plain pickle with tensors (.pkl). No code is run: names that are not on
@@ -188,10 +178,10 @@ export function tensorReader(): (tensor: TorchTensor, name: string) => NamedTens
     if (known) return known;
     if (!storage.bytes) throw new FormatError(`torch "${name}": the values of its storage are missing`);
     seen += storage.bytes.length;
-    const type = arrays[storage.dtype];
+    const type = arrayTypes[storage.dtype];
     const { buffer, byteOffset } =
       storage.bytes.byteOffset % type.BYTES_PER_ELEMENT === 0 ? storage.bytes : new Uint8Array(storage.bytes);
-    const values = new type(buffer as ArrayBuffer, byteOffset, storage.length);
+    const values = new type(buffer, byteOffset, storage.length);
     aligned.set(storage, values);
     return values;
   };

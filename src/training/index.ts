@@ -4,7 +4,7 @@ export type { AdamConfig, AdamScalars, AdamState } from './adam.ts';
 export { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 export type { Checkpoint } from './checkpoint.ts';
 export { exportPyTorch } from './export-pytorch.ts';
-export { importPyTorch } from './import-pytorch.ts';
+export { denoiserFromPyTorch, importPyTorch } from './import-pytorch.ts';
 export type { ImportedCheckpoint } from './import-pytorch.ts';
 export { train } from './loop.ts';
 export type { TrainingJob, TrainingSummary } from './loop.ts';

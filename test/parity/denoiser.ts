@@ -1,14 +1,14 @@
 import type { DenoiserConfig } from '../../src/diffusion/index.ts';
-import { makeDenoiser, preconditioningFromPyTorch } from '../../src/diffusion/index.ts';
+import { makeDenoiser } from '../../src/diffusion/index.ts';
 import { UsageError } from '../../src/errors.ts';
 import type { NamedTensor } from '../../src/formats/safetensors.ts';
 import { input } from '../../src/graph/index.ts';
 import type { Tensor } from '../../src/graph/index.ts';
 import type { NetworkConfig } from '../../src/networks/index.ts';
-import { networkConfigFromPyTorch } from '../../src/networks/pytorch-config.ts';
 import type { PyTorchKwargs } from '../../src/networks/pytorch-config.ts';
 import { flatten, fromFlat, parameterTable } from '../../src/nn/index.ts';
 import type { ParameterSource, ParameterTable } from '../../src/nn/index.ts';
+import { denoiserFromPyTorch as fromPyTorch } from '../../src/training/index.ts';
 import { Unsupported, compare } from './check.ts';
 import type { Check } from './check.ts';
 import { allowed, largestOf } from './tolerance.ts';
@@ -20,10 +20,7 @@ import { allowed, largestOf } from './tolerance.ts';
  */
 export function denoiserFromPyTorch(constructor: string, kwargs: PyTorchKwargs): DenoiserConfig {
   try {
-    return {
-      network: networkConfigFromPyTorch(constructor, kwargs),
-      preconditioning: preconditioningFromPyTorch(constructor, kwargs),
-    };
+    return fromPyTorch({ constructor, kwargs });
   } catch (error) {
     if (error instanceof UsageError) throw new Unsupported(error.message);
     throw error;
