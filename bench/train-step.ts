@@ -18,7 +18,7 @@ export async function trainStepBench(argv: readonly string[]) {
   const compileStart = performance.now();
   const step = await compileTrainStep(runtime, {
     denoiser: { network, preconditioning: { kind: 'edm', sigmaData: 0.5 } },
-    objective: reference > 0 ? { kind: 'stf', referenceBatch: reference } : { kind: 'dsm' },
+    objective: reference > 0 ? { kind: 'stf', references: { kind: 'fresh', count: reference } } : { kind: 'dsm' },
     batch,
     rounds: 1,
     sampleDtype: 'uint8',

@@ -27,7 +27,7 @@ const wantedSamples = 60;
 const options: TrainingOptions = {
   ...presets.quickstart,
   data: { kind: 'cifar10', maxImages: images },
-  objective: { kind: 'stf', referenceBatch: 16, mixLabels: false },
+  objective: { kind: 'stf', references: { kind: 'fresh', count: 16 }, mixLabels: false, gate: null },
   noiseLevels: { kind: 'log-normal', pMean: -0.4, pStd: 1.6 },
   batch: 16,
   learningRate: 2e-3,

@@ -11,7 +11,7 @@ import { nodeRuntime } from 'stable-target-field/node';
 const runtime = nodeRuntime({ threads: 2 });
 const options = {
   ...presets['toy-2d'],
-  objective: { kind: 'stf', referenceBatch: 1024, mixLabels: false } as const,
+  objective: { kind: 'stf', references: { kind: 'fresh', count: 1024 }, mixLabels: false, gate: null } as const,
   batch: 512,
   durationKimg: 400,
   kimgPerTick: 100,

@@ -101,24 +101,47 @@ export type {
   VpSchedule,
 } from './diffusion/index.ts';
 
-// Objectives: denoising score matching and the stable target.
+// Objectives: denoising score matching and the stable target, over references from any source.
 export {
+  compileNeighbourSearch,
+  compileStreamedPosterior,
+  compileTargets,
   denoisingLoss,
+  describeReferences,
   emptySums,
   finishPosterior,
+  gated,
   posterior,
+  referenceSizes,
+  referenceSource,
+  referenceTarget,
+  restrictsClass,
   stableTarget,
+  takeOwnReferences,
   takeReferences,
 } from './objective/index.ts';
 export type {
   Loss,
   LossInputs,
+  NeighbourSearch,
   ObjectiveConfig,
+  OwnReferences,
   Perturbation,
+  PerturbedSamples,
   Posterior,
   PosteriorOptions,
   PosteriorSums,
+  PosteriorValues,
+  ReferenceConfig,
+  ReferenceDraw,
   ReferenceLabels,
+  ReferenceSizes,
+  ReferenceSource,
+  ReferenceSourceOptions,
+  ReferenceTensors,
+  SigmaGate,
+  StreamedPosterior,
+  TargetProgram,
 } from './objective/index.ts';
 
 // Sampling.
@@ -135,15 +158,8 @@ export {
 export type { CompiledDenoiser, Denoise, GenerateOptions, HeunOptions, WeightSource } from './sampling/index.ts';
 
 // Analysis: exact posteriors and the variance of training targets.
-export { compileStreamedPosterior, targetVarianceMeter } from './analysis/index.ts';
-export type {
-  PerturbedSamples,
-  PosteriorValues,
-  StreamedPosterior,
-  TargetProbe,
-  TargetVarianceMeter,
-  TargetVariances,
-} from './analysis/index.ts';
+export { targetVarianceMeter } from './analysis/index.ts';
+export type { TargetProbe, TargetVarianceMeter, TargetVariances } from './analysis/index.ts';
 
 // Metrics.
 export { nearestNeighbours, psnr } from './metrics/psnr.ts';

@@ -10,6 +10,7 @@ import { fetchDataset } from './dataset.ts';
 import { shellPath, suggested, textOption, threadsOption } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
+import { countOf, stableOf } from './reference-options.ts';
 import { sample } from './sample.ts';
 import { makePlan, runPlan } from './training-run.ts';
 import type { TrainingOutcome, TrainingPlan } from './training-run.ts';
@@ -56,7 +57,7 @@ function summaryOf(
   const [dsm, stf] = targetVariances(ticks, 'mid').split('/');
   const [low, high] = options.sigmaRanges;
   const run = shellPath(folder.path);
-  const references = options.objective.kind === 'stf' ? options.objective.referenceBatch : 0;
+  const references = countOf(stableOf(options)?.references ?? { kind: 'batch' });
   return [
     '',
     'What was done',

@@ -5,7 +5,17 @@ import { archName } from '../node/run-reader.ts';
 import { dataName, dataNames, dataShape, toyKindOf } from '../node/training-data.ts';
 import { formulations, presets, withPreconditioning } from '../training/index.ts';
 import type { TrainingOptions } from '../training/index.ts';
-import { choice, integer, integers, number, orWord } from './values.ts';
+import {
+  countOf,
+  referenceKinds,
+  stableOf,
+  withGate,
+  withMixedLabels,
+  withNeighbours,
+  withReferenceBatch,
+  withReferences,
+} from './reference-options.ts';
+import { choice, integer, integers, number, orWord, sigmaRange } from './values.ts';
 import type { ValueKind } from './values.ts';
 
 /** An option of `stf train` that changes one of the training options. */
@@ -170,12 +180,6 @@ function withObjective(options: TrainingOptions, kind: TrainingOptions['objectiv
   return { ...options, objective: kind === 'dsm' ? { kind } : presets.quickstart.objective };
 }
 
-function withReferenceBatch(options: TrainingOptions, referenceBatch: number): TrainingOptions {
-  if (options.objective.kind !== 'stf')
-    throw new UsageError(`--reference-batch is an option of --objective stf, and the objective is dsm.`);
-  return { ...options, objective: { ...options.objective, referenceBatch } };
-}
-
 function withConditioning(options: TrainingOptions, isConditional: boolean): TrainingOptions {
   const { classes } = dataShape(options.data);
   if (isConditional && classes === 0)
@@ -189,15 +193,6 @@ function withLabelDropout(options: TrainingOptions, labelDropout: number): Train
   if (labelDropout > 0 && network.labelDim === 0)
     throw new UsageError(`--label-dropout needs a class-conditional network (--cond), got ${labelDropout}.`);
   return withNetwork(options, { ...network, labelDropout });
-}
-
-function withMixedLabels(options: TrainingOptions, mixLabels: boolean): TrainingOptions {
-  const { objective } = options;
-  if (mixLabels && networkOf(options).labelDim === 0)
-    throw new UsageError('--mix-labels needs a class-conditional network (--cond).');
-  if (objective.kind === 'stf') return { ...options, objective: { ...objective, mixLabels } };
-  if (mixLabels) throw new UsageError('--mix-labels is an option of --objective stf, and the objective is dsm.');
-  return options;
 }
 
 /**
@@ -307,18 +302,40 @@ export const trainFlags: readonly TrainFlag[] = [
     get: ({ objective }) => objective.kind,
     set: withObjective,
   }),
+  flag('Objective', 'references', {
+    kind: choice('SOURCE', referenceKinds),
+    help: `stf: where references come from: ${referenceKinds.join(', ')}`,
+    get: (options) => stableOf(options)?.references.kind,
+    set: withReferences,
+  }),
   flag('Objective', 'reference-batch', {
     kind: count,
-    help: 'stf: images that the target averages over, the mini-batch included',
-    range: '>=batch',
-    get: ({ objective }) => (objective.kind === 'stf' ? objective.referenceBatch : undefined),
+    help: 'stf: references, the mini-batch included; of each class for class-bank, beside the neighbours for nearest',
+    range: '>=batch for fresh and bank',
+    get: (options) => countOf(stableOf(options)?.references ?? { kind: 'batch' }),
     set: withReferenceBatch,
+  }),
+  flag('Objective', 'neighbours', {
+    kind: count,
+    help: 'stf with --references nearest: neighbours of each image',
+    get: (options) => {
+      const references = stableOf(options)?.references;
+      return references?.kind === 'nearest' ? references.neighbours : undefined;
+    },
+    set: withNeighbours,
+  }),
+  flag('Objective', 'gate', {
+    kind: orWord(sigmaRange('MIN,MAX'), 'none'),
+    help: 'stf: use the stable target at noise levels from MIN to MAX only, the clean image elsewhere',
+    get: (options) => stableOf(options)?.gate,
+    set: withGate,
+    show: (gate) => `${gate?.sigmaMin},${gate?.sigmaMax}`,
   }),
   flag('Objective', 'mix-labels', {
     kind: toggle,
     help: 'stf with --cond: average over references of other classes as well (biased)',
     offHelp: 'Average over references of the class only',
-    get: ({ objective }) => (objective.kind === 'stf' ? objective.mixLabels : undefined),
+    get: (options) => stableOf(options)?.mixLabels,
     set: withMixedLabels,
     show: yesOrNo,
   }),

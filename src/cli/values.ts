@@ -84,6 +84,23 @@ export function integers(name: string, { canBeEmpty = false } = {}): ValueKind<r
   };
 }
 
+/** Two noise levels in rising order with a comma between, the first 0 or more. */
+export function sigmaRange(name: string): ValueKind<{ readonly sigmaMin: number; readonly sigmaMax: number }> {
+  const one = number(name, { min: 0 });
+  return {
+    name,
+    range: 'MIN<MAX',
+    parse: (text, option) => {
+      const parts = text.split(',');
+      if (parts.length !== 2)
+        throw new UsageError(`${option} must be two noise levels with a comma between, such as 2,20, got "${text}".`);
+      const [sigmaMin, sigmaMax] = parts.map((part) => one.parse(part.trim(), `${option}: each noise level`));
+      if (sigmaMin >= sigmaMax) throw new UsageError(`${option} must rise from MIN to MAX, got ${text}.`);
+      return { sigmaMin, sigmaMax };
+    },
+  };
+}
+
 /** A value, or a word that stands for none. */
 export function orWord<T>(kind: ValueKind<T>, word: string): ValueKind<T | null> {
   return {

@@ -6,6 +6,7 @@ import { UsageError } from '../errors.ts';
 import { encodePng } from '../formats/png.ts';
 import { slicedWasserstein } from '../metrics/sliced-wasserstein.ts';
 import { sampleShapeOf } from '../networks/index.ts';
+import { describeReferences } from '../objective/index.ts';
 import { imageGrid } from '../report/image-grid.ts';
 import { scatterFigure } from '../report/scatter.ts';
 import { grouped } from '../report/ticks.ts';
@@ -160,7 +161,7 @@ export class RunFolder implements TrainingObserver {
     if (dimension < 2) return undefined;
     const count = samples.length / dimension;
     const { objective, data } = this.options;
-    const method = objective.kind === 'stf' ? `stable target, ${objective.referenceBatch} references` : 'DSM';
+    const method = objective.kind === 'stf' ? `stable target, ${describeReferences(objective.references)}` : 'DSM';
     return scatterFigure({
       title: `${dataName(data)}: ${method}, ${(nimg / 1000).toFixed(0)} kimg`,
       subtitle: distanceLine(this.distance!),
@@ -217,11 +218,18 @@ export function runFolderName(number: number, { data, denoiser, objective, batch
     network.labelDim > 0 ? 'cond' : 'uncond',
     archName(network),
     preconditioning.kind,
-    objective.kind === 'stf' ? `stf${objective.referenceBatch}` : 'dsm',
+    objectiveName(objective),
     `batch${batch}`,
     'fp32',
   ];
   return parts.join('-');
+}
+
+/** `dsm`, `stf1024` for the paper's fresh references, `stf-bank1024` for others. */
+function objectiveName(objective: TrainingOptions['objective']): string {
+  if (objective.kind === 'dsm') return 'dsm';
+  const { references } = objective;
+  return references.kind === 'fresh' ? `stf${references.count}` : `stf-${describeReferences(references)}`;
 }
 
 /** The number after the largest one among the runs in a folder; 0 when there are none. */

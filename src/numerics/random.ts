@@ -18,6 +18,7 @@ export const streams = {
   evaluation: 10,
   toyData: 11,
   probeOrder: 12,
+  references: 13,
 } as const;
 
 export type Stream = (typeof streams)[keyof typeof streams];

@@ -1,5 +1,28 @@
 /** Training targets and losses: denoising score matching and the stable target field. */
-export { denoisingLoss } from './loss.ts';
+export { denoisingLoss, restrictsClass } from './loss.ts';
 export type { Loss, LossInputs, ObjectiveConfig } from './loss.ts';
+export { takeOwnReferences } from './own-references.ts';
 export { emptySums, finishPosterior, posterior, stableTarget, takeReferences } from './posterior-mean.ts';
 export type { Perturbation, Posterior, PosteriorOptions, PosteriorSums, ReferenceLabels } from './posterior-mean.ts';
+export { gated, passes, referenceTarget } from './reference-target.ts';
+export type { ReferenceTensors, SigmaGate } from './reference-target.ts';
+export {
+  checkReferences,
+  compileNeighbourSearch,
+  describeReferences,
+  referenceSizes,
+  referenceSource,
+} from './references/index.ts';
+export type {
+  NeighbourSearch,
+  OwnReferences,
+  ReferenceConfig,
+  ReferenceDraw,
+  ReferenceSizes,
+  ReferenceSource,
+  ReferenceSourceOptions,
+} from './references/index.ts';
+export { compileStreamedPosterior } from './streamed-posterior.ts';
+export type { PerturbedSamples, PosteriorValues, StreamedPosterior } from './streamed-posterior.ts';
+export { compileTargets } from './target-program.ts';
+export type { TargetProgram } from './target-program.ts';

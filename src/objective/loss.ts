@@ -3,20 +3,27 @@ import type { Denoiser, PreconditioningConfig } from '../diffusion/index.ts';
 import { add, mul, reshape, sizeOf, square, sub, sum } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import type { Conditions } from '../networks/index.ts';
-import { stableTarget } from './posterior-mean.ts';
-import type { PosteriorOptions } from './posterior-mean.ts';
+import { gated, referenceTarget } from './reference-target.ts';
+import type { ReferenceTensors, SigmaGate } from './reference-target.ts';
+import type { ReferenceConfig } from './references/index.ts';
 
 /** The training target. */
 export type ObjectiveConfig =
   /** Denoising score matching: the clean sample itself. Vincent 2011; Song et al. 2021. */
   | { readonly kind: 'dsm' }
-  /** Stable target field: the posterior mean over `referenceBatch` samples, the mini-batch included. Xu et al. 2023. */
+  /** Stable target field: the posterior mean over references. Xu et al. 2023. */
   | {
       readonly kind: 'stf';
-      readonly referenceBatch: number;
+      readonly references: ReferenceConfig;
       /** Let references of other classes count as well. Biased for a class-conditional network; off by default. */
       readonly mixLabels?: boolean;
+      /** Noise levels at which the stable target is used; at all of them when left out. */
+      readonly gate?: SigmaGate | null;
     };
+
+/** Whether references count for samples of their own class only: for networks that are told the class. */
+export const restrictsClass = (objective: ObjectiveConfig, labelDim: number): boolean =>
+  labelDim > 0 && !(objective.kind === 'stf' && objective.mixLabels);
 
 export interface LossInputs {
   /** Clean samples [B, ...]. */
@@ -25,10 +32,12 @@ export interface LossInputs {
   readonly noise: Tensor;
   /** Noise levels [B]. */
   readonly sigma: Tensor;
-  /** Reference batch [n, ...] with the clean samples among its rows; left out for DSM. */
-  readonly reference?: Tensor | undefined;
+  /** Training targets [B, ...] that were worked out elsewhere, such as over the whole data set. */
+  readonly target?: Tensor | undefined;
+  /** References to work them out from, samples flattened. With neither, the target is the clean sample: DSM. */
+  readonly references?: ReferenceTensors | undefined;
+  readonly gate?: SigmaGate | null | undefined;
   readonly conditions?: Conditions | undefined;
-  readonly posterior?: PosteriorOptions | undefined;
 }
 
 export interface Loss {
@@ -42,21 +51,27 @@ export interface Loss {
 }
 
 /**
- * The denoising loss, λ(σ) |D(x; σ) - target|² with x = clean + σ noise. Karras et al. 2022, Eq. 2 and 8; with a
- * reference batch the target is the stable one of Xu et al. 2023.
+ * The denoising loss, λ(σ) |D(x; σ) - target|² with x = clean + σ noise. Karras et al. 2022, Eq. 2 and 8; with
+ * references the target is the stable one of Xu et al. 2023.
  */
 export function denoisingLoss(denoiser: Denoiser, config: PreconditioningConfig, inputs: LossInputs): Loss {
-  const { clean, noise, sigma, reference, conditions } = inputs;
+  const { clean, noise, sigma, conditions } = inputs;
   const level = perSample(sigma, clean);
   const perturbed = add(clean, mul(level, noise));
-  const flat = (x: Tensor): Tensor => reshape(x, [x.shape[0], sizeOf(x.shape.slice(1))]);
-  const target = reference
-    ? reshape(
-        stableTarget({ clean: flat(clean), noise: flat(noise), sigma }, flat(reference), inputs.posterior),
-        clean.shape,
-      )
-    : clean;
+  const target = targetOf(inputs);
   const denoised = denoiser(perturbed, sigma, conditions);
   const elements = mul(perSample(lossWeight(config, sigma), clean), square(sub(denoised, target)));
   return { elements, perSample: sum(flat(elements), 1), target, denoised, perturbed };
 }
+
+function targetOf({ clean, noise, sigma, target, references, gate }: LossInputs): Tensor {
+  const stable =
+    target ??
+    (references &&
+      reshape(referenceTarget({ clean: flat(clean), noise: flat(noise), sigma }, references), clean.shape));
+  if (!stable) return clean;
+  return gate ? gated(gate, sigma, stable, clean) : stable;
+}
+
+/** Samples [B, ...] as rows [B, d]. */
+const flat = (x: Tensor): Tensor => reshape(x, [x.shape[0], sizeOf(x.shape.slice(1))]);

@@ -47,6 +47,8 @@ export interface ReferenceLabels {
 
 export interface PosteriorOptions {
   readonly labels?: ReferenceLabels | undefined;
+  /** Which references count for a sample [B, n], bool. */
+  readonly counts?: Tensor | undefined;
   /** References whose weights are worked out without cancellation, per sample and block. */
   readonly candidates?: number;
   /** References taken at a time: the memory of a block is B × block weights. */
@@ -108,7 +110,9 @@ function weigh(
   const product = sub(matmul(x, y, { transposeB: true }), halfSquares);
   const ownProduct = sub(sum(mul(x, source), 1, true), sourceHalfSquares);
   const approximate = mul(sub(product, ownProduct), precision);
-  const penalty = options.labels && classPenalty(options.labels, sigma.dtype);
+  const penalty = options.counts
+    ? where(options.counts, constant(0, [], sigma.dtype), never)
+    : options.labels && classPenalty(options.labels, sigma.dtype);
   const coarse = penalty ? add(approximate, penalty) : approximate;
   // |x₁ - y|²; only the posterior's variance asks for it.
   const distances = mul(sub(add(halfSquares, sourceHalfSquares), matmul(source, y, { transposeB: true })), 2);

@@ -69,7 +69,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
     { seed, ...(job.resume && { weights: job.resume.vectors.weights }) },
   );
   if (job.resume) for (const name of trainingVectors) step.state.write(name, job.resume.vectors[name]);
-  const batches = batchSource(dataset, options, step.dropoutPerSample);
+  const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample);
   const probe = await tickProbe(runtime, dataset, options);
   let sampler: CompiledDenoiser | undefined;
 
@@ -91,7 +91,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         rampKimg: options.learningRateRampKimg,
       });
       const emaBeta = emaBetaAt(nimg, batch, options.ema);
-      const data = batches.rounds(steps);
+      const data = await batches.rounds(steps);
       const result = await step.run(data, { learningRate, emaBeta, step: steps + 1 });
       await stopIfNotFinite(result, data, steps + 1, save);
       steps++;
@@ -149,6 +149,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   } finally {
     await sampler?.release();
     await probe.release();
+    await batches.release();
     await step.release();
   }
 }

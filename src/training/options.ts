@@ -78,7 +78,19 @@ export const trainingOptionsSchema = z.object({
   denoiser: denoiserSchema,
   objective: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('dsm') }),
-    z.object({ kind: z.literal('stf'), referenceBatch: count, mixLabels: z.boolean() }),
+    z.object({
+      kind: z.literal('stf'),
+      references: z.discriminatedUnion('kind', [
+        z.object({ kind: z.literal('batch') }),
+        z.object({ kind: z.literal('fresh'), count }),
+        z.object({ kind: z.literal('bank'), count }),
+        z.object({ kind: z.literal('class-bank'), perClass: count }),
+        z.object({ kind: z.literal('nearest'), neighbours: count, others: count }),
+        z.object({ kind: z.literal('all') }),
+      ]),
+      mixLabels: z.boolean(),
+      gate: z.object({ sigmaMin: nonNegative, sigmaMax: positive }).nullable(),
+    }),
   ]),
   noiseLevels: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('log-normal'), pMean: z.number(), pStd: positive }),
@@ -132,8 +144,14 @@ export function parseTrainingOptions(value: unknown, source = 'options'): Traini
 
 /** What must hold between options. */
 function checkTogether(options: TrainingOptions): TrainingOptions {
-  const { samples, sigmaRanges } = options;
+  const { samples, sigmaRanges, objective } = options;
   checkSizes(options);
+  if (objective.kind === 'stf' && objective.gate && objective.gate.sigmaMin >= objective.gate.sigmaMax) {
+    const { sigmaMin, sigmaMax } = objective.gate;
+    throw new UsageError(
+      `gate: sigmaMin must be below sigmaMax, got sigmaMin = ${sigmaMin} and sigmaMax = ${sigmaMax}. Are they swapped?`,
+    );
+  }
   if (samples.sigmaMin >= samples.sigmaMax) {
     throw new UsageError(
       `samples: sigmaMin must be below sigmaMax, got sigmaMin = ${samples.sigmaMin} and sigmaMax = ${samples.sigmaMax}. Are they swapped?`,

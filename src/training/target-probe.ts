@@ -1,8 +1,10 @@
 import { targetVarianceMeter } from '../analysis/index.ts';
-import type { TargetProbe } from '../analysis/index.ts';
-import { sampleSize } from '../data/dataset.ts';
+import { sampleSize, subset } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
+import { createDataOrder } from '../data/order.ts';
 import { fillNoiseLevels } from '../diffusion/index.ts';
+import { passes, referenceSizes, referenceSource, restrictsClass } from '../objective/index.ts';
+import type { PerturbedSamples, ReferenceConfig } from '../objective/index.ts';
 import { fillNormal, permutation, streams } from '../numerics/random.ts';
 import type { Runtime } from '../runtime/index.ts';
 import type { TrainingOptions } from './options.ts';
@@ -35,47 +37,74 @@ export interface TickProbe {
 
 /**
  * The noise levels follow the training distribution, restricted to each range, with equally many samples a range, so
- * that rare ranges are measured as well as common ones. Sources and references are a fresh window of the data.
+ * that rare ranges are measured as well as common ones. References come from the same source as in training, drawn anew.
  */
 export async function tickProbe(runtime: Runtime, dataset: Dataset, options: TrainingOptions): Promise<TickProbe> {
-  const { objective, seed } = options;
-  const wanted = objective.kind === 'stf' ? objective.referenceBatch : referencesForDsm;
-  const count =
-    rangeNames.length *
-    Math.max(1, Math.min(perRange, Math.floor(Math.min(wanted, dataset.length) / rangeNames.length)));
-  const references = Math.max(wanted, count);
-  const population = permutation(dataset.length, seed, streams.probeOrder, 0).subarray(0, mostSamples);
-  const meter = await targetVarianceMeter(runtime, dataset, { samples: count, population });
+  const { objective, denoiser, seed } = options;
+  const population =
+    dataset.length <= mostSamples
+      ? dataset
+      : subset(dataset, permutation(dataset.length, seed, streams.probeOrder, 0).subarray(0, mostSamples));
+  const trained = objective.kind === 'stf' ? objective.references : undefined;
+  const gate = objective.kind === 'stf' ? objective.gate : null;
+  const wanted = referencesOf(trained, options.batch);
+  const atMost = Math.min(sharedCount(wanted), population.length);
+  const count = rangeNames.length * Math.max(1, Math.min(perRange, Math.floor(atMost / rangeNames.length)));
+  const references: ReferenceConfig =
+    wanted.kind === 'fresh' ? { ...wanted, count: Math.max(wanted.count, count) } : wanted;
+  const source = await referenceSource(runtime, population, references, {
+    batch: count,
+    seed,
+    restrictsClass: restrictsClass(objective, denoiser.network.labelDim),
+    order: createDataOrder(population.length, seed, { stream: streams.probeOrder, step: (epoch) => epoch + 1 }),
+  });
+  const sizes = referenceSizes(references, count, denoiser.network.labelDim);
+  const meter = await targetVarianceMeter(runtime, population, { samples: count, sizes });
   return {
-    release: () => meter.release(),
+    release: async () => {
+      await meter.release();
+      await source.release();
+    },
     report: async (tick, statistics) => {
-      const { probe, ranges } = drawProbe(dataset, population, options, { tick, count, references });
-      const { dsm, stf, effectiveSources } = await meter.measure(probe);
+      const draw = await source.draw(tick);
+      const { samples, ranges } = drawSamples(population, draw.batch, options, tick);
+      const { dsm, stf, effectiveSources } = await meter.measure({ samples, draw });
       ranges.forEach((range, i) => {
         if (!range) return;
         statistics.report(`Target/dsm_variance/${range}`, dsm[i]);
-        statistics.report(`Target/stf_variance/${range}`, stf[i]);
+        statistics.report(`Target/stf_variance/${range}`, passes(gate, samples.sigma[i]) ? stf[i] : dsm[i]);
         statistics.report(`Target/effective_sources/${range}`, effectiveSources[i]);
       });
     },
   };
 }
 
-function drawProbe(
+/** What is measured: the references of training; of a mini-batch alone as many fresh ones, since a probe is smaller. */
+function referencesOf(trained: ReferenceConfig | undefined, batch: number): ReferenceConfig {
+  if (!trained) return { kind: 'fresh', count: referencesForDsm };
+  if (trained.kind === 'batch') return { kind: 'fresh', count: batch };
+  // What was seen before is, to a fresh sample, as good as any other.
+  if (trained.kind === 'bank') return { kind: 'fresh', count: trained.count };
+  return trained;
+}
+
+const sharedCount = (config: ReferenceConfig): number => (config.kind === 'fresh' ? config.count : Infinity);
+
+/** Noise levels of the ranges in turn for the samples of a probe. */
+function drawSamples(
   dataset: Dataset,
-  population: Uint32Array,
+  rows: Uint32Array,
   { seed, noiseLevels, sigmaRanges, denoiser, objective }: TrainingOptions,
-  { tick, count, references }: { tick: number; count: number; references: number },
-): { probe: TargetProbe; ranges: ((typeof rangeNames)[number] | undefined)[] } {
-  const order = permutation(population.length, seed, streams.probeOrder, tick + 1);
-  const window = Uint32Array.from({ length: references }, (_, i) => population[order[i % order.length]]);
+  tick: number,
+): { samples: PerturbedSamples; ranges: ((typeof rangeNames)[number] | undefined)[] } {
   const size = sampleSize(dataset);
+  const count = rows.length;
   const clean = new Float32Array(count * size);
   const noise = new Float32Array(count * size);
-  for (let i = 0; i < count; i++) {
-    dataset.read(window[i], clean, i * size);
+  rows.forEach((row, i) => {
+    dataset.read(row, clean, i * size);
     fillNormal(noise.subarray(i * size, (i + 1) * size), { seed, stream: streams.evaluation, step: tick, sample: i });
-  }
+  });
   const levels = new Float64Array(searchedDraws);
   fillNoiseLevels(levels, noiseLevels, { seed, stream: streams.evaluation, step: tick, sample: count });
   const perRangeCount = count / rangeNames.length;
@@ -88,9 +117,8 @@ function drawProbe(
     sigma.set(found, r * perRangeCount);
     return Array.from({ length: perRangeCount }, (_, i) => (i < found.length ? range : undefined));
   });
-  const restrictsClass = denoiser.network.labelDim > 0 && !(objective.kind === 'stf' && objective.mixLabels);
-  const labels = restrictsClass
-    ? Int32Array.from(window.subarray(0, count), (index) => dataset.label(index))
+  const labels = restrictsClass(objective, denoiser.network.labelDim)
+    ? Int32Array.from(rows, (row) => dataset.label(row))
     : undefined;
-  return { probe: { samples: { clean, noise, sigma, labels }, references: window }, ranges };
+  return { samples: { clean, noise, sigma, labels }, ranges };
 }

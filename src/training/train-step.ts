@@ -3,6 +3,7 @@ import { makeDenoiser } from '../diffusion/index.ts';
 import type { DenoiserConfig } from '../diffusion/index.ts';
 import {
   add,
+  allocate,
   cast,
   concatFlat,
   countFlops,
@@ -22,8 +23,8 @@ import type { Tensor, TensorData } from '../graph/index.ts';
 import { augmentDimOf, sampleShapeOf } from '../networks/index.ts';
 import { fromFlat, initialize, parameterTable } from '../nn/index.ts';
 import type { ParameterTable } from '../nn/index.ts';
-import { denoisingLoss } from '../objective/index.ts';
-import type { ObjectiveConfig } from '../objective/index.ts';
+import { checkReferences, denoisingLoss, referenceSizes, restrictsClass } from '../objective/index.ts';
+import type { ObjectiveConfig, ReferenceTensors } from '../objective/index.ts';
 import type { Program, Runtime, State } from '../runtime/index.ts';
 import { adam, adamDefaults, adamScalars } from './adam.ts';
 import type { AdamConfig } from './adam.ts';
@@ -50,13 +51,22 @@ export interface RoundData {
   /** Unit normal noise, as many values as `clean`. */
   readonly noise: Float32Array;
   readonly sigma: Float32Array;
-  /** The reference batch of the whole step, for the stable target. */
+  /** References that the whole step shares, for the stable target. */
   readonly reference?: Uint8Array | Float32Array | undefined;
+  /**
+   * A reference counts for samples of its own group: their classes, and for a reference that counts for nobody a group
+   * that no sample has. Left out where classes do not matter: all count.
+   */
+  readonly sourceGroups?: BigInt64Array | undefined;
+  readonly referenceGroups?: BigInt64Array | undefined;
+  /** Each sample's own references, with what the shared ones count beside them. See `OwnReferences`. */
+  readonly ownReferences?: Uint8Array | Float32Array | undefined;
+  readonly sharedCounts?: Uint8Array | undefined;
+  readonly sharedLogWeight?: Float32Array | undefined;
+  /** Stable targets, when the references are the whole data set. */
+  readonly target?: Float32Array | undefined;
   /** Class of each sample; -1 hides it. Needed by class-conditional networks. */
   readonly labels?: BigInt64Array | undefined;
-  /** True class of each sample and of each reference: the stable target uses references of the same class. */
-  readonly trueLabels?: BigInt64Array | undefined;
-  readonly referenceLabels?: BigInt64Array | undefined;
   /** Parameters of the augmentation that made each sample; zeros, for none, when left out. */
   readonly augmentLabels?: Float32Array | undefined;
   /** Dropout decisions, `dropoutPerSample` a sample, 1 keeps. */
@@ -239,22 +249,20 @@ export async function compileTrainStep(
   };
 }
 
-/** Whether batch, rounds and reference batch fit together. @throws UsageError when they do not */
+/** Whether batch, rounds and references fit together. @throws UsageError when they do not */
 export function checkSizes({
   batch,
   rounds,
   objective,
-}: Pick<TrainStepConfig, 'batch' | 'rounds' | 'objective'>): void {
+  denoiser,
+}: Pick<TrainStepConfig, 'batch' | 'rounds' | 'objective' | 'denoiser'>): void {
   if (!Number.isInteger(batch) || batch < 1)
     throw new UsageError(`--batch must be an integer of at least 1, got ${batch}.`);
   if (!Number.isInteger(rounds) || rounds < 1 || batch % rounds !== 0) {
     throw new UsageError(`--batch (${batch}) must be divisible by --rounds, got ${rounds}.`);
   }
-  if (objective.kind === 'stf' && objective.referenceBatch < batch) {
-    throw new UsageError(
-      `--reference-batch must be at least --batch (${batch}), got ${objective.referenceBatch}. The first ${batch} references are the mini-batch itself.`,
-    );
-  }
+  if (objective.kind === 'stf')
+    checkReferences(objective.references, batch, restrictsClass(objective, denoiser.network.labelDim));
 }
 
 const allFinite = (...values: TensorData[]): boolean =>
@@ -294,17 +302,33 @@ function buildRound(config: TrainStepConfig, table: ParameterTable, weights: Ten
   const classLabels = isConditional ? oneHot(feed('labels', [size], 'int64'), network.labelDim) : undefined;
   const augmentDim = augmentDimOf(network);
   const augmentLabels = augmentDim > 0 ? feed('augmentLabels', [size, augmentDim]) : undefined;
-  const reference =
-    objective.kind === 'stf'
-      ? toFloat(feed('reference', [objective.referenceBatch, ...sampleShape], sampleDtype))
-      : undefined;
-  const sameClass = objective.kind === 'stf' && isConditional && !objective.mixLabels;
-  const labels = sameClass
-    ? {
-        source: feed('trueLabels', [size], 'int64'),
-        reference: feed('referenceLabels', [objective.referenceBatch], 'int64'),
-      }
-    : undefined;
+  const isStable = objective.kind === 'stf';
+  const isStreamed = isStable && objective.references.kind === 'all';
+  const target = isStreamed ? feed('target', shape) : undefined;
+  const feedReferences = (): ReferenceTensors | undefined => {
+    if (!isStable || isStreamed) return undefined;
+    const { shared: count, own } = referenceSizes(objective.references, config.batch, network.labelDim);
+    const elements = sizeOf(sampleShape);
+    return {
+      shared: toFloat(feed('reference', [count, elements], sampleDtype)),
+      ...(own > 0
+        ? {
+            own: {
+              references: toFloat(feed('ownReferences', [size, own, elements], sampleDtype)),
+              sharedCounts: feed('sharedCounts', [size, count], 'bool'),
+              sharedLogWeight: feed('sharedLogWeight', [size]),
+            },
+          }
+        : {
+            labels: {
+              source: feed('sourceGroups', [size], 'int64'),
+              reference: feed('referenceGroups', [count], 'int64'),
+            },
+          }),
+    };
+  };
+  const references = feedReferences();
+  const needsGroups = restrictsClass(objective, network.labelDim);
 
   const { source, pieces } = fromFlat(table, weights);
   const denoiser = makeDenoiser(source, denoiserConfig);
@@ -317,12 +341,16 @@ function buildRound(config: TrainStepConfig, table: ParameterTable, weights: Ten
     clean,
     noise,
     sigma,
-    reference,
-    posterior: { labels },
+    target,
+    references,
+    gate: isStable ? objective.gate : undefined,
     conditions: { ...conditions, dropout: dropout.apply },
   });
   const scaled = mul(sum(loss.elements), (config.lossScaling ?? 1) / config.batch);
   const gradient = concatFlat(gradients(scaled, pieces));
+  // Zeros stand for no augmentation, and for one group of all samples where classes do not matter.
+  const optional = (key: keyof RoundData): boolean =>
+    key === 'augmentLabels' || (!needsGroups && (key === 'sourceGroups' || key === 'referenceGroups'));
   return {
     gradient,
     lossPerSample: loss.perSample,
@@ -330,7 +358,7 @@ function buildRound(config: TrainStepConfig, table: ParameterTable, weights: Ten
     feeds: (data) => {
       const feeds: Record<string, TensorData> = {};
       for (const [key, tensor] of inputs) {
-        const value = data[key] ?? (key === 'augmentLabels' ? new Float32Array(sizeOf(tensor.shape)) : undefined);
+        const value = data[key] ?? (optional(key) ? allocate(tensor.dtype, sizeOf(tensor.shape)) : undefined);
         if (!value)
           throw new UsageError(
             `training step: "${key}" (${tensor.dtype} ${formatShape(tensor.shape)}) is missing from the round's data.`,

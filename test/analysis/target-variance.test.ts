@@ -3,6 +3,7 @@ import { targetVarianceMeter } from '../../src/analysis/index.ts';
 import { memoryDataset } from '../../src/data/dataset.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { fillNormal, fillUniform, streams } from '../../src/numerics/random.ts';
+import type { ReferenceDraw } from '../../src/objective/index.ts';
 import { mean, standardError } from '../../src/numerics/statistics.ts';
 import { naivePosterior } from '../objective/naive-posterior.ts';
 
@@ -15,6 +16,14 @@ const probabilities = [0.5, 0.3, 0.2];
 const data = Float32Array.of(-1, -1, -1, -1, -1, 0.5, 0.5, 0.5, 3, 3);
 const sigma = 1.5;
 const count = 4;
+
+/** Rows that all count, as often as they come: draws with replacement. */
+const drawOf = (batch: Uint32Array, shared: Uint32Array): ReferenceDraw => ({
+  batch,
+  shared,
+  batchGroups: new BigInt64Array(batch.length),
+  sharedGroups: new BigInt64Array(shared.length),
+});
 
 /** All tuples of references, with their probabilities. */
 function draws(length: number): { values: number[]; probability: number }[] {
@@ -55,7 +64,7 @@ test('the meter finds the variances that enumeration gives', async () => {
   // The references of a probe are its sources, so each sample has its own source and three other draws.
   const meter = await targetVarianceMeter(nodeRuntime({ threads: 1 }), dataset, {
     samples: count,
-    population: Uint32Array.from({ length: dataset.length }, (_, i) => i),
+    sizes: { shared: count, own: 0 },
   });
   const probes = 1000;
   const [dsm, stf] = [new Float64Array(probes), new Float64Array(probes)];
@@ -68,7 +77,7 @@ test('the meter finds the variances that enumeration gives', async () => {
     const references = Uint32Array.from(uniform, (u) => Math.floor(u * 10));
     const clean = Float32Array.from(references, (index) => data[index]);
     const samples = { clean, noise, sigma: new Float32Array(count).fill(sigma) };
-    const result = await meter.measure({ samples, references });
+    const result = await meter.measure({ samples, draw: drawOf(references, references) });
     // The samples of a probe share references: its mean is one independent value.
     dsm[i] = mean(result.dsm);
     stf[i] = mean(result.stf);
@@ -87,14 +96,17 @@ test('with the whole data set as references the stable target is exact', async (
   const dataset = memoryDataset({ name: 'three values', data, sampleShape: [1] });
   const meter = await targetVarianceMeter(nodeRuntime({ threads: 1 }), dataset, {
     samples: 2,
-    population: Uint32Array.from({ length: dataset.length }, (_, i) => i),
+    sizes: { shared: 10, own: 0 },
   });
   const samples = {
     clean: Float32Array.of(-1, 3),
     noise: Float32Array.of(0.5, -1),
     sigma: Float32Array.of(sigma, 0.001),
   };
-  const { dsm, stf, effectiveSources } = await meter.measure({ samples, references: [0, 9, 8, 7, 6, 5, 4, 3, 2, 1] });
+  const { dsm, stf, effectiveSources } = await meter.measure({
+    samples,
+    draw: drawOf(Uint32Array.of(0, 9), Uint32Array.of(0, 9, 8, 7, 6, 5, 4, 3, 2, 1)),
+  });
   await meter.release();
   // Posterior means agree to a few roundings of values up to 3: squared, 1e-12.
   expect(Math.max(...stf)).toBeLessThan(1e-12);

@@ -73,6 +73,37 @@ describe('a command line that makes no sense', () => {
       /--attn: the network has no level of resolution 7. Choose from: 32, 16, 8, 4, none\./,
     ],
     ['hiding classes without any', 'train --label-dropout 0.1', /--label-dropout needs .* \(--cond\), got 0\.1\./],
+    [
+      'references of an objective that has none',
+      'train --objective dsm --references bank',
+      /--references is an option of --objective stf, and the objective is dsm\./,
+    ],
+    [
+      'references that nobody knows',
+      'train --references everything',
+      /--references: unknown value "everything"\. Choose one of: batch, fresh, bank, class-bank, nearest, all\./,
+    ],
+    [
+      'a number of references where the source says how many',
+      'train --references all --reference-batch 64',
+      /--reference-batch does not go with --references all, which says how many\./,
+    ],
+    [
+      'a class bank without classes',
+      'train --references class-bank',
+      /--references class-bank needs a class-conditional/,
+    ],
+    [
+      'neighbours of other sources',
+      'train --neighbours 8',
+      /--neighbours is an option of --objective stf with --references nearest\./,
+    ],
+    ['a gate upside down', 'train --gate 20,2', /--gate must rise from MIN to MAX, got 20,2\./],
+    [
+      'a gate with one end',
+      'train --gate 2',
+      /--gate must be two noise levels with a comma between, such as 2,20, got "2"\./,
+    ],
     ['mixing classes without any', 'train --mix-labels', /--mix-labels needs a class-conditional network \(--cond\)\./],
     [
       'mixing classes without references',

@@ -18,7 +18,11 @@ test('a dry run prints options and parameters, and writes nothing', async () => 
   const { code, stdout, stderr } = await stf(train('--dry-run'));
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const options = JSON.parse(stdout.slice(0, stdout.indexOf('\n}\n') + 3)) as { batch: number; durationKimg: number };
-  expect(options).toMatchObject({ batch: 64, durationKimg: 4, objective: { kind: 'stf', referenceBatch: 128 } });
+  expect(options).toMatchObject({
+    batch: 64,
+    durationKimg: 4,
+    objective: { kind: 'stf', references: { kind: 'fresh', count: 128 } },
+  });
   // Weights and biases by hand, width 16: two layers of the embedding, in and out, and one block of three.
   const dense = (inputs: number, outputs: number): number => (inputs + 1) * outputs;
   const parameters = 2 * dense(16, 16) + dense(2, 16) + 3 * dense(16, 16) + dense(16, 2);
@@ -282,6 +286,19 @@ test('class-conditional points: classes in turn, or the one that is asked for', 
   expect((await stf(['sample', '--network', run, '--class', '2'])).stderr).toContain(
     '--class must be an integer from 0 to 1, got 2.',
   );
+});
+
+test.each([
+  ['bank', ['--reference-batch', '96'], 'stf-bank96'],
+  ['nearest', ['--neighbours', '8', '--reference-batch', '32', '--gate', '0.1,5'], 'stf-nearest8+32'],
+  ['all', [], 'stf-all'],
+])('references from %s train, and the folder says so', async (kind, more, name) => {
+  const own = train('--references', kind, ...more, '--max-images', '500', '--duration', '0.0005');
+  own.splice(own.indexOf('--reference-batch'), 2);
+  expect(await stf(own)).toMatchObject({ code: 0 });
+  const run = folder.join('runs', runName.replace('stf128', name));
+  const { objective } = JSON.parse(readFileSync(join(run, 'options.json'), 'utf8')) as TrainingOptions;
+  expect(objective).toMatchObject({ kind: 'stf', references: { kind } });
 });
 
 test('statistics that are not ours are not touched', async () => {

@@ -21,7 +21,7 @@ test.each(Object.values(formulations).map(({ preconditioning }) => preconditioni
       clean: float64(clean),
       noise: float64(noise),
       sigma: levels,
-      reference: float64(clean, other),
+      references: { shared: float64(clean, other) },
     });
     const [target, elements, weight] = evaluate([loss.target, loss.elements, lossWeight(preconditioning, levels)]).map(
       ({ data }) => data[0],

@@ -72,7 +72,7 @@ export const lossFiles: Checker = {
       clean,
       noise,
       sigma,
-      reference,
+      references: reference && { shared: reshape(reference, [reference.shape[0], sizeOf(sampleShape)]) },
       conditions,
     });
     const objective = mul(sum(loss.elements), 1 / batch);

@@ -92,7 +92,9 @@ export const trainingFiles: Checker = {
       {
         denoiser,
         // The official loop lets every reference count, whatever its class.
-        objective: options.stf ? { kind: 'stf', referenceBatch: run.references, mixLabels: true } : { kind: 'dsm' },
+        objective: options.stf
+          ? { kind: 'stf', references: { kind: 'fresh', count: run.references }, mixLabels: true }
+          : { kind: 'dsm' },
         batch: options.batch_size,
         rounds: options.accumulation_rounds,
         sampleDtype: 'uint8',

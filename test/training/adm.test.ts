@@ -31,7 +31,7 @@ test.each([
     runtime,
     {
       denoiser: { network, preconditioning: { kind: 'edm', sigmaData: 0.5 } },
-      objective: kind === 'dsm' ? { kind } : { kind, referenceBatch: references },
+      objective: kind === 'dsm' ? { kind } : { kind, references: { kind: 'fresh', count: references } },
       batch,
       rounds: 1,
       sampleDtype: 'float32',
@@ -46,7 +46,7 @@ test.each([
     noise: values(batch * size, 2, 1.7),
     sigma: Float32Array.of(0.05, 0.3, 1, 5),
     ...(kind === 'stf' ? { reference } : {}),
-    ...(labelDim > 0 ? { labels, trueLabels: labels, referenceLabels } : {}),
+    ...(labelDim > 0 ? { labels, sourceGroups: labels, referenceGroups: referenceLabels } : {}),
   };
   const losses: number[] = [];
   for (let number = 1; number <= 10; number++) {

@@ -1,48 +1,51 @@
 import { describe, expect, test } from 'vitest';
 import { memoryDataset } from '../../src/data/dataset.ts';
 import { noiseLevelFrom } from '../../src/diffusion/index.ts';
+import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { batchSource } from '../../src/training/batches.ts';
 import { toyOptions, toyPoints } from './toy-run.ts';
 
+const runtime = nodeRuntime({ threads: 1 });
+
 /** All data of a step, its rounds one after the other. */
-function step(rounds: number, number: number, changes: Parameters<typeof toyOptions>[0] = {}) {
+async function step(rounds: number, number: number, changes: Parameters<typeof toyOptions>[0] = {}) {
   const options = toyOptions({ rounds, network: { labelDim: 3, labelDropout: 0.4, dropout: 0.2 }, ...changes });
-  const data = batchSource(toyPoints(3), options, 10).rounds(number);
+  const data = await (await batchSource(runtime, toyPoints(3), options, 10)).rounds(number);
   expect(data).toHaveLength(rounds);
   return {
     clean: data.flatMap((each) => [...each.clean]),
     noise: data.flatMap((each) => [...each.noise]),
     sigma: data.flatMap((each) => [...each.sigma]),
     labels: data.flatMap((each) => [...each.labels!]),
-    trueLabels: data.flatMap((each) => [...each.trueLabels!]),
+    sourceGroups: data.flatMap((each) => [...each.sourceGroups!]),
     keep: data.flatMap((each) => [...each.dropoutKeep!]),
     reference: data.map((each) => each.reference),
-    referenceLabels: data.map((each) => each.referenceLabels),
+    referenceGroups: data.map((each) => each.referenceGroups),
   };
 }
 
 describe('the data of a step', () => {
-  test('do not depend on the rounds it is taken in', () => {
-    const whole = step(1, 5);
+  test('do not depend on the rounds it is taken in', async () => {
+    const whole = await step(1, 5);
     for (const rounds of [2, 4, 8]) {
-      const { reference, referenceLabels, ...parts } = step(rounds, 5);
-      const { reference: all, referenceLabels: allLabels, ...expected } = whole;
+      const { reference, referenceGroups, ...parts } = await step(rounds, 5);
+      const { reference: all, referenceGroups: allLabels, ...expected } = whole;
       expect(parts).toEqual(expected);
       for (const each of reference) expect(each).toEqual(all[0]);
-      for (const each of referenceLabels) expect(each).toEqual(allLabels[0]);
+      for (const each of referenceGroups) expect(each).toEqual(allLabels[0]);
     }
   });
 
-  test('do not depend on the steps that were asked for before', () => {
-    const source = batchSource(toyPoints(), toyOptions(), 0);
-    source.rounds(0);
-    source.rounds(9);
-    expect(source.rounds(3)).toEqual(batchSource(toyPoints(), toyOptions(), 0).rounds(3));
+  test('do not depend on the steps that were asked for before', async () => {
+    const source = await batchSource(runtime, toyPoints(), toyOptions(), 0);
+    await source.rounds(0);
+    await source.rounds(9);
+    expect(await source.rounds(3)).toEqual(await (await batchSource(runtime, toyPoints(), toyOptions(), 0)).rounds(3));
   });
 
-  test('differ from step to step and from seed to seed', () => {
-    const { noise, sigma } = step(1, 1);
-    for (const other of [step(1, 2), step(1, 1, { seed: 1 })]) {
+  test('differ from step to step and from seed to seed', async () => {
+    const { noise, sigma } = await step(1, 1);
+    for (const other of [await step(1, 2), await step(1, 1, { seed: 1 })]) {
       expect(other.noise).not.toEqual(noise);
       expect(other.sigma).not.toEqual(sigma);
     }
@@ -52,26 +55,26 @@ describe('the data of a step', () => {
   });
 });
 
-test('the references begin with the mini-batch, and their labels with its labels', () => {
-  const { clean, reference, trueLabels, referenceLabels } = step(2, 4);
+test('the references begin with the mini-batch, and their labels with its labels', async () => {
+  const { clean, reference, sourceGroups, referenceGroups } = await step(2, 4);
   expect([...reference[0]!].slice(0, 16)).toEqual(clean);
-  expect([...referenceLabels[0]!].slice(0, 8)).toEqual(trueLabels);
+  expect([...referenceGroups[0]!].slice(0, 8)).toEqual(sourceGroups);
   expect(reference[0]).toHaveLength(20 * 2);
 });
 
-test('an epoch of steps takes every sample once', () => {
+test('an epoch of steps takes every sample once', async () => {
   // Samples tell their own number.
   const data = Float32Array.from({ length: 60 }, (_, i) => i);
   const numbers = memoryDataset({ name: 'numbers', data, sampleShape: [1] });
   for (const [objective, taken] of [
     [{ kind: 'dsm' }, 10],
-    [{ kind: 'stf', referenceBatch: 20, mixLabels: false }, 20],
+    [{ kind: 'stf', references: { kind: 'fresh', count: 20 }, mixLabels: false, gate: null }, 20],
   ] as const) {
-    const source = batchSource(numbers, toyOptions({ objective, batch: 10 }), 0);
+    const source = await batchSource(runtime, numbers, toyOptions({ objective, batch: 10 }), 0);
     for (const epoch of [0, 1]) {
       const seen: number[] = [];
       for (let i = 0; i < 60 / taken; i++) {
-        const [{ clean, reference }] = source.rounds((epoch * 60) / taken + i);
+        const [{ clean, reference }] = await source.rounds((epoch * 60) / taken + i);
         seen.push(...(reference ?? clean));
       }
       expect(seen.sort((a, b) => a - b)).toEqual([...data]);
@@ -79,38 +82,40 @@ test('an epoch of steps takes every sample once', () => {
   }
 });
 
-test('images stay bytes', () => {
+test('images stay bytes', async () => {
   const images = memoryDataset({ name: 'images', data: Uint8Array.of(0, 255, 7, 9), sampleShape: [1, 1, 2] });
-  const [{ clean }] = batchSource(images, toyOptions({ objective: { kind: 'dsm' }, batch: 2 }), 0).rounds(0);
+  const [{ clean }] = await (
+    await batchSource(runtime, images, toyOptions({ objective: { kind: 'dsm' }, batch: 2 }), 0)
+  ).rounds(0);
   expect(clean).toBeInstanceOf(Uint8Array);
   expect([...clean].sort((a, b) => a - b)).toEqual([0, 7, 9, 255]);
 });
 
-test('labels are hidden as often as asked for, and true labels never', () => {
+test('labels are hidden as often as asked for, and true labels never', async () => {
   let hidden = 0;
   const steps = 300;
-  const options = toyOptions({ network: { labelDim: 3, labelDropout: 0.4 }, objective: { kind: 'dsm' } });
-  const source = batchSource(toyPoints(3), options, 0);
+  const options = toyOptions({ network: { labelDim: 3, labelDropout: 0.4 } });
+  const source = await batchSource(runtime, toyPoints(3), options, 0);
   for (let i = 0; i < steps; i++) {
-    const [{ labels, trueLabels }] = source.rounds(i);
+    const [{ labels, sourceGroups }] = await source.rounds(i);
     labels!.forEach((label, k) => {
       if (label === -1n) hidden++;
-      else expect(label).toBe(trueLabels![k]);
+      else expect(label).toBe(sourceGroups![k]);
     });
-    expect(trueLabels!.every((label) => label >= 0n)).toBe(true);
+    expect(sourceGroups!.every((label) => label >= 0n)).toBe(true);
   }
   // Binomial: five standard errors.
   const n = 8 * steps;
   expect(Math.abs(hidden / n - 0.4)).toBeLessThan(5 * Math.sqrt((0.4 * 0.6) / n));
 });
 
-test('noise is unit normal, and noise levels follow their law', () => {
+test('noise is unit normal, and noise levels follow their law', async () => {
   const options = toyOptions({ objective: { kind: 'dsm' }, noiseLevels: { kind: 'log-normal', pMean: 1, pStd: 0.5 } });
-  const source = batchSource(toyPoints(), options, 0);
+  const source = await batchSource(runtime, toyPoints(), options, 0);
   const noise: number[] = [];
   const logs: number[] = [];
   for (let i = 0; i < 500; i++) {
-    const [data] = source.rounds(i);
+    const [data] = await source.rounds(i);
     noise.push(...data.noise);
     for (const sigma of data.sigma) logs.push((Math.log(sigma) - 1) / 0.5);
   }

@@ -3,6 +3,7 @@ import { UsageError } from '../../src/errors.ts';
 import { constant, evaluate, input, reshape } from '../../src/graph/index.ts';
 import type { Tensor } from '../../src/graph/index.ts';
 import { planDropout } from '../../src/training/dropout.ts';
+import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { batchSource } from '../../src/training/batches.ts';
 import { toyOptions, toyPoints } from './toy-run.ts';
 
@@ -35,14 +36,14 @@ test('impossible probabilities are refused', () => {
   }
 });
 
-test('the decisions of a run keep the right fraction', () => {
+test('the decisions of a run keep the right fraction', async () => {
   const options = toyOptions({ network: { dropout: 0.13 } });
   const perSample = 500;
-  const source = batchSource(toyPoints(), options, perSample);
+  const source = await batchSource(nodeRuntime({ threads: 1 }), toyPoints(), options, perSample);
   let kept = 0;
   const steps = 10;
   for (let step = 0; step < steps; step++) {
-    const [{ dropoutKeep }] = source.rounds(step);
+    const [{ dropoutKeep }] = await source.rounds(step);
     expect(dropoutKeep).toHaveLength(options.batch * perSample);
     kept += dropoutKeep!.reduce((a, b) => a + b, 0);
   }

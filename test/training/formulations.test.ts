@@ -20,7 +20,7 @@ describe.each(kinds)('%s', (kind) => {
   test.each(objectives)('with %s: the loss of one step falls when the step is repeated', async (objective) => {
     const options = optionsOf(kind, objective);
     const step = await compileTrainStep(runtime, { ...options, sampleDtype: 'float32' }, { seed: 1 });
-    const rounds = batchSource(toyPoints(), options, step.dropoutPerSample).rounds(0);
+    const rounds = await (await batchSource(runtime, toyPoints(), options, step.dropoutPerSample)).rounds(0);
     const losses: number[] = [];
     for (let k = 1; k <= 40; k++) {
       const { lossPerSample } = await step.run(rounds, { learningRate: 0.01, emaBeta: 0.5, step: k });

@@ -80,12 +80,12 @@ describe('a run', () => {
       { denoiser, objective, batch, rounds, adam, sampleDtype: 'float32' },
       { seed },
     );
-    const batches = batchSource(toyPoints(), options, step.dropoutPerSample);
+    const batches = await batchSource(runtime, toyPoints(), options, step.dropoutPerSample);
     for (let i = 0; i < 12; i++) {
       // EDM's recipe, written out: rate and average as of the images seen before the step, Adam's steps counted from 1.
       const seen = i * batch;
       const halfLife = Math.min(20, seen * 0.5);
-      await step.run(batches.rounds(i), {
+      await step.run(await batches.rounds(i), {
         learningRate: options.learningRate * Math.min(seen / 32, 1),
         emaBeta: halfLife === 0 ? 0 : 0.5 ** (batch / halfLife),
         step: i + 1,

@@ -25,7 +25,7 @@ export const toyOptions = (
       ...denoiser,
       network: { ...denoiser.network, width: 8, blocks: 1, ...network } as TrainingOptions['denoiser']['network'],
     },
-    objective: { kind: 'stf', referenceBatch: 20, mixLabels: false },
+    objective: { kind: 'stf', references: { kind: 'fresh', count: 20 }, mixLabels: false, gate: null },
     batch: 8,
     learningRateRampKimg: 0.032,
     ema: { halfLifeKimg: 0.02, rampUpRatio: 0.5 },

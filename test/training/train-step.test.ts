@@ -21,20 +21,20 @@ const values = (count: number, seed: number, bound = 1): Float32Array =>
 /** Options of the class-conditional toy network, with the stable target. */
 const conditional: TrainStepConfig = {
   denoiser: toyOptions({ network: { labelDim: 3 } }).denoiser,
-  objective: { kind: 'stf', referenceBatch: references },
+  objective: { kind: 'stf', references: { kind: 'fresh', count: references } },
   batch,
   rounds: 1,
   sampleDtype: 'float32',
 };
 
 const reference = values(references * dimension, 1);
-const referenceLabels = BigInt64Array.from({ length: references }, (_, i) => BigInt(i % 3));
+const referenceGroups = BigInt64Array.from({ length: references }, (_, i) => BigInt(i % 3));
 const whole = {
   clean: reference.slice(0, batch * dimension),
   noise: values(batch * dimension, 2, 2),
   sigma: Float32Array.of(0.01, 0.05, 0.2, 0.4, 0.7, 1, 3, 20),
   labels: BigInt64Array.from({ length: batch }, (_, i) => (i === 2 ? -1n : BigInt(i % 3))),
-  trueLabels: referenceLabels.slice(0, batch),
+  sourceGroups: referenceGroups.slice(0, batch),
 };
 
 /** The step's data in so many rounds. */
@@ -46,9 +46,9 @@ const inRounds = (rounds: number): RoundData[] =>
       noise: whole.noise.slice(from * dimension, to * dimension),
       sigma: whole.sigma.slice(from, to),
       labels: whole.labels.slice(from, to),
-      trueLabels: whole.trueLabels.slice(from, to),
+      sourceGroups: whole.sourceGroups.slice(from, to),
       reference,
-      referenceLabels,
+      referenceGroups,
     };
   });
 
@@ -93,7 +93,7 @@ describe('one step', () => {
         naivePosterior(
           { clean, noise: noiseRows[i], sigma: whole.sigma[i] },
           rows,
-          (k) => referenceLabels[k] === whole.trueLabels[i],
+          (k) => referenceGroups[k] === whole.sourceGroups[i],
         ).mean,
     );
     const noisy = Float64Array.from(
@@ -264,8 +264,8 @@ describe('refuses', () => {
     [{ batch: 0 }, '--batch must be an integer of at least 1, got 0'],
     [{ rounds: 3 }, '--batch (8) must be divisible by --rounds, got 3'],
     [
-      { objective: { kind: 'stf', referenceBatch: 4 } as const },
-      '--reference-batch must be at least --batch (8), got 4. The first 8 references are the mini-batch itself.',
+      { objective: { kind: 'stf', references: { kind: 'fresh', count: 4 } } as const },
+      '--reference-batch must be at least --batch (8), got 4. The mini-batch itself is among the references.',
     ],
   ])('%o', async (change, message) => {
     const compiled = (): Promise<TrainStep> => compileTrainStep(runtime, { ...conditional, ...change });

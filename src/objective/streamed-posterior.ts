@@ -2,8 +2,8 @@ import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { evaluate, input } from '../graph/index.ts';
 import type { TensorData } from '../graph/index.ts';
-import { emptySums, takeReferences } from '../objective/index.ts';
-import type { PosteriorSums } from '../objective/index.ts';
+import { emptySums, takeReferences } from './posterior-mean.ts';
+import type { PosteriorSums } from './posterior-mean.ts';
 import type { Program, Runtime } from '../runtime/index.ts';
 
 /** Noisy samples x = clean + sigma · noise, as values. */
@@ -35,6 +35,8 @@ export interface StreamedPosterior {
    * @param references  positions in the data set
    */
   over(samples: PerturbedSamples, references: ArrayLike<number>): Promise<PosteriorValues>;
+  /** The posterior over the whole data set. */
+  overAll(samples: PerturbedSamples): Promise<PosteriorValues>;
   release(): Promise<void>;
 }
 
@@ -88,6 +90,25 @@ export async function compileStreamedPosterior(
   const setup = { program, dataset, empty, block };
   return {
     over: (perturbed, references) => stream(runtime, setup, perturbed, references),
+    overAll: async (perturbed) => {
+      const count = perturbed.sigma.length;
+      const padded = {
+        clean: new Float32Array(samples * dimension),
+        noise: new Float32Array(samples * dimension),
+        sigma: new Float32Array(samples).fill(1),
+        ...(perturbed.labels && { labels: Array.from({ length: samples }, (_, i) => perturbed.labels![i] ?? 0) }),
+      };
+      padded.clean.set(perturbed.clean);
+      padded.noise.set(perturbed.noise);
+      padded.sigma.set(perturbed.sigma);
+      const every = Uint32Array.from({ length: dataset.length }, (_, i) => i);
+      const all = await stream(runtime, setup, padded, every);
+      return {
+        mean: all.mean.slice(0, count * dimension),
+        variance: all.variance.slice(0, count),
+        effectiveSources: all.effectiveSources.slice(0, count),
+      };
+    },
     release: () => program.release(),
   };
 }
