@@ -171,6 +171,7 @@ export type { SlicedWassersteinOptions } from './metrics/sliced-wasserstein.ts';
 export {
   adam,
   adamDefaults,
+  adamScalars,
   compileTrainStep,
   decodeCheckpoint,
   emaBetaAt,

@@ -1,5 +1,5 @@
 /** The training step, the training loop and what they leave behind. */
-export { adam, adamDefaults } from './adam.ts';
+export { adam, adamDefaults, adamScalars } from './adam.ts';
 export type { AdamConfig, AdamScalars, AdamState } from './adam.ts';
 export { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 export type { Checkpoint } from './checkpoint.ts';
