@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { Command } from 'commander';
-import type { DenoiserConfig, PreconditioningConfig } from '../diffusion/index.ts';
+import type { DenoiserConfig } from '../diffusion/index.ts';
 import { ensureWritableFolder, readFileChecked, writeFileAtomic } from '../node/files.ts';
 import { findCheckpoint } from '../node/run-reader.ts';
 import { encodeCheckpoint, formulations, importPyTorch, isCheckpoint } from '../training/index.ts';
@@ -11,15 +11,15 @@ import { shellPath, suggested, textOption, valueOption } from './help.ts';
 import type { Io } from './io.ts';
 import { choice } from './values.ts';
 
-type PreconditioningKind = PreconditioningConfig['kind'];
+type FormulationName = keyof typeof formulations;
 
-const kinds = Object.keys(formulations) as PreconditioningKind[];
+const formulationNames = Object.keys(formulations) as FormulationName[];
 
 /** What `stf import` is asked for. */
 export interface ImportWish {
   readonly out: string;
   /** Of a state dict: which preconditioning. */
-  readonly precond?: PreconditioningKind | undefined;
+  readonly precond?: FormulationName | undefined;
   /** Of a state dict: a run, a checkpoint or a file of PyTorch whose network is built the same way. */
   readonly networkOf?: string | undefined;
 }
@@ -40,8 +40,8 @@ export function importCommand(io: Io): Command {
     .addOption(
       valueOption(
         '--precond',
-        choice('NAME', kinds),
-        `State dicts: preconditioning, with its published constants: ${kinds.join(', ')}`,
+        choice('NAME', formulationNames),
+        `State dicts: preconditioning, with its published constants: ${formulationNames.join(', ')}`,
         'edm; iddpm where the tensors tell it',
       ),
     )
