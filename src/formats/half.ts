@@ -33,13 +33,20 @@ export const roundoffs = { F64: 2 ** -53, F32: 2 ** -24, F16: 2 ** -11, BF16: 2 
  * A tensor's values as float32. F16 and BF16 are widened without a change, F64 are rounded.
  *
  * @param name  the tensor's, for the message
- * @throws FormatError for types that are no floating-point numbers
+ * @throws FormatError for types that are no floating-point numbers, and for values that float32 can't hold
  */
 export function float32Values(name: string, { dtype, data }: NamedTensor): Float32Array {
   if (data instanceof Float32Array) return data;
-  if (data instanceof Float64Array) return Float32Array.from(data);
+  if (data instanceof Float64Array) return rounded(name, data);
   if (data instanceof Uint16Array) return dtype === 'BF16' ? widenBfloat16(data) : widenHalf(data);
   throw new FormatError(
     `"${name.slice(0, 80)}" is of type ${dtype}, which no parameter of a network has. Read are: ${Object.keys(roundoffs).join(', ')}`,
   );
+}
+
+function rounded(name: string, data: Float64Array): Float32Array {
+  const values = Float32Array.from(data);
+  const place = data.findIndex((value, i) => Number.isFinite(value) && !Number.isFinite(values[i]));
+  if (place < 0) return values;
+  throw new FormatError(`"${name.slice(0, 80)}" holds ${data[place]} at element ${place}, which float32 can't`);
 }

@@ -267,10 +267,22 @@ function moments(table: ParameterTable, found: ReadonlyMap<string, NamedTensor> 
   return flatten(table, new Map([...zero, ...floats(found)]));
 }
 
-/** Tensors as float32, which is what networks are kept in here. */
+/**
+ * Tensors as float32, which is what networks are kept in here.
+ *
+ * @throws FormatError naming a tensor that is not of floating-point numbers, or not of finite ones
+ */
 function floats(tensors: StateDict): Map<string, { shape: readonly number[]; data: Float32Array }> {
   return new Map(
-    [...tensors].map(([name, tensor]) => [name, { shape: tensor.shape, data: float32Values(name, tensor) }]),
+    [...tensors].map(([name, tensor]) => {
+      const data = float32Values(name, tensor);
+      const place = data.findIndex((value) => !Number.isFinite(value));
+      if (place >= 0)
+        throw new FormatError(
+          `"${name.slice(0, 80)}" holds ${data[place]} at element ${place}: its training diverged, or the file is damaged`,
+        );
+      return [name, { shape: tensor.shape, data }];
+    }),
   );
 }
 

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { DenoiserConfig } from '../../src/diffusion/index.ts';
 import { makeDenoiser } from '../../src/diffusion/index.ts';
-import { UsageError } from '../../src/errors.ts';
+import { FormatError, UsageError } from '../../src/errors.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../src/formats/safetensors.ts';
 import type { NamedTensor } from '../../src/formats/safetensors.ts';
 import { adm, ddpmpp, ncsnpp } from '../../src/networks/index.ts';
@@ -151,6 +152,30 @@ describe('forms of files and names', () => {
     expect(imported).toMatchObject({ progress: { nimg: 7 }, found: { weights: false, ema: false, adam: false } });
   });
 
+  // Where the structure is: in the first bytes, and in the last ones of a zip archive.
+  test.each(Object.keys(files))('%s, with bytes changed, is read or refused', (form) => {
+    const file = files[form];
+    const place = fc.oneof(
+      fc.nat(20_000),
+      fc.nat(2000),
+      fc.nat(2000).map((back) => file.length - 1 - back),
+    );
+    const value = fc.oneof(fc.nat(255), fc.constantFrom(...Buffer.from('0123456789[]{},":')));
+    fc.assert(
+      fc.property(fc.array(fc.tuple(place, value), { minLength: 1, maxLength: 4 }), (changes) => {
+        const bytes = Uint8Array.from(file);
+        for (const [at, byte] of changes) bytes[at] = byte;
+        try {
+          importPyTorch(bytes, 'x.pth');
+        } catch (error) {
+          if (!(error instanceof FormatError || error instanceof UsageError)) throw error;
+          expect(error.message).toMatch(/^x\.pth: ./);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   test('a preconditioning, or the whole configuration, can be given', () => {
     const { ve } = formulations;
     const asVe = importPyTorch(files.safetensors, 'x', { preconditioning: ve.preconditioning });
@@ -212,6 +237,13 @@ describe('element types', () => {
     // A quarter of a unit in the last place and less: the nearest is where it came from.
     expect(sameBits(vectors.ema, weights)).toBe(true);
     expect(notes.join(' ')).toMatch(/(\d+) of \1 tensors of F64 were rounded to float32\./);
+  });
+
+  test.each([NaN, Infinity])('%s is refused by name and place', (value) => {
+    const bias = state.get('model.map_layer0.bias')!;
+    const data = Float32Array.from(values(bias), (each, i) => (i === 5 ? value : each));
+    const file = torchZip(new Map([...state, ['model.map_layer0.bias', { ...bias, data }]]));
+    expect(() => importPyTorch(file, 'x.pth')).toThrow(/^x\.pth: "model\.map_layer0\.bias" holds \w+ at element 5: /);
   });
 
   test('whole numbers are refused by name', () => {
