@@ -1,14 +1,12 @@
 import { makeDenoiser, preconditioningFromPyTorch } from '../diffusion/index.ts';
-import type { DenoiserConfig, PreconditioningConfig } from '../diffusion/index.ts';
+import type { DenoiserConfig } from '../diffusion/index.ts';
 import { FormatError, ShapeError, UsageError } from '../errors.ts';
 import { float32Values } from '../formats/half.ts';
 import { decodeSafetensors } from '../formats/safetensors.ts';
 import type { NamedTensor } from '../formats/safetensors.ts';
 import { readTorchCheckpoint } from '../formats/torch-module.ts';
 import type { TorchAdam, TorchCheckpoint, TorchNetwork } from '../formats/torch-module.ts';
-import type { NetworkConfig } from '../networks/index.ts';
 import { networkConfigFromPyTorch } from '../networks/pytorch-config.ts';
-import { networkConfigFromState } from '../networks/pytorch-infer.ts';
 import type { StateDict } from '../networks/pytorch-infer.ts';
 import { flatten, parameterTable } from '../nn/index.ts';
 import type { ParameterTable } from '../nn/index.ts';
@@ -17,7 +15,9 @@ import type { Checkpoint } from './checkpoint.ts';
 import { checkDerived, derivedBuffers } from './derived-buffers.ts';
 import { parseTrainingOptions } from './options.ts';
 import type { TrainingOptions } from './options.ts';
-import { formulations, presets, withPreconditioning } from './presets.ts';
+import { presets, withPreconditioning } from './presets.ts';
+import { readStateDict } from './state-dict.ts';
+import type { StateDictWish } from './state-dict.ts';
 
 /** A checkpoint made from a file of PyTorch, and what the file did not have. */
 export interface ImportedCheckpoint extends Checkpoint {
@@ -28,13 +28,9 @@ export interface ImportedCheckpoint extends Checkpoint {
 }
 
 /** What the file may not say itself. */
-export interface ImportOptions {
+export interface ImportOptions extends StateDictWish {
   /** Images the network has seen. */
   readonly nimg?: number;
-  /** Of a state dict: how its network is built; left out, names and shapes tell. */
-  readonly denoiser?: DenoiserConfig | undefined;
-  /** Of a state dict: how its network is wrapped; left out, that of `denoiser`, or the one of EDM. */
-  readonly preconditioning?: PreconditioningConfig | undefined;
 }
 
 /**
@@ -77,7 +73,7 @@ export function importPyTorch(bytes: Uint8Array, source: string, wish: ImportOpt
       );
     const named = main
       ? { state: main.state, denoiser: denoiserFromPyTorch(main), notes: [] }
-      : namedState(checkpoint.state!, wish);
+      : readStateDict(checkpoint.state!, wish);
     const { denoiser } = named;
     checkExtent(denoiser, named.state);
     const options = withAdam(importedOptions(denoiser), optimizer);
@@ -94,78 +90,6 @@ export function importPyTorch(bytes: Uint8Array, source: string, wish: ImportOpt
     const notes = [...named.notes, ...notesOnTypes(table, named.state)];
     return { options, progress, table, vectors, found, notes };
   });
-}
-
-/**
- * A state dict under the names of its preconditioner, and the denoiser it belongs to.
- *
- * @throws UsageError when names and shapes do not tell the network, or contradict the wish
- */
-function namedState(
-  given: StateDict,
-  { denoiser, preconditioning }: ImportOptions,
-): { state: StateDict; denoiser: DenoiserConfig; notes: string[] } {
-  const state = withModelNames(given);
-  if (denoiser) {
-    const chosen = { ...denoiser, preconditioning: preconditioning ?? denoiser.preconditioning };
-    checkOutputs(chosen);
-    return { state, denoiser: chosen, notes: [] };
-  }
-  let network: NetworkConfig;
-  try {
-    network = networkConfigFromState(withoutModel(state));
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    throw new UsageError(
-      `a state dict whose network its tensors do not tell: ${error.message} --network-of PATH takes the network's configuration from a checkpoint.`,
-    );
-  }
-  const assumed = assumedPreconditioning(network, state.get('u'));
-  const chosen = { network, preconditioning: preconditioning ?? assumed };
-  checkOutputs(chosen);
-  const isTold = preconditioning !== undefined || assumed.kind === 'iddpm';
-  const notes = [
-    ...(isTold
-      ? []
-      : [
-          'A state dict does not tell its preconditioning: edm with sigma_data 0.5 is assumed. --precond chooses another, --network-of takes that of a checkpoint.',
-        ]),
-    'A state dict does not tell dropout: 0 is assumed.',
-  ];
-  return { state, denoiser: chosen, notes };
-}
-
-/** Tensors under the names of the preconditioner: `model.enc...`, and `u` of iDDPM beside them. */
-function withModelNames(given: StateDict): StateDict {
-  const plain = [...given].map(([name, tensor]) => [name.replace(/^((module|_orig_mod)\.)+/, ''), tensor] as const);
-  const isInner = !plain.some(([name]) => name.startsWith('model.'));
-  const state = new Map(plain.map(([name, tensor]) => [isInner && name !== 'u' ? `model.${name}` : name, tensor]));
-  if (state.size < given.size)
-    throw new UsageError(
-      'two of its tensors have the same name once "module." is taken off, so that it is not clear which is meant.',
-    );
-  return state;
-}
-
-const withoutModel = (state: StateDict): StateDict =>
-  new Map([...state].map(([name, tensor]) => [name.replace(/^model\./, ''), tensor]));
-
-/** iDDPM's where the network predicts a variance as well or its table is there, and else EDM's. */
-function assumedPreconditioning(network: NetworkConfig, table: NamedTensor | undefined): PreconditioningConfig {
-  const { edm, iddpm } = formulations;
-  if (table) return { ...iddpm.preconditioning, steps: Math.max(table.data.length - 1, 1) };
-  return predictsVariance(network) ? iddpm.preconditioning : edm.preconditioning;
-}
-
-const predictsVariance = (network: NetworkConfig): boolean =>
-  network.kind === 'dhariwal-unet' && network.outChannels === 2 * network.channels;
-
-/** iDDPM's networks have twice as many channels out as in, and all others as many. */
-function checkOutputs({ network, preconditioning: { kind } }: DenoiserConfig): void {
-  if (network.kind === 'mlp' || predictsVariance(network) === (kind === 'iddpm')) return;
-  const [has, others] =
-    kind === 'iddpm' ? ['as many channels out as in', 'edm, vp or ve'] : ['twice as many channels out as in', 'iddpm'];
-  throw new UsageError(`--precond ${kind} does not fit: the network has ${has}. Choose ${others}.`);
 }
 
 /** Steps of iDDPM that are read where the file has no table of them. */
