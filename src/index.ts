@@ -56,6 +56,7 @@ export {
   mlp,
   ncsnpp,
   networkConfigFromPyTorch,
+  networkConfigFromState,
   sampleShapeOf,
   songUNet,
 } from './networks/index.ts';
@@ -191,6 +192,7 @@ export type {
   Checkpoint,
   EmaOptions,
   ImportedCheckpoint,
+  ImportOptions,
   PresetName,
   Progress,
   RoundData,

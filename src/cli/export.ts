@@ -22,8 +22,8 @@ export function exportCommand(io: Io): Command {
   return new Command('export')
     .summary('write a network for PyTorch')
     .description(
-      'Write a trained network as a safetensors file with the state dict of the official class EDMPrecond. Its metadata ' +
-        'hold the class and its arguments; stf import reads it again.',
+      'Write a trained network as a safetensors file with the state dict of its official class (EDMPrecond, VPPrecond, ' +
+        'VEPrecond or iDDPMPrecond). Its metadata hold the class and its arguments; stf import reads it again.',
     )
     .addOption(
       textOption(

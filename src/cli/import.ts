@@ -1,15 +1,27 @@
+import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { Command } from 'commander';
+import type { DenoiserConfig } from '../diffusion/index.ts';
 import { ensureWritableFolder, readFileChecked, writeFileAtomic } from '../node/files.ts';
-import { encodeCheckpoint, importPyTorch } from '../training/index.ts';
+import { findCheckpoint } from '../node/run-reader.ts';
+import { encodeCheckpoint, formulations, importPyTorch, isCheckpoint } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { requireNewCheckpoint } from './export.ts';
-import { shellPath, suggested, textOption } from './help.ts';
+import { shellPath, suggested, textOption, valueOption } from './help.ts';
 import type { Io } from './io.ts';
+import { choice } from './values.ts';
+
+type FormulationName = keyof typeof formulations;
+
+const formulationNames = Object.keys(formulations) as FormulationName[];
 
 /** What `stf import` is asked for. */
 export interface ImportWish {
   readonly out: string;
+  /** Of a state dict: which preconditioning. */
+  readonly precond?: FormulationName | undefined;
+  /** Of a state dict: a run, a checkpoint or a file of PyTorch whose network is built the same way. */
+  readonly networkOf?: string | undefined;
 }
 
 /** `stf import`. */
@@ -18,15 +30,31 @@ export function importCommand(io: Io): Command {
     .summary('read a checkpoint of PyTorch')
     .description(
       'Turn a checkpoint that the official code of EDM or STF wrote into one that stf sample reads: network-snapshot-*.pkl, ' +
-        'training-state-*.pkl or training-state-*.pt; also what stf export wrote. No code from the file is run: names outside a fixed list are refused.',
+        'training-state-*.pkl or training-state-*.pt; what stf export wrote; or a state dict of such a network, .pth, .pt or ' +
+        '.safetensors, whose tensors tell how it is built. No code from the file is run: names outside a fixed list are refused.',
     )
     .argument('<file>', 'checkpoint of PyTorch')
     .addOption(
       textOption('--out', 'PATH', 'Checkpoint to write, ending in .safetensors; must not exist').makeOptionMandatory(),
     )
+    .addOption(
+      valueOption(
+        '--precond',
+        choice('NAME', formulationNames),
+        `State dicts: preconditioning, with its published constants: ${formulationNames.join(', ')}`,
+        'edm; iddpm where the tensors tell it',
+      ),
+    )
+    .addOption(
+      textOption(
+        '--network-of',
+        'PATH',
+        'State dicts: take network and preconditioning from this run, checkpoint or file of PyTorch',
+      ),
+    )
     .addHelpText(
       'after',
-      '\nExample:\n  stf import network-snapshot-200000.pkl --out edm.safetensors\n  stf sample --network edm.safetensors',
+      '\nExamples:\n  stf import network-snapshot-200000.pkl --out edm.safetensors\n  stf import weights.pth --precond vp --out vp.safetensors\n  stf sample --network edm.safetensors',
     )
     .action(async (file: string, wish: ImportWish) => importFile(file, wish, io));
 }
@@ -36,20 +64,34 @@ export function importCommand(io: Io): Command {
  *
  * @throws UsageError or FormatError before anything is written, when the file can't be read or the checkpoint is there
  */
-export async function importFile(file: string, { out }: ImportWish, io: Io): Promise<void> {
+export async function importFile(file: string, { out, precond, networkOf }: ImportWish, io: Io): Promise<void> {
   const { print, note } = makeConsole(io);
   await requireNewCheckpoint(out);
-  const imported = importPyTorch(await readFileChecked(file), file, { nimg: nimgOfName(file) });
+  const imported = importPyTorch(await readFileChecked(file), file, {
+    nimg: nimgOfName(file),
+    preconditioning: precond && formulations[precond].preconditioning,
+    denoiser: networkOf === undefined ? undefined : await denoiserOf(networkOf),
+  });
   const { found, table, progress } = imported;
   await ensureWritableFolder(dirname(out));
   await writeFileAtomic(out, encodeCheckpoint(imported));
-  if (!found.ema) note(`${file} has no moving average: samples are drawn from the weights themselves.`);
+  for (const line of imported.notes) note(`${file}: ${line}`);
+  if (!found.ema && found.weights)
+    note(`${file} has no moving average: samples are drawn from the weights themselves.`);
   if (!found.adam) note(`${file} has no state of the optimiser: its moments start at 0.`);
   const { network } = imported.options.denoiser;
   print(
     `${out}: ${network.kind}, ${table.trained} parameters, trained for ${(progress.nimg / 1000).toFixed(1)} kimg. ` +
       `${suggested('sample')} --network ${shellPath(out)} draws samples.`,
   );
+}
+
+/** The network of a run folder, of a checkpoint of ours, or of a file of PyTorch. */
+async function denoiserOf(path: string): Promise<DenoiserConfig> {
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+  const bytes = isFolder ? undefined : await readFileChecked(path);
+  if (bytes && !isCheckpoint(bytes)) return importPyTorch(bytes, path).options.denoiser;
+  return (await findCheckpoint(path)).checkpoint.options.denoiser;
 }
 
 /** The official programs name their files after the thousands of images seen, in six digits. */

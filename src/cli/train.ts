@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { presets } from '../training/index.ts';
-import type { PresetName } from '../training/index.ts';
+import type { PresetName, TrainingOptions } from '../training/index.ts';
 import { textOption, threadsOption, valueOption } from './help.ts';
 import type { Io } from './io.ts';
 import { trainFlags } from './train-flags.ts';
@@ -63,14 +63,34 @@ function resumeNote(): string {
   return `With --resume these can be changed, and no others:\n  ${names.slice(0, half).join(' ')}\n  ${names.slice(half).join(' ')}`;
 }
 
+/** Presets with a column of their own; the others differ from the last of them in a few options. */
+const columns = ['quickstart', 'toy-2d', 'cifar10-edm-ddpmpp'] as const satisfies PresetName[];
+
 /** What each preset means, option by option. */
 function presetTable(): string {
-  const rows = [['Defaults', ...presetNames]];
+  const rows = [['Defaults', ...columns] as string[]];
   for (const flag of trainFlags) {
-    const values = presetNames.map((name) => flag.show(presets[name]));
+    const values = columns.map((name) => flag.show(presets[name]));
     if (values.some((value) => value !== undefined))
       rows.push([`  --${flag.name}`, ...values.map((value) => value ?? '-')]);
   }
+  const like = columns[2];
+  const others = presetNames.filter((name) => !(columns as readonly string[]).includes(name));
+  const differences = others.map((name) => [`  ${name}`, differenceBetween(presets[like], presets[name])]);
+  return `${inColumns(rows)}\n\nLike ${like}, but for:\n${inColumns(differences)}`;
+}
+
+/** What one would type to get from one set of options to another. */
+const differenceBetween = (from: TrainingOptions, to: TrainingOptions): string =>
+  trainFlags
+    .flatMap((flag) => {
+      const value = flag.show(to);
+      return value === undefined || value === flag.show(from) ? [] : [`--${flag.name} ${value}`];
+    })
+    .join(' ');
+
+/** Rows of a table as lines. */
+function inColumns(rows: readonly string[][]): string {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows
     .map((row) =>

@@ -66,7 +66,7 @@ export function readTorchCheckpoint(bytes: Uint8Array): TorchCheckpoint {
   };
   const [ema, net] = [network('ema'), network('net')];
   const known = net ?? ema;
-  if (!known) return { state: stateDictOf(fields, read) };
+  if (!known) return { state: stateDictOf(stateDictIn(fields), read) };
   const optimizer = fields.get('optimizer_state');
   const step = fields.get('step');
   const dataset = fields.get('dataset_kwargs');
@@ -81,13 +81,22 @@ export function readTorchCheckpoint(bytes: Uint8Array): TorchCheckpoint {
 
 type Read = (tensor: TorchTensor, name: string) => NamedTensor;
 
+/** Where programs keep the state dict of a network beside other things; the moving average is the better one. */
+const stateDictNames = ['ema', 'net', 'model', 'state_dict'];
+
+/** The state dict inside a dict, or the dict itself. */
+function stateDictIn(fields: ReadonlyMap<unknown, unknown>): ReadonlyMap<unknown, unknown> {
+  const inner = stateDictNames.map((name) => fields.get(name)).find((value) => value instanceof Map);
+  return inner ?? fields;
+}
+
 /** A dict whose values are tensors. */
 function stateDictOf(dict: ReadonlyMap<unknown, unknown>, read: Read): ReadonlyMap<string, NamedTensor> {
   const state = new Map<string, NamedTensor>();
   for (const [name, tensor] of dict) {
     if (typeof name !== 'string' || !(tensor instanceof TorchTensor)) {
       throw new FormatError(
-        `neither a network nor a state dict: ${kindOf(name)} is ${kindOf(tensor)}. Networks are looked for under "ema" and "net".`,
+        `neither a network nor a state dict: ${kindOf(name)} is ${kindOf(tensor)}. Networks are looked for under "ema" and "net", state dicts also under "model" and "state_dict".`,
       );
     }
     state.set(name, read(tensor, name));

@@ -16,7 +16,8 @@ import { trainingVectors } from './train-step.ts';
  * the progress as JSON.
  */
 
-const formatName = 'stf-checkpoint/1';
+/** What the metadata of a checkpoint call its format. */
+export const checkpointFormat = 'stf-checkpoint/1';
 
 export interface Checkpoint {
   readonly options: TrainingOptions;
@@ -34,10 +35,20 @@ export function encodeCheckpoint({ options, progress, table, vectors }: Training
       tensors[`${vector}.${name}`] = { dtype: 'F32', shape, data };
   }
   return encodeSafetensors(tensors, {
-    format: formatName,
+    format: checkpointFormat,
     options: JSON.stringify(options),
     progress: JSON.stringify(progress),
   });
+}
+
+/** Whether bytes are a checkpoint of this program, by what their metadata say. Nothing else about them is checked. */
+export function isCheckpoint(bytes: Uint8Array): boolean {
+  try {
+    return decodeSafetensors(bytes).metadata.format === checkpointFormat;
+  } catch (error) {
+    if (error instanceof FormatError) return false;
+    throw error;
+  }
 }
 
 const progressSchema = z.object({
@@ -56,9 +67,9 @@ const progressSchema = z.object({
  */
 export function decodeCheckpoint(bytes: Uint8Array, source: string): Checkpoint {
   const { tensors, metadata } = inFile(source, () => decodeSafetensors(bytes));
-  if (metadata.format !== formatName) {
+  if (metadata.format !== checkpointFormat) {
     throw new FormatError(
-      `${source}: not a checkpoint of this program: metadata "format" must be "${formatName}", got ${JSON.stringify(metadata.format)}.`,
+      `${source}: not a checkpoint of this program: metadata "format" must be "${checkpointFormat}", got ${JSON.stringify(metadata.format)}.`,
     );
   }
   const options = parseTrainingOptions(

@@ -1,11 +1,11 @@
 /** The training step, the training loop and what they leave behind. */
 export { adam, adamDefaults, adamScalars } from './adam.ts';
 export type { AdamConfig, AdamScalars, AdamState } from './adam.ts';
-export { decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
+export { decodeCheckpoint, encodeCheckpoint, isCheckpoint } from './checkpoint.ts';
 export type { Checkpoint } from './checkpoint.ts';
 export { exportPyTorch } from './export-pytorch.ts';
 export { denoiserFromPyTorch, importPyTorch } from './import-pytorch.ts';
-export type { ImportedCheckpoint } from './import-pytorch.ts';
+export type { ImportedCheckpoint, ImportOptions } from './import-pytorch.ts';
 export { train } from './loop.ts';
 export type { TrainingJob, TrainingSummary } from './loop.ts';
 export type { Progress, TrainingObserver, TrainingState } from './observer.ts';

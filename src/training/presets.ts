@@ -1,6 +1,7 @@
 import type { NoiseLevelConfig, PreconditioningConfig } from '../diffusion/index.ts';
 import { sigmaRange } from '../diffusion/index.ts';
-import { ddpmpp } from '../networks/index.ts';
+import { ddpmpp, ncsnpp } from '../networks/index.ts';
+import type { SongUNetConfig } from '../networks/index.ts';
 import { withinRange } from '../sampling/index.ts';
 import { adamDefaults } from './adam.ts';
 import type { TrainingOptions } from './options.ts';
@@ -112,8 +113,29 @@ const toy2d: TrainingOptions = {
   sigmaRanges: [0.1, 1],
 };
 
-/** Named sets of defaults: `stf train --preset NAME`. */
-export const presets = { quickstart, 'toy-2d': toy2d, 'cifar10-edm-ddpmpp': cifar10EdmDdpmpp } as const;
+/**
+ * The recipe above with another network or formulation. Karras et al. 2022 train VP and VE networks of their own so:
+ * their program changes the preconditioning and the loss for them, and neither batch, learning rate, moving average nor
+ * length. The networks that Song et al. 2021 published were trained otherwise (VE: σ from 0.01 to 50, batch 128, learning
+ * rate 2e-4, moving average by 0.999 a step).
+ */
+const cifar10 = (formulation: keyof typeof formulations, network: SongUNetConfig): TrainingOptions =>
+  withPreconditioning(
+    { ...cifar10EdmDdpmpp, denoiser: { ...cifar10EdmDdpmpp.denoiser, network } },
+    formulations[formulation].preconditioning,
+  );
+
+/** Named sets of defaults: `stf train --preset NAME`. All are unconditional; `--cond` tells the network the class. */
+export const presets = {
+  quickstart,
+  'toy-2d': toy2d,
+  'cifar10-edm-ddpmpp': cifar10EdmDdpmpp,
+  'cifar10-edm-ncsnpp': cifar10('edm', ncsnpp),
+  'cifar10-vp-ddpmpp': cifar10('vp', ddpmpp),
+  'cifar10-vp-ncsnpp': cifar10('vp', ncsnpp),
+  'cifar10-ve-ddpmpp': cifar10('ve', ddpmpp),
+  'cifar10-ve-ncsnpp': cifar10('ve', ncsnpp),
+} as const;
 
 export type PresetName = keyof typeof presets;
 

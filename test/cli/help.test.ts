@@ -21,7 +21,7 @@ test('no line of help is wider than a terminal of 120 characters', async () => {
   }
 });
 
-test('the help of train shows the defaults of every preset', async () => {
+test('the help of train shows the defaults of presets, and how the others differ from them', async () => {
   const lines = (await stf(['train', '--help'])).stdout.split('\n');
   const cells = (start: RegExp): string[] =>
     lines
@@ -29,9 +29,18 @@ test('the help of train shows the defaults of every preset', async () => {
       .trim()
       .split(/\s{2,}/);
   const [, ...names] = cells(/^Defaults/);
-  expect(names).toEqual(Object.keys(presets));
+  expect(names).toEqual(['quickstart', 'toy-2d', 'cifar10-edm-ddpmpp']);
   const [, ...batches] = cells(/^ {2}--batch +\d/);
-  expect(batches).toEqual(Object.values(presets).map(({ batch }) => String(batch)));
+  expect(batches).toEqual(names.map((name) => String(presets[name as keyof typeof presets].batch)));
+  expect(cells(/^Like/)).toEqual(['Like cifar10-edm-ddpmpp, but for:']);
+  for (const name of Object.keys(presets).filter((each) => !names.includes(each)))
+    expect(cells(new RegExp(`^  ${name} `))).toHaveLength(2);
+  // What is told is what sets them apart: typed after the one, it gives the other.
+  const [, flags] = cells(/^ {2}cifar10-ve-ncsnpp /);
+  const dry = async (...argv: string[]) => (await stf(['train', ...argv, '--dry-run'])).stdout;
+  expect(await dry('--preset', 'cifar10-edm-ddpmpp', ...flags.split(' '))).toBe(
+    await dry('--preset', 'cifar10-ve-ncsnpp'),
+  );
 });
 
 test('paths are quoted for the shell at hand, where they have to be', () => {

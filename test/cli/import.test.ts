@@ -1,7 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { decodeSafetensors } from '../../src/formats/safetensors.ts';
+import { readTorchCheckpoint } from '../../src/formats/torch-module.ts';
+import { decodeCheckpoint } from '../../src/training/index.ts';
+import type { TrainingOptions } from '../../src/training/index.ts';
+import { torchZip } from '../support/torch-files.ts';
 import { stf, temporaryFolder } from './support.ts';
 
 const fixtures = join(import.meta.dirname, '../fixtures');
@@ -50,6 +54,67 @@ test('nothing is written over, and nothing is left of a file that is refused', a
   expect(await stf(['import', snapshot, '--out', folder.join('out.pkl')])).toMatchObject({ code: 2 });
   expect(await stf(['import', folder.join('missing.pkl'), '--out', out])).toMatchObject({ code: 2 });
   expect(folder.list()).toEqual(['hostile.pkl', 'taken.safetensors']);
+});
+
+const hostile: Record<string, [bytes: Uint8Array, message: RegExp]> = {
+  'a length of 2^60': [
+    Uint8Array.of(0x80, 4, 0x8e, 0, 0, 0, 0, 0, 0, 0, 0x10, 0x2e),
+    /at byte 2: 1152921504606846976 bytes should follow, but 1 byte remains/,
+  ],
+  '10,000 levels': [Buffer.from(`${'('.repeat(10_000)}${'t'.repeat(10_000)}.`), /nested more than 1000 levels deep/],
+  'a name behind a call': [Buffer.from("cposix\nsystem\n(S'true'\ntR."), /asks for "posix\.system"/],
+  'a truncated snapshot': [readFileSync(snapshot).subarray(0, 50_000), /truncated or damaged\?/],
+};
+
+test.each(Object.keys(hostile))('%s is refused with one line', async (name) => {
+  const [bytes, message] = hostile[name];
+  const file = folder.join('hostile.pkl');
+  writeFileSync(file, bytes);
+  const { code, stdout, stderr } = await stf(['import', file, '--out', folder.join('out.safetensors')]);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toMatch(message);
+  expect(stderr).toMatch(/^stf import: .*hostile\.pkl: .*\n$/);
+  expect(stderr.trim().split('\n')).toHaveLength(1);
+  expect(folder.list()).toEqual(['hostile.pkl']);
+});
+
+describe('a state dict', () => {
+  const { state } = readTorchCheckpoint(readFileSync(snapshot)).ema!;
+  const write = (): string => {
+    const file = folder.join('weights.pth');
+    writeFileSync(file, torchZip(state));
+    return file;
+  };
+  const outs = (): string[] => ['a', 'b', 'c'].map((name) => folder.join(`${name}.safetensors`));
+  const optionsOf = (file: string): TrainingOptions => decodeCheckpoint(readFileSync(file), file).options;
+
+  test('is imported with the preconditioning that is asked for, and says what is assumed', async () => {
+    const [assumed, chosen] = outs();
+    const first = await stf(['import', write(), '--out', assumed]);
+    expect(first.code).toBe(0);
+    expect(first.stderr).toMatch(/weights\.pth: A state dict does not tell its preconditioning: edm .* is assumed/);
+    expect(optionsOf(assumed).denoiser.preconditioning).toEqual({ kind: 'edm', sigmaData: 0.5 });
+    const second = await stf(['import', write(), '--precond', 've', '--out', chosen]);
+    expect(second.code).toBe(0);
+    expect(second.stderr).not.toContain('preconditioning');
+    expect(optionsOf(chosen).denoiser.preconditioning).toEqual({ kind: 've', sigmaMin: 0.02, sigmaMax: 100 });
+    expect(await stf(['import', write(), '--precond', 'flow', '--out', folder.join('d.safetensors')])).toMatchObject({
+      code: 2,
+    });
+  });
+
+  test('takes its configuration from a checkpoint, or from a file of PyTorch', async () => {
+    const [ours, fromOurs, fromPyTorch] = outs();
+    expect((await stf(['import', snapshot, '--out', ours])).code).toBe(0);
+    expect((await stf(['import', write(), '--network-of', ours, '--out', fromOurs])).code).toBe(0);
+    expect((await stf(['import', write(), '--network-of', snapshot, '--out', fromPyTorch])).code).toBe(0);
+    for (const file of [fromOurs, fromPyTorch]) {
+      expect(optionsOf(file).denoiser).toEqual(optionsOf(ours).denoiser);
+      expect(decodeSafetensors(readFileSync(file)).tensors).toEqual(decodeSafetensors(readFileSync(ours)).tensors);
+    }
+    const overruled = await stf(['import', snapshot, '--precond', 've', '--out', folder.join('d.safetensors')]);
+    expect(overruled).toMatchObject({ code: 2, stderr: expect.stringContaining('--precond are for state dicts') });
+  });
 });
 
 test('a network is exported for PyTorch and imported again', async () => {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { makeDenoiser } from '../../src/diffusion/index.ts';
 import { FormatError, UsageError } from '../../src/errors.ts';
@@ -86,9 +87,9 @@ describe('import, export, import', () => {
     expect(exportPyTorch(again)).toEqual(exported);
   });
 
-  test('a state dict as safetensors, without the arguments of its network', () => {
-    const bytes = encodeSafetensors({ w: { dtype: 'F32', shape: [1], data: Float32Array.of(1) } });
-    expect(() => importPyTorch(bytes, 'x.safetensors')).toThrow(/^x\.safetensors holds 1 tensors but no network/);
+  test('a checkpoint of ours needs no import', () => {
+    const bytes = encodeCheckpoint(importPyTorch(snapshot, 'first'));
+    expect(() => importPyTorch(bytes, 'x.safetensors')).toThrow(/^x\.safetensors: a checkpoint of this program/);
   });
 });
 
@@ -144,8 +145,77 @@ describe('what can not be imported is named', () => {
     expect(importing).toThrow(/^x\.pkl: pickle: at byte \d+: .*"torch\.storage\._load_from_bitez"/);
   });
 
-  test('a state dict, which does not say how its network is built', () => {
+  test('a state dict of another network', () => {
     const bytes = readFileSync(join(folder, 'torch/small_plain_zip.pth'));
-    expect(() => importPyTorch(bytes, 'x.pth')).toThrow(/^x\.pth holds 5 tensors but no network/);
+    const importing = () => importPyTorch(bytes, 'x.pth');
+    expect(importing).toThrow(UsageError);
+    expect(importing).toThrow(/^x\.pth: .*"Conv2d_1a_3x3\.conv\.weight".* none is called enc\.RxR_conv\.weight\./);
+  });
+});
+
+/** What an import does: reads the file, or says what is wrong with it. Anything else that is thrown fails the test. */
+function outcome(bytes: Uint8Array): 'read' | 'refused' {
+  try {
+    importPyTorch(bytes, 'x.pkl');
+    return 'read';
+  } catch (error) {
+    if (error instanceof FormatError || error instanceof UsageError) {
+      expect(error.message).toMatch(/^x\.pkl: ./);
+      return 'refused';
+    }
+    throw error;
+  }
+}
+
+describe('files that were damaged on the way', () => {
+  /** Places in a file: everywhere, and where the structure is rather than the weights. */
+  const place = (length: number): fc.Arbitrary<number> =>
+    fc.oneof(
+      fc.nat(length - 1),
+      fc.nat(Math.min(12_000, length - 1)),
+      fc.nat(6000).map((back) => length - 1 - back),
+    );
+
+  // An import takes about 30 ms: a damaged file that asked for hours, or for all memory, would show as a test that hangs.
+  test.each([
+    ['a snapshot', snapshot],
+    ['a training state', trainingState],
+  ])('%s with bytes changed, or cut off, is read or refused', (_, file) => {
+    const seen = { read: 0, refused: 0 };
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(place(file.length), fc.nat(255)), { minLength: 1, maxLength: 4 }),
+        fc.oneof({ weight: 3, arbitrary: fc.constant(file.length) }, place(file.length)),
+        (changes, end) => {
+          const bytes = Uint8Array.from(file.subarray(0, end));
+          for (const [at, value] of changes) if (at < end) bytes[at] = value;
+          seen[outcome(bytes)]++;
+        },
+      ),
+      { numRuns: 200 },
+    );
+    expect(Math.min(seen.read, seen.refused)).toBeGreaterThan(0);
+  });
+
+  test('a snapshot that ends early is refused, wherever it ends', () => {
+    for (let end = 0; end < snapshot.length; end += 1 + Math.floor(snapshot.length / 97))
+      expect(outcome(snapshot.subarray(0, end)), `${end} bytes`).toBe('refused');
+  });
+
+  // Built, these would take all memory or all day.
+  test.each<[Record<string, unknown>, RegExp]>([
+    [{ num_blocks: 1e9 }, /its network has \d+ blocks and more, and the file \d+ tensors/],
+    [{ model_channels: 2 ** 24 }, /its network has \d+ parameters, and the file holds \d+ numbers/],
+    [{ model_channels: 2 ** 52 }, /./],
+    [{ channel_mult: Array.from({ length: 40 }, () => 1) }, /./],
+    [{ img_resolution: 0 }, /./],
+    [{ label_dim: 2 ** 40 }, /its network has \d+ parameters, and the file holds \d+ numbers/],
+    [{ resample_filter: Array.from({ length: 999 }, () => 1) }, /resample_filter" has shape/],
+  ])('a configuration that asks for more than there is: %j', (change, message) => {
+    const { constructor, kwargs, state } = readTorchCheckpoint(snapshot).ema!;
+    const metadata = { class_name: constructor, init_kwargs: JSON.stringify({ ...kwargs, ...change }) };
+    const bytes = encodeSafetensors(state, metadata);
+    expect(outcome(bytes)).toBe('refused');
+    expect(() => importPyTorch(bytes, 'x.pkl')).toThrow(message);
   });
 });

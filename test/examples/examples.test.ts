@@ -1,0 +1,66 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { decodePng } from '../../src/formats/png.ts';
+
+// The examples as a reader runs them: built, from the root of the project, against the package's own entry points.
+const root = join(import.meta.dirname, '../..');
+const built = join(root, 'dist/examples');
+const folder = mkdtempSync(join(tmpdir(), 'stf-examples-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+beforeAll(() => {
+  if (!existsSync(built)) throw new Error(`${built} is missing: build first (npm run build).`);
+});
+
+function run(name: string, ...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [join(built, `${name}.js`), ...args], { cwd: root });
+    const text = { stdout: '', stderr: '' };
+    child.stdout.on('data', (part: Buffer) => (text.stdout += part.toString()));
+    child.stderr.on('data', (part: Buffer) => (text.stderr += part.toString()));
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, ...text }));
+  });
+}
+
+test('import-edm opens a network of PyTorch and draws sixteen images', async () => {
+  const picture = join(folder, 'samples.png');
+  const snapshot = join(root, 'test/fixtures/parity/pickles/ncsnpp/network-snapshot-000001.pkl');
+  const { code, stdout, stderr } = await run('import-edm', snapshot, picture);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toMatch(/song-unet with edm preconditioning, 48755 parameters\n.*samples\.png: 16 samples\n$/);
+  // Four by four images of 16 pixels, each two pixels wide, with two pixels between.
+  const { width, height, channels, data } = decodePng(readFileSync(picture));
+  expect({ width, height, channels }).toEqual({ width: 4 * 32 + 3 * 2, height: 4 * 32 + 3 * 2, channels: 3 });
+  expect(new Set(data).size).toBeGreaterThan(100);
+});
+
+test('import-edm says what is wrong with a file', async () => {
+  const { code, stderr } = await run('import-edm', join(root, 'package.json'), join(folder, 'none.png'));
+  expect(code).not.toBe(0);
+  expect(stderr).toMatch(/FormatError: .*package\.json: pickle: at byte 0: /);
+  expect(existsSync(join(folder, 'none.png'))).toBe(false);
+});
+
+test('train-points learns two moons', async () => {
+  const { code, stdout, stderr } = await run('train-points');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  const losses = [...stdout.matchAll(/^kimg [\d.]+ {2}loss ([\d.]+)$/gm)].map(([, loss]) => Number(loss));
+  expect(losses.length).toBeGreaterThan(2);
+  expect(losses.at(-1)).toBeLessThan(losses[0]);
+  // 0.019 when this was written.
+  expect(Number(/distance to fresh data: ([\d.]+)/.exec(stdout)![1])).toBeLessThan(0.1);
+});
+
+const checkedAbove = ['import-edm', 'train-points'];
+const others = readdirSync(join(root, 'examples'))
+  .map((file) => file.replace(/\.ts$/, ''))
+  .filter((name) => !checkedAbove.includes(name));
+
+for (const name of others) {
+  test(`${name} runs to its end`, async () => {
+    expect(await run(name)).toMatchObject({ code: 0, stderr: '' });
+  });
+}
