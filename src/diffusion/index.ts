@@ -10,13 +10,7 @@ export type { NoiseLevelConfig } from './noise-levels.ts';
 export { formFromDenoiser, formToDenoiser, fromOutputForm, outputForms, toOutputForm } from './output-form.ts';
 export type { FormFromDenoiser, FormToDenoiser, NoisySamples, OutputForm } from './output-form.ts';
 export { perSample } from './per-sample.ts';
-export {
-  preconditioning,
-  preconditioningName,
-  processScale,
-  roundSigma,
-  sigmaRange,
-} from './preconditioning/index.ts';
+export { preconditioning, preconditioningName, processScale, roundSigma, sigmaRange } from './preconditioning/index.ts';
 export type { Coefficients, PreconditioningConfig, SigmaRange } from './preconditioning/index.ts';
 export { preconditioningForPyTorch, preconditioningFromPyTorch } from './preconditioning/pytorch.ts';
 export { processAtLevel, processOf } from './processes/config.ts';

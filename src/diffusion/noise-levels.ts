@@ -41,8 +41,7 @@ interface ProcessTimeLevels {
 }
 
 /** How the noise level of a training sample is drawn. */
-export type NoiseLevelConfig =
-  LogNormalLevels | VpTimeLevels | LogUniformLevels | IddpmStepLevels | ProcessTimeLevels;
+export type NoiseLevelConfig = LogNormalLevels | VpTimeLevels | LogUniformLevels | IddpmStepLevels | ProcessTimeLevels;
 
 /** The noise level that a draw stands for: a unit normal number for log-normal levels, one in [0, 1) for all others. */
 export function noiseLevelFrom(config: NoiseLevelConfig, draw: number): number {

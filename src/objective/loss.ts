@@ -1,5 +1,5 @@
 import { lossWeight, perSample } from '../diffusion/index.ts';
-import type { Denoiser, PreconditioningConfig } from '../diffusion/index.ts';
+import type { Denoiser, PreconditioningConfig, Weighting } from '../diffusion/index.ts';
 import { add, mul, reshape, sizeOf, square, sub, sum } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import type { Conditions } from '../networks/index.ts';
@@ -29,6 +29,8 @@ export interface LossInputs {
   readonly reference?: Tensor | undefined;
   readonly conditions?: Conditions | undefined;
   readonly posterior?: PosteriorOptions | undefined;
+  /** Whose squared error the loss is; the network's own output when left out. */
+  readonly weighting?: Weighting | undefined;
 }
 
 export interface Loss {
@@ -57,6 +59,6 @@ export function denoisingLoss(denoiser: Denoiser, config: PreconditioningConfig,
       )
     : clean;
   const denoised = denoiser(perturbed, sigma, conditions);
-  const elements = mul(perSample(lossWeight(config, sigma), clean), square(sub(denoised, target)));
+  const elements = mul(perSample(lossWeight(config, sigma, inputs.weighting), clean), square(sub(denoised, target)));
   return { elements, perSample: sum(flat(elements), 1), target, denoised, perturbed };
 }

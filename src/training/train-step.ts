@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.ts';
 import { makeDenoiser } from '../diffusion/index.ts';
-import type { DenoiserConfig } from '../diffusion/index.ts';
+import type { DenoiserConfig, Weighting } from '../diffusion/index.ts';
 import {
   add,
   cast,
@@ -33,6 +33,8 @@ import { planDropout } from './dropout.ts';
 export interface TrainStepConfig {
   readonly denoiser: DenoiserConfig;
   readonly objective: ObjectiveConfig;
+  /** Whose squared error the loss is; the network's own output when left out. */
+  readonly weighting?: Weighting;
   /** Images a step, over all rounds. */
   readonly batch: number;
   /** Gradient accumulation: the batch is taken in this many rounds. */
@@ -319,6 +321,7 @@ function buildRound(config: TrainStepConfig, table: ParameterTable, weights: Ten
     sigma,
     reference,
     posterior: { labels },
+    weighting: config.weighting,
     conditions: { ...conditions, dropout: dropout.apply },
   });
   const scaled = mul(sum(loss.elements), (config.lossScaling ?? 1) / config.batch);
