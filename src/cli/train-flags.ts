@@ -444,12 +444,12 @@ export const trainFlags: readonly TrainFlag[] = [
   scheduleFlag('process-sigma-min', 'sigmaMin', {
     kind: number('FLOAT', { above: 0 }),
     help: 'smallest noise level that is trained',
-    formulations: 've',
+    formulations: 've, or edm with --output',
   }),
   scheduleFlag('process-sigma-max', 'sigmaMax', {
     kind: number('FLOAT', { above: 0 }),
     help: 'largest noise level that is trained',
-    formulations: 've',
+    formulations: 've, or edm with --output',
   }),
   scheduleFlag('noise-steps', 'steps', {
     kind: integer('INT', { min: 2 }),
