@@ -25,7 +25,9 @@ const tensorList = z.record(
   z.string(),
   z.union([
     z.tuple([z.string(), z.array(z.number())]),
-    z.looseObject({ dtype: z.string(), shape: z.array(z.number()) }).transform(({ dtype, shape }): [string, number[]] => [dtype, shape]),
+    z
+      .looseObject({ dtype: z.string(), shape: z.array(z.number()) })
+      .transform(({ dtype, shape }): [string, number[]] => [dtype, shape]),
   ]),
 );
 
