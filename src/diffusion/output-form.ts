@@ -12,7 +12,7 @@ import type { ProcessConfig } from './processes/config.ts';
  * - denoiser: D itself, the clean sample x₀;
  * - epsilon: the noise, (x - D) / σ. Ho et al. 2020;
  * - score: ∇log p of the scaled sample x_t = s x, (D - x) / (s σ²). Song et al. 2021;
- * - v: (ε - σ x₀) / √(1 + σ²), the velocity of the variance-preserving angle. Salimans and Ho 2022, appendix D;
+ * - v: (ε - σ x₀) / √(1 + σ²), the velocity of the variance-preserving angle. Salimans and Ho 2022, Sect. 4;
  * - velocity: ε - x₀, the direction of the straight path from data to noise. Lipman et al. 2023.
  */
 export const outputForms = ['denoiser', 'epsilon', 'score', 'v', 'velocity'] as const;

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 const root = join(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 const trackedPages = execFileSync('git', ['ls-files', '*.md'], { cwd: root, encoding: 'utf8' }).trim().split('\n');
-const pages = trackedPages.filter((path) => path === 'README.md' || /^docs\/[^/]+\.md$/.test(path));
+const pages = trackedPages.filter((path) => path === 'README.md' || /^docs\/.+\.md$/.test(path));
 
 /** Targets of the links and pictures of a page, in Markdown and in HTML, without those inside code. */
 function targetsIn(markdown: string): string[] {

@@ -8,7 +8,7 @@ export interface FlowSchedule {
 
 /**
  * The straight path from data to noise, x(t) = (1 - t) x₀ + t z: s = 1 - t, σ = t / (1 - t). Lipman et al. 2023; Liu et al.
- * 2023 (with time the other way round). Its equation dx = -x / (1 - t) dt + √(2 t / (1 - t)) dw is singular at t = 1, where
+ * 2023; both with time the other way round. Its equation dx = -x / (1 - t) dt + √(2 t / (1 - t)) dw is singular at t = 1, where
  * nothing of the data is left; the probability flow is not.
  */
 export function flowProcess({ epsilonT }: FlowSchedule): Process {

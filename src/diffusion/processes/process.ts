@@ -52,11 +52,11 @@ export interface Discretization {
   readonly step: (t: number) => LinearSde;
 }
 
-/** The index of the step at time t, of steps up to the time `end`. Song et al. 2021, appendix. */
+/** The index of the step at time t, of steps up to the time `end`: ⌊t (steps - 1) / end⌋. */
 export const timestepOf = (t: number, steps: number, end = 1): number => Math.floor((t * (steps - 1)) / end);
 
 /**
- * The step of Euler and Maruyama: f(t) T / steps and g(t) √(T / steps). Song et al. 2021, appendix G.
+ * The steps of Euler and Maruyama: f(t) T / steps and g(t) √(T / steps). Kloeden and Platen 1992, Sect. 10.2.
  *
  * @throws UsageError when `steps` is no integer of at least 1
  */

@@ -9,7 +9,7 @@ export interface VeSchedule {
 
 /**
  * Variance exploding: σ(t) = σMin (σMax / σMin)^t for t in [0, 1], s(t) = 1, dx = σ √(2 ln(σMax / σMin)) dw. Song et al.
- * 2021, Eq. 30 and appendix C. A uniform t makes ln σ uniform.
+ * 2021, Eq. 9 and 30. A uniform t makes ln σ uniform.
  */
 export function veProcess({ sigmaMin, sigmaMax }: VeSchedule): Process {
   const extent = Math.log(sigmaMax / sigmaMin);
@@ -36,8 +36,8 @@ export function veProcess({ sigmaMin, sigmaMax }: VeSchedule): Process {
 }
 
 /**
- * The noise levels of the discrete process, σMin to σMax in equal ratios [steps]. Song and Ermon 2019; Song et al. 2021,
- * appendix B.
+ * The noise levels of the discrete process, σMin to σMax in equal ratios [steps]. Song et al. 2021, Eq. 8
+ * and appendix C.
  *
  * @throws UsageError when `steps` is no integer of at least 2
  */

@@ -52,7 +52,7 @@ export function subVpScale<T>(m: Arithmetic<T>, sigma: T): T {
 
 /**
  * Variance preserving: σ(t)² = e^B(t) - 1, s(t) = e^(-B(t) / 2), so that s² (1 + σ²) = 1: data of unit variance keep it.
- * dx = -½ β x dt + √β dw; its steps are those of DDPM, x √(1 - β_i) + √β_i z. Song et al. 2021, Eq. 11 and 32; Karras et
+ * dx = -½ β x dt + √β dw; its steps are those of DDPM, x √(1 - β_i) + √β_i z. Song et al. 2021, Eq. 10, 11 and 32; Karras et
  * al. 2022, Table 1, column "VP".
  */
 export const vpProcess = (schedule: VpProcessOptions): Process => ({
@@ -102,7 +102,7 @@ export function vpAlphaBars(rates: Float64Array): Float64Array {
 
 /**
  * Sub-VP: the scale of the variance-preserving process with noise of standard deviation 1 - e^-B(t), hence
- * σ(t) = (1 - e^-B) / e^(-B / 2) = 2 sinh(B(t) / 2); dx = -½ β x dt + √(β (1 - e^-2B)) dw. Song et al. 2021, Eq. 28 and 29.
+ * σ(t) = (1 - e^-B) / e^(-B / 2) = 2 sinh(B(t) / 2); dx = -½ β x dt + √(β (1 - e^-2B)) dw. Song et al. 2021, Eq. 12 and 29.
  */
 export function subVpProcess(schedule: VpProcessOptions): Process {
   const equation = {
