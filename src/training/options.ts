@@ -149,7 +149,7 @@ function checkTogether(options: TrainingOptions): TrainingOptions {
   const { samples, sigmaRanges } = options;
   checkSizes(options);
   for (const [name, own] of [
-    ['denoiser.preconditioning (--process-sigma-min, --process-sigma-max)', options.denoiser.preconditioning],
+    ['denoiser.preconditioning', options.denoiser.preconditioning],
     ['noiseLevels', options.noiseLevels],
   ] as const) {
     const config = 'process' in own ? own.process : own;

@@ -91,7 +91,7 @@ describe('a command line that makes no sense', () => {
     [
       'a noise rate that falls',
       'train --precond vp --beta-max 0.05',
-      /^stf train: --beta-max must be above --beta-min, 0\.1, got 0\.05\.$/m,
+      /^stf train: --beta-min must be below --beta-max, got 0\.1 and 0\.05\.$/m,
     ],
     [
       'a constant of another schedule',
@@ -106,7 +106,7 @@ describe('a command line that makes no sense', () => {
     [
       'swapped noise levels',
       'train --precond ve --process-sigma-min 60 --process-sigma-max 50',
-      /\(--process-sigma-min, --process-sigma-max\): sigmaMin must be below sigmaMax, got sigmaMin = 60 and sigmaMax = 50/,
+      /--process-sigma-min must be below --process-sigma-max, got 60 and 50\. Are they swapped\?/,
     ],
     [
       'data for another output',

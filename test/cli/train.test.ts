@@ -125,6 +125,18 @@ test('what the network gives, the weight of the loss and the constants of the sc
     denoiser: { preconditioning: { kind: 'iddpm', ...iddpm } },
     noiseLevels: { kind: 'iddpm-steps', ...iddpm },
   });
+  // Both beyond the published range: neither is compared with the default of the other.
+  for (const [betaMin, betaMax] of [
+    ['25', '40'],
+    ['0.01', '0.05'],
+  ]) {
+    const { denoiser } = await dry('--precond', 'vp', '--beta-min', betaMin, '--beta-max', betaMax);
+    expect(denoiser.preconditioning).toMatchObject({
+      betaMin: Number(betaMin),
+      betaD: Number((Number(betaMax) - Number(betaMin)).toPrecision(14)),
+    });
+  }
+  expect((await dry('--output', 'denoiser')).noiseLevels).toEqual((await dry()).noiseLevels);
   expect(await dry('--output', 'denoiser', '--p-mean', '-0.5')).toMatchObject({
     denoiser: { preconditioning: { process: { kind: 'edm', sigmaMin: 0.002, sigmaMax: 80 }, output: 'denoiser' } },
     noiseLevels: { kind: 'log-normal', pMean: -0.5, pStd: 1.2 },
@@ -150,9 +162,7 @@ test.each([
     stf(['sample', '--network', run, '--outdir', out, '--seeds', '0-3', '--steps', '4', ...flags]);
   const { code, stderr } = await draw('--sigma-min', '1e-7', '--sigma-max', '50');
   expect(code).toBe(0);
-  expect(stderr).toContain(
-    `The network (${kind}) does not know all noise levels from 1e-7 to 50: sampling from 50 to`,
-  );
+  expect(stderr).toContain(`The network (${kind}) does not know all noise levels from 1e-7 to 50: sampling from 50 to`);
   const rows = readFileSync(join(out, 'points.csv'), 'utf8').trimEnd().split('\n').slice(1);
   expect(rows).toHaveLength(4);
   expect(rows.every((row) => row.split(',').map(Number).every(Number.isFinite))).toBe(true);

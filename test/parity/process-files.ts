@@ -116,7 +116,7 @@ function onGrid(file: ParityFile, { process, steps }: Tabulated): Record<string,
     deviation: doubles(file, 'gmm_std')[0],
   };
   const discrete = process.discretize(steps);
-  const rows = Array.from(times, (t, i) => {
+  const rows = Array.from(times, (t, i): Record<string, ArrayLike<number>> => {
     const row = (values: Float64Array): Float64Array => values.subarray(i * size, (i + 1) * size);
     const x = row(samples);
     const times = (factor: number): Float64Array => x.map((value) => factor * value);
@@ -143,7 +143,7 @@ function onGrid(file: ParityFile, { process, steps }: Tabulated): Record<string,
       score: mixtureScore(mixture, x, { scale, deviation }),
       ...back('reverse', false),
       ...back('pflow', true),
-    } as Record<string, ArrayLike<number>>;
+    };
   });
   const names = Object.keys(rows[0]);
   return Object.fromEntries(
