@@ -85,6 +85,31 @@ test('options with swapped noise levels are refused', () => {
   );
 });
 
+test('a run has the loss of its weighting', async () => {
+  const weightsAfter = async (options: TrainingOptions): Promise<Float32Array> => {
+    let weights = new Float32Array(0);
+    await train({
+      runtime,
+      dataset: toyPoints(),
+      options,
+      now: () => 0,
+      signal: { aborted: false },
+      observer: {
+        step: () => {},
+        tick: () => Promise.resolve(),
+        samples: () => Promise.resolve(),
+        checkpoint: ({ vectors }) => Promise.resolve(void (weights = Float32Array.from(vectors.weights))),
+      },
+    });
+    return weights;
+  };
+  const options = optionsOf('ve', 'dsm');
+  const published = await weightsAfter(options);
+  // VE's network gives minus the noise: unit weight of it is the squared error of the noise.
+  expect(await weightsAfter({ ...options, weighting: 'epsilon' })).toEqual(published);
+  expect(await weightsAfter({ ...options, weighting: 'denoiser' })).not.toEqual(published);
+});
+
 test('a run from before weightings has the weight of its network', () => {
   const { weighting, ...older } = optionsOf('ve', 'dsm');
   expect(weighting).toBe('network');
