@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { sigmaRange } from '../diffusion/index.ts';
+import { preconditioningName, sigmaRange } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { ensureWritableFolder } from '../node/files.ts';
@@ -114,7 +114,7 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   edmNoiseLevels({ ...heun, ...within });
   if (within.sigmaMin !== heun.sigmaMin || within.sigmaMax !== heun.sigmaMax) {
     console.note(
-      `The network (${preconditioning.kind}) does not know all noise levels from ${heun.sigmaMin} to ${heun.sigmaMax}: sampling from ${within.sigmaMax} to ${within.sigmaMin}.`,
+      `The network (${preconditioningName(preconditioning)}) does not know all noise levels from ${heun.sigmaMin} to ${heun.sigmaMax}: sampling from ${within.sigmaMax} to ${within.sigmaMin}.`,
     );
   }
   const labels = classesOf(wish, found);

@@ -1,10 +1,12 @@
+import { outputForms, preconditioningName, weightings } from '../diffusion/index.ts';
+import type { OutputForm, PreconditioningConfig } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
 import { adm, ddpmpp, ncsnpp } from '../networks/index.ts';
 import type { DhariwalUNetConfig, MlpConfig, NetworkConfig, SongUNetConfig } from '../networks/index.ts';
 import { archName } from '../node/run-reader.ts';
 import { dataName, dataNames, dataShape, toyKindOf } from '../node/training-data.ts';
-import { formulations, presets, withPreconditioning } from '../training/index.ts';
-import type { TrainingOptions } from '../training/index.ts';
+import { formulationOf, formulations, outputOf, presets, withOutput, withPreconditioning } from '../training/index.ts';
+import type { FormulationName, TrainingOptions } from '../training/index.ts';
 import {
   countOf,
   referenceKinds,
@@ -78,7 +80,7 @@ const yesOrNo = (value: boolean): string => (value ? 'yes' : 'no');
 
 const count = integer('INT', { min: 1 });
 const archNames = ['ddpmpp', 'ncsnpp', 'adm', 'mlp'] as const;
-const formulationNames = ['edm', 'vp', 've', 'iddpm'] as const;
+const formulationNames = ['edm', 'vp', 've', 'iddpm', 'sub-vp', 'flow'] as const satisfies FormulationName[];
 const objectiveNames = ['dsm', 'stf'] as const;
 
 const networkOf = ({ denoiser }: TrainingOptions): NetworkConfig => denoiser.network;
@@ -150,15 +152,29 @@ const sizeOf = ({
   augmentDim,
 });
 
-/** Another preconditioning; the published one of its kind. */
-const withFormulation = (options: TrainingOptions, kind: keyof typeof formulations): TrainingOptions =>
-  kind === options.denoiser.preconditioning.kind
+const preconditioningOf = ({ denoiser }: TrainingOptions): PreconditioningConfig => denoiser.preconditioning;
+
+/** Another formulation; the published one of its name. */
+const withFormulation = (options: TrainingOptions, name: FormulationName): TrainingOptions =>
+  name === formulationOf(preconditioningOf(options))
     ? options
-    : withPreconditioning(options, formulations[kind].preconditioning);
+    : withPreconditioning(options, formulations[name].preconditioning);
+
+/** A network that gives another form. */
+function withOutputForm(options: TrainingOptions, output: OutputForm): TrainingOptions {
+  const preconditioning = preconditioningOf(options);
+  if (output === outputOf(preconditioning)) return options;
+  if (preconditioning.kind === 'iddpm') {
+    throw new UsageError(
+      `--output: networks of --precond iddpm give epsilon, got ${output}. Choose --precond edm, vp, ve, sub-vp or flow.`,
+    );
+  }
+  return withPreconditioning(options, withOutput(preconditioning, output));
+}
 
 function withSigmaData(options: TrainingOptions, sigmaData: number): TrainingOptions {
-  const { preconditioning } = options.denoiser;
-  if (preconditioning.kind !== 'edm') throw onlyOfEdm('sigma-data', preconditioning.kind);
+  const preconditioning = preconditioningOf(options);
+  if (preconditioning.kind !== 'edm') throw onlyOfEdm('sigma-data', preconditioning);
   return { ...options, denoiser: { ...options.denoiser, preconditioning: { ...preconditioning, sigmaData } } };
 }
 
@@ -167,13 +183,75 @@ function withLogNormal(
   name: string,
   change: { readonly pMean?: number; readonly pStd?: number },
 ): TrainingOptions {
-  const { noiseLevels, denoiser } = options;
-  if (noiseLevels.kind !== 'log-normal') throw onlyOfEdm(name, denoiser.preconditioning.kind);
+  const { noiseLevels } = options;
+  if (noiseLevels.kind !== 'log-normal') throw onlyOfEdm(name, preconditioningOf(options));
   return { ...options, noiseLevels: { ...noiseLevels, ...change } };
 }
 
-const onlyOfEdm = (name: string, kind: string): UsageError =>
-  new UsageError(`--${name} is an option of --precond edm, and the preconditioning is ${kind}.`);
+const onlyOfEdm = (name: string, preconditioning: PreconditioningConfig): UsageError =>
+  new UsageError(
+    `--${name} is an option of --precond edm, and the preconditioning is ${preconditioningName(preconditioning)}.`,
+  );
+
+/** Constants of all schedules, by their names in the options. */
+type Constant = 'betaD' | 'betaMin' | 'epsilonT' | 'sigmaMin' | 'sigmaMax' | 'c1' | 'c2' | 'steps';
+type Schedule = Partial<Record<Constant, number>>;
+
+/** The constants of the schedule that the networks are trained for. */
+export function scheduleOf(options: TrainingOptions): Schedule {
+  const preconditioning = preconditioningOf(options);
+  const { kind, ...constants } = preconditioning.kind === 'process' ? preconditioning.process : preconditioning;
+  return constants as Schedule;
+}
+
+/** Other constants; the noise levels and the sampler's range follow. */
+function withSchedule(options: TrainingOptions, change: Schedule): TrainingOptions {
+  const preconditioning = preconditioningOf(options);
+  const changed =
+    preconditioning.kind === 'process'
+      ? { ...preconditioning, process: { ...preconditioning.process, ...change } }
+      : { ...preconditioning, ...change };
+  return withPreconditioning(options, changed);
+}
+
+/** An option that sets a constant of the schedules that have it. */
+function scheduleFlag(
+  name: string,
+  key: Constant,
+  { kind, help, formulations: owners }: { kind: ValueKind<number>; help: string; formulations: string },
+): TrainFlag {
+  return flag('Objective', name, {
+    kind,
+    help: `${owners}: ${help}`,
+    get: (options) => scheduleOf(options)[key],
+    set: (options, value) => {
+      requireConstant(options, name, key, owners);
+      return withSchedule(options, { [key]: value });
+    },
+  });
+}
+
+function requireConstant(options: TrainingOptions, name: string, key: Constant, owners: string): void {
+  if (scheduleOf(options)[key] !== undefined) return;
+  throw new UsageError(
+    `--${name} is an option of --precond ${owners}, and the preconditioning is ${preconditioningName(preconditioningOf(options))}.`,
+  );
+}
+
+/** Song's constant of the noise rate; the options hold betaD = betaMax - betaMin. Adding up again costs a last digit. */
+export function betaMaxOf(options: TrainingOptions): number | undefined {
+  const { betaD, betaMin } = scheduleOf(options);
+  return betaD === undefined || betaMin === undefined ? undefined : Number((betaD + betaMin).toPrecision(14));
+}
+
+/** Rates in the wrong order pass here: the other one may be still to come. `train-options.ts` looks at both. */
+function withBetas(options: TrainingOptions, name: string, change: { betaMin?: number; betaMax?: number }) {
+  requireConstant(options, name, 'betaD', vpNames);
+  const { betaMin = scheduleOf(options).betaMin!, betaMax = betaMaxOf(options)! } = change;
+  return withSchedule(options, { betaMin, betaD: Number((betaMax - betaMin).toPrecision(14)) });
+}
+
+const vpNames = 'vp, sub-vp';
 
 function withObjective(options: TrainingOptions, kind: TrainingOptions['objective']['kind']): TrainingOptions {
   if (kind === options.objective.kind) return options;
@@ -341,9 +419,65 @@ export const trainFlags: readonly TrainFlag[] = [
   }),
   flag('Objective', 'precond', {
     kind: choice('NAME', formulationNames),
-    help: `Preconditioning, with the noise levels and the loss weight that belong to it: ${formulationNames.join(', ')}`,
-    get: ({ denoiser }) => denoiser.preconditioning.kind,
+    help: `Process and preconditioning, with the noise levels that belong to them: ${formulationNames.join(', ')}`,
+    get: (options) => formulationOf(preconditioningOf(options)),
     set: withFormulation,
+  }),
+  flag('Objective', 'output', {
+    kind: choice('FORM', outputForms),
+    help: `What the network gives: ${outputForms.join(', ')}; left out: as published, epsilon for sub-vp, velocity for flow`,
+    get: (options) => outputOf(preconditioningOf(options)),
+    set: withOutputForm,
+  }),
+  flag('Objective', 'weighting', {
+    kind: choice('FORM', weightings),
+    help: `Whose squared error the loss is: the network's own output (network) or ${outputForms.join(', ')}`,
+    get: ({ weighting }) => weighting,
+    set: (options, weighting) => ({ ...options, weighting }),
+  }),
+  flag('Objective', 'beta-min', {
+    kind: number('FLOAT', { above: 0 }),
+    help: `${vpNames}: noise rate at time 0`,
+    range: '>0, <beta-max',
+    get: (options) => scheduleOf(options).betaMin,
+    set: (options, betaMin) => withBetas(options, 'beta-min', { betaMin }),
+  }),
+  flag('Objective', 'beta-max', {
+    kind: number('FLOAT', { above: 0 }),
+    help: `${vpNames}: noise rate at time 1`,
+    range: '>beta-min',
+    get: betaMaxOf,
+    set: (options, betaMax) => withBetas(options, 'beta-max', { betaMax }),
+  }),
+  scheduleFlag('epsilon-t', 'epsilonT', {
+    kind: number('FLOAT', { above: 0, below: 0.5 }),
+    help: 'smallest time that is trained; flow stays as far from time 1',
+    formulations: 'vp, sub-vp, flow',
+  }),
+  scheduleFlag('process-sigma-min', 'sigmaMin', {
+    kind: number('FLOAT', { above: 0 }),
+    help: 'smallest noise level that is trained',
+    formulations: 've, or edm with --output',
+  }),
+  scheduleFlag('process-sigma-max', 'sigmaMax', {
+    kind: number('FLOAT', { above: 0 }),
+    help: 'largest noise level that is trained',
+    formulations: 've, or edm with --output',
+  }),
+  scheduleFlag('noise-steps', 'steps', {
+    kind: integer('INT', { min: 2 }),
+    help: 'steps of the discrete schedule, in which the network is told the time',
+    formulations: 'vp, sub-vp, iddpm',
+  }),
+  scheduleFlag('c1', 'c1', {
+    kind: number('FLOAT', { above: 0, below: 1 }),
+    help: 'smallest ratio of the squared scales of neighbouring steps',
+    formulations: 'iddpm',
+  }),
+  scheduleFlag('c2', 'c2', {
+    kind: number('FLOAT', { min: 0 }),
+    help: 'offset of the cosine at low noise',
+    formulations: 'iddpm',
   }),
   flag('Objective', 'sigma-data', {
     kind: number('FLOAT', { above: 0 }),

@@ -7,7 +7,7 @@ import { archName } from '../node/run-reader.ts';
 import { dataName, dataShape, toyKindOf } from '../node/training-data.ts';
 import { parseTrainingOptions, presets } from '../training/index.ts';
 import type { PresetName, TrainingOptions } from '../training/index.ts';
-import { trainFlags } from './train-flags.ts';
+import { betaMaxOf, scheduleOf, trainFlags } from './train-flags.ts';
 
 /** Options of `stf train` that the user typed, by name without dashes. */
 export type GivenFlags = ReadonlyMap<string, string>;
@@ -53,11 +53,23 @@ function apply(base: TrainingOptions, given: GivenFlags): TrainingOptions {
 
 /** Makes the network fit the data, and checks everything that can be checked without reading data. */
 function checked(options: TrainingOptions): TrainingOptions {
+  checkSchedule(options);
   const fitted = parseTrainingOptions(fitToData(options));
   checkLength(fitted);
   checkAttention(fitted);
   checkNetwork(fitted);
   return fitted;
+}
+
+/** Constants that have an order. */
+function checkSchedule(options: TrainingOptions): void {
+  const { betaD, betaMin, sigmaMin, sigmaMax } = scheduleOf(options);
+  if (betaD !== undefined && !(betaD > 0))
+    throw new UsageError(`--beta-min must be below --beta-max, got ${betaMin} and ${betaMaxOf(options)}.`);
+  if (sigmaMin !== undefined && sigmaMax !== undefined && !(sigmaMin < sigmaMax))
+    throw new UsageError(
+      `--process-sigma-min must be below --process-sigma-max, got ${sigmaMin} and ${sigmaMax}. Are they swapped?`,
+    );
 }
 
 function checkLength({ data }: TrainingOptions): void {

@@ -1,9 +1,10 @@
-import { add, mul, reshape, slice } from '../graph/index.ts';
+import { add, mul, slice } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import { buildNetwork } from '../networks/index.ts';
 import type { Conditions, NetworkConfig } from '../networks/index.ts';
 import { scope } from '../nn/index.ts';
 import type { ParameterSource } from '../nn/index.ts';
+import { perSample } from './per-sample.ts';
 import { preconditioning } from './preconditioning/index.ts';
 import type { PreconditioningConfig } from './preconditioning/index.ts';
 
@@ -42,7 +43,3 @@ export function makeDenoiser(source: ParameterSource, config: DenoiserConfig): D
     return add(mul(spread(cSkip), x), mul(spread(cOut), raw));
   };
 }
-
-/** A coefficient a sample [N] in a shape that multiplies samples x [N, ...]. */
-export const perSample = (coefficient: Tensor, x: Tensor): Tensor =>
-  reshape(coefficient, [coefficient.shape[0], ...x.shape.slice(1).map(() => 1)]);

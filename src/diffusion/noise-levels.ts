@@ -2,6 +2,8 @@ import { fillNormal, fillUniform, streams } from '../numerics/random.ts';
 import type { DrawAddress } from '../numerics/random.ts';
 import { iddpmNoiseLevels } from './processes/iddpm.ts';
 import type { IddpmSchedule } from './processes/iddpm.ts';
+import { processOf } from './processes/config.ts';
+import type { ProcessConfig } from './processes/config.ts';
 import { veProcess } from './processes/ve.ts';
 import type { VeSchedule } from './processes/ve.ts';
 import { vpProcess } from './processes/vp.ts';
@@ -32,8 +34,14 @@ interface IddpmStepLevels extends IddpmSchedule {
   readonly kind: 'iddpm-steps';
 }
 
+/** σ = σ(t) of a process, t uniform in the range of times at which its networks are trained. Song et al. 2021, Eq. 7. */
+interface ProcessTimeLevels {
+  readonly kind: 'process-time';
+  readonly process: ProcessConfig;
+}
+
 /** How the noise level of a training sample is drawn. */
-export type NoiseLevelConfig = LogNormalLevels | VpTimeLevels | LogUniformLevels | IddpmStepLevels;
+export type NoiseLevelConfig = LogNormalLevels | VpTimeLevels | LogUniformLevels | IddpmStepLevels | ProcessTimeLevels;
 
 /** The noise level that a draw stands for: a unit normal number for log-normal levels, one in [0, 1) for all others. */
 export function noiseLevelFrom(config: NoiseLevelConfig, draw: number): number {
@@ -46,6 +54,11 @@ export function noiseLevelFrom(config: NoiseLevelConfig, draw: number): number {
       return veProcess(config).sigma(draw);
     case 'iddpm-steps':
       return iddpmNoiseLevels(config)[Math.floor(draw * config.steps)];
+    case 'process-time': {
+      const process = processOf(config.process);
+      const { min, max } = process.range;
+      return process.sigma(max + draw * (min - max));
+    }
   }
 }
 

@@ -2,6 +2,7 @@ import { appendFileSync } from 'node:fs';
 import { access, appendFile, constants, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { toyStandardDeviation } from '../data/toy.ts';
+import { preconditioningName } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
 import { encodePng } from '../formats/png.ts';
 import { slicedWasserstein } from '../metrics/sliced-wasserstein.ts';
@@ -217,7 +218,7 @@ export function runFolderName(number: number, { data, denoiser, objective, batch
     dataName(data),
     network.labelDim > 0 ? 'cond' : 'uncond',
     archName(network),
-    preconditioning.kind,
+    preconditioningName(preconditioning),
     objectiveName(objective),
     `batch${batch}`,
     'fp32',

@@ -1,5 +1,5 @@
 import { lossWeight, perSample } from '../diffusion/index.ts';
-import type { Denoiser, PreconditioningConfig } from '../diffusion/index.ts';
+import type { Denoiser, PreconditioningConfig, Weighting } from '../diffusion/index.ts';
 import { add, mul, reshape, sizeOf, square, sub, sum } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import type { Conditions } from '../networks/index.ts';
@@ -38,6 +38,8 @@ export interface LossInputs {
   readonly references?: ReferenceTensors | undefined;
   readonly gate?: SigmaGate | null | undefined;
   readonly conditions?: Conditions | undefined;
+  /** Whose squared error the loss is; the network's own output when left out. */
+  readonly weighting?: Weighting | undefined;
 }
 
 export interface Loss {
@@ -60,7 +62,7 @@ export function denoisingLoss(denoiser: Denoiser, config: PreconditioningConfig,
   const perturbed = add(clean, mul(level, noise));
   const target = targetOf(inputs);
   const denoised = denoiser(perturbed, sigma, conditions);
-  const elements = mul(perSample(lossWeight(config, sigma), clean), square(sub(denoised, target)));
+  const elements = mul(perSample(lossWeight(config, sigma, inputs.weighting), clean), square(sub(denoised, target)));
   return { elements, perSample: sum(flat(elements), 1), target, denoised, perturbed };
 }
 

@@ -54,12 +54,13 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   const { runtime, dataset, options, observer, now, signal } = job;
   checkData(dataset, options);
   const started = now();
-  const { denoiser, objective, batch, rounds, seed } = options;
+  const { denoiser, objective, weighting, batch, rounds, seed } = options;
   const step = await compileTrainStep(
     runtime,
     {
       denoiser,
       objective,
+      weighting,
       batch,
       rounds,
       sampleDtype: dataset.dtype,

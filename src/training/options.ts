@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { outputForms, weightings } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
 import { checkSizes } from './train-step.ts';
 
@@ -53,6 +54,15 @@ const vpSchedule = { betaD: positive, betaMin: positive, epsilonT: z.number().po
 const veSchedule = { sigmaMin: positive, sigmaMax: positive };
 const iddpmSchedule = { c1: positive, c2: nonNegative, steps: count };
 
+/** A forward process. */
+const processSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('ve'), ...veSchedule }),
+  z.object({ kind: z.literal('vp'), ...vpSchedule, steps: count }),
+  z.object({ kind: z.literal('sub-vp'), ...vpSchedule, steps: count }),
+  z.object({ kind: z.literal('edm'), ...veSchedule }),
+  z.object({ kind: z.literal('flow'), epsilonT: z.number().positive().lt(0.5) }),
+]);
+
 /** A denoiser: network and preconditioning. */
 export const denoiserSchema = z.object({
   network: z.discriminatedUnion('kind', [songUNet, dhariwalUNet, mlp]),
@@ -61,6 +71,7 @@ export const denoiserSchema = z.object({
     z.object({ kind: z.literal('vp'), ...vpSchedule, steps: count }),
     z.object({ kind: z.literal('ve'), ...veSchedule }),
     z.object({ kind: z.literal('iddpm'), ...iddpmSchedule }),
+    z.object({ kind: z.literal('process'), process: processSchema, output: z.enum(outputForms) }),
   ]),
 });
 
@@ -97,7 +108,10 @@ export const trainingOptionsSchema = z.object({
     z.object({ kind: z.literal('vp-time'), ...vpSchedule }),
     z.object({ kind: z.literal('log-uniform'), ...veSchedule }),
     z.object({ kind: z.literal('iddpm-steps'), ...iddpmSchedule }),
+    z.object({ kind: z.literal('process-time'), process: processSchema }),
   ]),
+  /** Whose squared error the loss is. */
+  weighting: z.enum(weightings).default('network'),
   /** Images a step. */
   batch: count,
   /** Accumulation rounds a step. */
@@ -152,20 +166,21 @@ function checkTogether(options: TrainingOptions): TrainingOptions {
       `gate: sigmaMin must be below sigmaMax, got sigmaMin = ${sigmaMin} and sigmaMax = ${sigmaMax}. Are they swapped?`,
     );
   }
-  if (samples.sigmaMin >= samples.sigmaMax) {
-    throw new UsageError(
-      `samples: sigmaMin must be below sigmaMax, got sigmaMin = ${samples.sigmaMin} and sigmaMax = ${samples.sigmaMax}. Are they swapped?`,
-    );
-  }
-  for (const [name, config] of [
+  for (const [name, own] of [
     ['denoiser.preconditioning', options.denoiser.preconditioning],
     ['noiseLevels', options.noiseLevels],
   ] as const) {
+    const config = 'process' in own ? own.process : own;
     if ('sigmaMin' in config && config.sigmaMin >= config.sigmaMax) {
       throw new UsageError(
         `${name}: sigmaMin must be below sigmaMax, got sigmaMin = ${config.sigmaMin} and sigmaMax = ${config.sigmaMax}. Are they swapped?`,
       );
     }
+  }
+  if (samples.sigmaMin >= samples.sigmaMax) {
+    throw new UsageError(
+      `samples: sigmaMin must be below sigmaMax, got sigmaMin = ${samples.sigmaMin} and sigmaMax = ${samples.sigmaMax}. Are they swapped?`,
+    );
   }
   if (sigmaRanges[0] >= sigmaRanges[1])
     throw new UsageError(`sigmaRanges must increase, got ${sigmaRanges.join(' and ')}.`);

@@ -1,14 +1,21 @@
-import type { NoiseLevelConfig, PreconditioningConfig } from '../diffusion/index.ts';
+import type { NoiseLevelConfig, OutputForm, PreconditioningConfig, ProcessConfig } from '../diffusion/index.ts';
 import { sigmaRange } from '../diffusion/index.ts';
+import { UsageError } from '../errors.ts';
 import { ddpmpp, ncsnpp } from '../networks/index.ts';
 import type { SongUNetConfig } from '../networks/index.ts';
 import { withinRange } from '../sampling/index.ts';
 import { adamDefaults } from './adam.ts';
 import type { TrainingOptions } from './options.ts';
 
+/** Noise levels between which EDM samples, and between which its process runs. Karras et al. 2022, Table 1. */
+const edmRange = { sigmaMin: 0.002, sigmaMax: 80 } as const;
+
+const subVp = { kind: 'sub-vp', betaD: 19.9, betaMin: 0.1, epsilonT: 1e-5, steps: 1000 } as const;
+const flow = { kind: 'flow', epsilonT: 1e-3 } as const;
+
 /**
- * The published formulations: a preconditioning and the noise levels that its networks are trained at. Karras et al.
- * 2022, Table 1.
+ * The formulations of the literature: a preconditioning and the noise levels that its networks are trained at. Karras et
+ * al. 2022, Table 1; sub-VP of Song et al. 2021; flow matching of Lipman et al. 2023.
  */
 export const formulations = {
   edm: {
@@ -27,10 +34,21 @@ export const formulations = {
     preconditioning: { kind: 'iddpm', c1: 0.001, c2: 0.008, steps: 1000 },
     noiseLevels: { kind: 'iddpm-steps', c1: 0.001, c2: 0.008, steps: 1000 },
   },
-} as const satisfies Record<
-  PreconditioningConfig['kind'],
-  { preconditioning: PreconditioningConfig; noiseLevels: NoiseLevelConfig }
->;
+  'sub-vp': {
+    preconditioning: { kind: 'process', process: subVp, output: 'epsilon' },
+    noiseLevels: { kind: 'process-time', process: subVp },
+  },
+  flow: {
+    preconditioning: { kind: 'process', process: flow, output: 'velocity' },
+    noiseLevels: { kind: 'process-time', process: flow },
+  },
+} as const satisfies Record<string, { preconditioning: PreconditioningConfig; noiseLevels: NoiseLevelConfig }>;
+
+export type FormulationName = keyof typeof formulations;
+
+/** The formulation that a preconditioning belongs to, whatever its network gives. */
+export const formulationOf = (preconditioning: PreconditioningConfig): FormulationName =>
+  preconditioning.kind === 'process' ? preconditioning.process.kind : preconditioning.kind;
 
 /**
  * The paper's recipe: DDPM++ on CIFAR-10 with 4096 references. Karras et al. 2022, appendix F; Xu et al. 2023. The
@@ -44,6 +62,7 @@ const cifar10EdmDdpmpp: TrainingOptions = {
   },
   objective: { kind: 'stf', references: { kind: 'fresh', count: 4096 }, mixLabels: false, gate: null },
   noiseLevels: formulations.edm.noiseLevels,
+  weighting: 'network',
   batch: 512,
   // 32 images at a time: gradients add up to those of the whole batch, and the activations fit into a few GB.
   rounds: 16,
@@ -56,7 +75,7 @@ const cifar10EdmDdpmpp: TrainingOptions = {
   kimgPerTick: 50,
   checkpointTicks: 50,
   sampleTicks: 50,
-  samples: { count: 64, steps: 18, sigmaMin: 0.002, sigmaMax: 80, rho: 7 },
+  samples: { count: 64, steps: 18, ...edmRange, rho: 7 },
   sigmaRanges: [2, 10],
   seed: 0,
 };
@@ -141,14 +160,16 @@ export type PresetName = keyof typeof presets;
 
 /**
  * Options with another preconditioning: the noise levels of its networks come with it, and the sampler stays within the
- * range that they know.
+ * range that they know. From EDM to EDM with another output, the noise levels stay.
  */
 export function withPreconditioning(options: TrainingOptions, preconditioning: PreconditioningConfig): TrainingOptions {
   const within = withinRange(cifar10EdmDdpmpp.samples, sigmaRange(preconditioning));
+  const noiseLevels = noiseLevelsOf(preconditioning);
+  const areBothLogNormal = noiseLevels.kind === 'log-normal' && options.noiseLevels.kind === 'log-normal';
   return {
     ...options,
     denoiser: { ...options.denoiser, preconditioning },
-    noiseLevels: noiseLevelsOf(preconditioning),
+    noiseLevels: areBothLogNormal ? options.noiseLevels : noiseLevels,
     samples: { ...options.samples, ...within },
   };
 }
@@ -169,7 +190,42 @@ function noiseLevelsOf(preconditioning: PreconditioningConfig): NoiseLevelConfig
       const { c1, c2, steps } = preconditioning;
       return { kind: 'iddpm-steps', c1, c2, steps };
     }
+    case 'process': {
+      const { process } = preconditioning;
+      return process.kind === 'edm' ? formulations.edm.noiseLevels : { kind: 'process-time', process };
+    }
     default:
       return preconditioning satisfies never;
+  }
+}
+
+/** What networks of a preconditioning give, where that is one of the output forms. VE's give minus the noise. */
+export function outputOf(preconditioning: PreconditioningConfig): OutputForm | undefined {
+  if (preconditioning.kind === 'process') return preconditioning.output;
+  return preconditioning.kind === 'vp' || preconditioning.kind === 'iddpm' ? 'epsilon' : undefined;
+}
+
+/**
+ * The preconditioning of a network that sees the same process and gives a certain form; the same one where its networks
+ * give this form already.
+ *
+ * @throws UsageError for iDDPM, whose noise levels are no function of a continuous time
+ */
+export const withOutput = (preconditioning: PreconditioningConfig, output: OutputForm): PreconditioningConfig =>
+  outputOf(preconditioning) === output
+    ? preconditioning
+    : { kind: 'process', process: processUnder(preconditioning), output };
+
+/** The process of a preconditioning's literature, with the constants that it has. */
+function processUnder(preconditioning: PreconditioningConfig): ProcessConfig {
+  switch (preconditioning.kind) {
+    case 'edm':
+      return { kind: 'edm', ...edmRange };
+    case 'iddpm':
+      throw new UsageError('networks of iddpm give epsilon and nothing else.');
+    case 'process':
+      return preconditioning.process;
+    default:
+      return preconditioning;
   }
 }

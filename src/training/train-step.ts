@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.ts';
 import { makeDenoiser } from '../diffusion/index.ts';
-import type { DenoiserConfig } from '../diffusion/index.ts';
+import type { DenoiserConfig, Weighting } from '../diffusion/index.ts';
 import {
   add,
   allocate,
@@ -34,6 +34,8 @@ import { planDropout } from './dropout.ts';
 export interface TrainStepConfig {
   readonly denoiser: DenoiserConfig;
   readonly objective: ObjectiveConfig;
+  /** Whose squared error the loss is; the network's own output when left out. */
+  readonly weighting?: Weighting;
   /** Images a step, over all rounds. */
   readonly batch: number;
   /** Gradient accumulation: the batch is taken in this many rounds. */
@@ -344,6 +346,7 @@ function buildRound(config: TrainStepConfig, table: ParameterTable, weights: Ten
     target,
     references,
     gate: isStable ? objective.gate : undefined,
+    weighting: config.weighting,
     conditions: { ...conditions, dropout: dropout.apply },
   });
   const scaled = mul(sum(loss.elements), (config.lossScaling ?? 1) / config.batch);

@@ -72,6 +72,47 @@ describe('a command line that makes no sense', () => {
       'train --attn 7',
       /--attn: the network has no level of resolution 7. Choose from: 32, 16, 8, 4, none\./,
     ],
+    [
+      'unknown process',
+      'train --precond ddim',
+      /--precond: unknown value "ddim". Choose one of: edm, vp, ve, iddpm, sub-/,
+    ],
+    [
+      'unknown output',
+      'train --output noise',
+      /--output: unknown value "noise". Choose one of: denoiser, epsilon, score/,
+    ],
+    ['unknown weight', 'train --weighting snr', /--weighting: unknown value "snr". Choose one of: network, denoiser/],
+    [
+      'iDDPM that gives something else',
+      'train --precond iddpm --output v',
+      /--output: networks of --precond iddpm give epsilon, got v\. Choose --precond edm, vp, ve, sub-vp or flow\./,
+    ],
+    [
+      'a noise rate that falls',
+      'train --precond vp --beta-max 0.05',
+      /^stf train: --beta-min must be below --beta-max, got 0\.1 and 0\.05\.$/m,
+    ],
+    [
+      'a constant of another schedule',
+      'train --precond ve --beta-min 1',
+      /--beta-min is an option of --precond vp, sub-vp, and the preconditioning is ve\./,
+    ],
+    [
+      'noise levels without a schedule',
+      'train --process-sigma-max 50',
+      /--process-sigma-max is an option of --precond ve, or edm with --output, and the preconditioning is edm\./,
+    ],
+    [
+      'swapped noise levels',
+      'train --precond ve --process-sigma-min 60 --process-sigma-max 50',
+      /--process-sigma-min must be below --process-sigma-max, got 60 and 50\. Are they swapped\?/,
+    ],
+    [
+      'data for another output',
+      'train --output denoiser --sigma-data 1',
+      /--sigma-data is an option of --precond edm, and the preconditioning is edm-denoiser\./,
+    ],
     ['hiding classes without any', 'train --label-dropout 0.1', /--label-dropout needs .* \(--cond\), got 0\.1\./],
     [
       'references of an objective that has none',

@@ -103,23 +103,75 @@ test('--precond brings the noise levels of its networks, and options of EDM are 
   }
 });
 
-test.each(['vp', 've', 'iddpm'])('a run with --precond %s trains and can be sampled from', async (kind) => {
-  const trained = await stf(train('--precond', kind, '--duration', '0.0002'));
+test('what the network gives, the weight of the loss and the constants of the schedule are options', async () => {
+  const dry = async (...flags: string[]) => {
+    const { stdout } = await stf(['train', ...flags, '--dry-run']);
+    return JSON.parse(stdout.slice(0, stdout.indexOf('\n}\n') + 3)) as TrainingOptions;
+  };
+  const subVp = { kind: 'sub-vp', betaD: 4.8, betaMin: 0.2, epsilonT: 0.001, steps: 500 };
+  const schedule = ['--beta-min', '0.2', '--beta-max', '5', '--epsilon-t', '0.001', '--noise-steps', '500'];
+  const changed = await dry('--precond', 'sub-vp', '--output', 'v', '--weighting', 'epsilon', ...schedule);
+  expect(changed).toMatchObject({
+    denoiser: { preconditioning: { kind: 'process', process: subVp, output: 'v' } },
+    noiseLevels: { kind: 'process-time', process: subVp },
+    weighting: 'epsilon',
+  });
+  // σ(1) = 2 sinh(B / 2), B = (0.2 + 5) / 2.
+  expect(changed.samples.sigmaMin).toBe(0.002);
+  expect(changed.samples.sigmaMax).toBeCloseTo(2 * Math.sinh(1.3), 12);
+  expect(await dry('--precond', 've', '--process-sigma-min', '0.01', '--process-sigma-max', '50')).toMatchObject({
+    denoiser: { preconditioning: { kind: 've', sigmaMin: 0.01, sigmaMax: 50 } },
+    noiseLevels: { kind: 'log-uniform', sigmaMin: 0.01, sigmaMax: 50 },
+    samples: { sigmaMin: 0.01, sigmaMax: 50 },
+  });
+  const iddpm = { c1: 0.01, c2: 0.02, steps: 100 };
+  expect(await dry('--precond', 'iddpm', '--c1', '0.01', '--c2', '0.02', '--noise-steps', '100')).toMatchObject({
+    denoiser: { preconditioning: { kind: 'iddpm', ...iddpm } },
+    noiseLevels: { kind: 'iddpm-steps', ...iddpm },
+  });
+  // Both beyond the published range: neither is compared with the default of the other.
+  for (const [betaMin, betaMax] of [
+    ['25', '40'],
+    ['0.01', '0.05'],
+  ]) {
+    const { denoiser } = await dry('--precond', 'vp', '--beta-min', betaMin, '--beta-max', betaMax);
+    expect(denoiser.preconditioning).toMatchObject({
+      betaMin: Number(betaMin),
+      betaD: Number((Number(betaMax) - Number(betaMin)).toPrecision(14)),
+    });
+  }
+  expect((await dry('--output', 'denoiser')).noiseLevels).toEqual((await dry()).noiseLevels);
+  expect(await dry('--output', 'denoiser', '--p-mean', '-0.5')).toMatchObject({
+    denoiser: { preconditioning: { process: { kind: 'edm', sigmaMin: 0.002, sigmaMax: 80 }, output: 'denoiser' } },
+    noiseLevels: { kind: 'log-normal', pMean: -0.5, pStd: 1.2 },
+  });
+  // VP gives epsilon as published.
+  expect(await dry('--precond', 'vp', '--output', 'epsilon', '--beta-max', '20')).toEqual(await dry('--precond', 'vp'));
+});
+
+test.each([
+  ['vp', 'vp', []],
+  ['ve', 've', []],
+  ['iddpm', 'iddpm', []],
+  ['sub-vp', 'sub-vp-epsilon', []],
+  ['flow', 'flow-velocity', []],
+  ['vp', 'vp-v', ['--output', 'v']],
+  ['ve', 've-score', ['--output', 'score', '--weighting', 'epsilon']],
+])('a run with --precond %s, called %s, trains and can be sampled from', async (precond, kind, more) => {
+  const trained = await stf(train('--precond', precond, ...more, '--duration', '0.0002'));
   expect({ code: trained.code, stderr: trained.stderr }).toEqual({ code: 0, stderr: '' });
   const run = folder.join('runs', runName.replace('-edm-', `-${kind}-`));
   const out = folder.join('out');
   const draw = (...flags: string[]) =>
     stf(['sample', '--network', run, '--outdir', out, '--seeds', '0-3', '--steps', '4', ...flags]);
-  const { code, stderr } = await draw('--sigma-min', '1e-5', '--sigma-max', '50');
+  const { code, stderr } = await draw('--sigma-min', '1e-7', '--sigma-max', '50');
   expect(code).toBe(0);
-  expect(stderr).toContain(
-    `The network (${kind}) does not know all noise levels from 0.00001 to 50: sampling from 50 to`,
-  );
+  expect(stderr).toContain(`The network (${kind}) does not know all noise levels from 1e-7 to 50: sampling from 50 to`);
   const rows = readFileSync(join(out, 'points.csv'), 'utf8').trimEnd().split('\n').slice(1);
   expect(rows).toHaveLength(4);
   expect(rows.every((row) => row.split(',').map(Number).every(Number.isFinite))).toBe(true);
   // No part of the wanted range is the network's.
-  const outside = await draw('--sigma-min', '1e-5', '--sigma-max', '2e-5');
+  const outside = await draw('--sigma-min', '1e-7', '--sigma-max', '2e-7');
   expect(outside.code).toBe(2);
   expect(outside.stderr).toContain('sigmaMin must be above 0 and below sigmaMax');
 });

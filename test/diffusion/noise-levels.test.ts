@@ -4,6 +4,7 @@ import {
   fillNoiseLevels,
   iddpmNoiseLevels,
   noiseLevelFrom,
+  processOf,
   sigmaRange,
   vpProcess,
 } from '../../src/diffusion/index.ts';
@@ -43,6 +44,28 @@ describe('noise levels', () => {
     expect(distanceFromUniform(logs)).toBeLessThan(allowedDistance);
   });
 
+  test.each([formulations['sub-vp'], formulations.flow])(
+    '$noiseLevels.process.kind: the time is uniform over the range of the process',
+    ({ noiseLevels }) => {
+      const process = processOf(noiseLevels.process);
+      const { min, max } = process.range;
+      const shares = levelsOf(noiseLevels).map((sigma) => (process.time(sigma) - min) / (max - min));
+      // σ and back costs a few roundings of t.
+      expect(Math.min(...shares)).toBeGreaterThan(-1e-14);
+      expect(distanceFromUniform(shares)).toBeLessThan(allowedDistance);
+    },
+  );
+
+  test('process times of VP and VE are the published noise levels', () => {
+    for (const draw of [0, 0.2, 0.7, 0.999]) {
+      const ofVp = noiseLevelFrom({ kind: 'process-time', process: vp.preconditioning }, draw);
+      expectClose([ofVp], [noiseLevelFrom(vp.noiseLevels, draw)], { relative: 1e-13 });
+      // Time runs the other way round there.
+      const ofVe = noiseLevelFrom({ kind: 'process-time', process: ve.preconditioning }, draw);
+      expectClose([ofVe], [noiseLevelFrom(ve.noiseLevels, 1 - draw)], { relative: 1e-14 });
+    }
+  });
+
   test('iddpm: every step but the last, noise 0, is as likely as any other', () => {
     const few = { ...iddpm.noiseLevels, steps: 8 };
     const levels = iddpmNoiseLevels(few);
@@ -55,11 +78,11 @@ describe('noise levels', () => {
 
   test('draws of 0 and almost 1 are the ends of the range for which the network is made', () => {
     const almost = 1 - 2 ** -32;
-    for (const { noiseLevels, preconditioning } of [vp, ve, iddpm]) {
+    for (const { noiseLevels, preconditioning } of [vp, ve, iddpm, formulations['sub-vp'], formulations.flow]) {
       const ends = [0, almost].map((draw) => noiseLevelFrom(noiseLevels, draw)).sort((a, b) => a - b);
       const { min, max } = sigmaRange(preconditioning);
-      // 2^-32 of the range of t is 2e-5 of VP's smallest t, and half of that of its σ.
-      expectClose([ends[0] / min, ends[1] / max], [1, 1], { relative: 2e-5 }, preconditioning.kind);
+      // 2^-32 of the range of t is 2.3e-5 of the smallest t of VP and sub-VP; σ is as √t and as t there.
+      expectClose([ends[0] / min, ends[1] / max], [1, 1], { relative: 2.4e-5 }, preconditioning.kind);
     }
   });
 

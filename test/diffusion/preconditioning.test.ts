@@ -5,6 +5,7 @@ import {
   lossWeight,
   makeDenoiser,
   preconditioning,
+  preconditioningForPyTorch,
   preconditioningFromPyTorch,
   roundSigma,
   sigmaRange,
@@ -20,7 +21,7 @@ import { expectClose } from '../support/compare.ts';
 
 const { vp, ve, iddpm, edm } = Object.fromEntries(
   Object.entries(formulations).map(([kind, each]) => [kind, each.preconditioning]),
-) as { [K in PreconditioningConfig['kind']]: Extract<PreconditioningConfig, { kind: K }> };
+) as { [K in Exclude<PreconditioningConfig['kind'], 'process'>]: Extract<PreconditioningConfig, { kind: K }> };
 /** Some ten roundings of float64. */
 const rounding = { relative: 4e-15 };
 
@@ -166,6 +167,12 @@ describe('arguments of a PyTorch checkpoint', () => {
       steps: 500,
       epsilonT: 0.001,
     });
+  });
+
+  test('what the reference has no class for is refused', () => {
+    expect(() => preconditioningForPyTorch(formulations.flow.preconditioning)).toThrow(
+      'the official code has no class for velocity networks of the process flow.',
+    );
   });
 
   test('anything else is refused by name', () => {

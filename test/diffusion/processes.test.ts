@@ -2,19 +2,38 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   edmProcess,
+  flowProcess,
   iddpmAlphaBar,
   iddpmNoiseLevels,
   nearestLevel,
+  numberArithmetic,
+  priorLogDensity,
+  processAtLevel,
+  reverseDrift,
+  reverseSde,
   subVpProcess,
+  timestepOf,
+  veNoiseLevels,
   veProcess,
+  vpAlphaBars,
   vpProcess,
+  vpRates,
 } from '../../src/diffusion/index.ts';
+import type { Process, ProcessConfig } from '../../src/diffusion/index.ts';
+import { UsageError } from '../../src/errors.ts';
 import { expectClose } from '../support/compare.ts';
 
 const vpSchedule = { betaD: 19.9, betaMin: 0.1 };
 const vp = vpProcess(vpSchedule);
 const subVp = subVpProcess(vpSchedule);
 const ve = veProcess({ sigmaMin: 0.02, sigmaMax: 100 });
+const configs = {
+  vp: { kind: 'vp', ...vpSchedule, epsilonT: 1e-5, steps: 1000 },
+  subVp: { kind: 'sub-vp', ...vpSchedule, epsilonT: 1e-5, steps: 1000 },
+  ve: { kind: 've', sigmaMin: 0.02, sigmaMax: 100 },
+  edm: { kind: 'edm', sigmaMin: 0.002, sigmaMax: 80 },
+  flow: { kind: 'flow', epsilonT: 1e-3 },
+} as const satisfies Record<string, ProcessConfig>;
 const beta = (t: number): number => 19.9 * t + 0.1;
 /** ∫ β from 0 to t by the trapezoidal rule, which is exact for a straight line. */
 const integral = (t: number): number => (t * (beta(0) + beta(t))) / 2;
@@ -23,14 +42,17 @@ const rounding = { relative: 4e-15 };
 const time = fc.double({ min: 1e-9, max: 1, noNaN: true });
 
 describe('processes', () => {
-  test.each(Object.entries({ vp, subVp, ve, edm: edmProcess }))('%s: time is the inverse of sigma', (_, process) => {
-    fc.assert(
-      fc.property(time, (t) => {
-        // VE works with ln(σ / σMin), whose absolute error, not the relative one, is a few roundings of ln(σMax / σMin).
-        expectClose([process.time(process.sigma(t))], [t], { ...rounding, absolute: process === ve ? 4e-15 : 0 });
-      }),
-    );
-  });
+  test.each(Object.entries({ vp, subVp, ve, edm: edmProcess({ sigmaMin: 0.002, sigmaMax: 80 }) }))(
+    '%s: time is the inverse of sigma',
+    (_, process) => {
+      fc.assert(
+        fc.property(time, (t) => {
+          // VE works with ln(σ / σMin), whose absolute error, not the relative one, is a few roundings of ln(σMax / σMin).
+          expectClose([process.time(process.sigma(t))], [t], { ...rounding, absolute: process === ve ? 4e-15 : 0 });
+        }),
+      );
+    },
+  );
 
   test('vp: the integral of the noise rate gives both scale and noise level; data of unit variance keep it', () => {
     fc.assert(
@@ -74,6 +96,137 @@ describe('processes', () => {
     expectClose([0, 0.5, 1].map(ve.sigma), [0.02, Math.SQRT2, 100], rounding);
     expectClose([ve.sigma(0.75) / ve.sigma(0.5)], [5000 ** 0.25], rounding);
     expect(ve.scale(0.3)).toBe(1);
+  });
+});
+
+const flow = flowProcess({ epsilonT: 1e-3 });
+const edm = edmProcess({ sigmaMin: 0.002, sigmaMax: 80 });
+const all: [string, Process][] = Object.entries({ vp, subVp, ve, edm, flow });
+
+describe.each(all)('%s as a stochastic differential equation', (name, process) => {
+  /** Away from both ends, where the linear path is singular. */
+  const times = [0.05, 0.3, 0.6, 0.95].map((share) => share * process.end);
+  const step = 1e-6 * process.end;
+  const slope = (f: (t: number) => number, t: number): number => (f(t + step) - f(t - step)) / (2 * step);
+  // Central differences err by about (rate · 1e-6)², rates being up to 40, and by roundings of 1e-16 / 1e-6.
+  const difference = { relative: 1e-8, absolute: 1e-9 };
+
+  test("drift and diffusion are those of scale and noise level: f = s' / s, g² = s² d(σ²) / dt", () => {
+    for (const t of times) {
+      expectClose([process.drift(t)], [slope((at) => Math.log(process.scale(at)), t)], difference, `f(${t})`);
+      const squared = process.scale(t) ** 2 * slope((at) => process.sigma(at) ** 2, t);
+      expectClose([process.diffusion(t) ** 2], [squared], difference, `g(${t})²`);
+      expectClose([process.deviation(t)], [process.scale(t) * process.sigma(t)], rounding, `deviation(${t})`);
+    }
+  });
+
+  test('scale and time as functions of the noise level are those of time', () => {
+    const config = configs[name as keyof typeof configs];
+    for (const t of times) {
+      const sigma = process.sigma(t);
+      expectClose([process.time(sigma)], [t], rounding);
+      expectClose([processAtLevel(numberArithmetic, config, sigma).scale], [process.scale(t)], rounding, `t = ${t}`);
+    }
+  });
+
+  test('its steps lead to its marginals: the more, the nearer', () => {
+    const end = 0.8 * process.end;
+    const errors = [1000, 4000].map((steps) => {
+      const discrete = process.discretize(steps);
+      // Time i / (N - 1) is that of the i-th entry of the tables; half a step more, so that rounding can't take it back.
+      const timeOf = (i: number): number => ((i + 0.5) / (steps - 1)) * process.end;
+      let [factor, variance] = [1, 0];
+      for (let i = 0; timeOf(i) < end; i++) {
+        expect(discrete.timestep(timeOf(i))).toBe(i);
+        const { drift, diffusion } = discrete.step(timeOf(i));
+        factor *= 1 + drift;
+        variance = (1 + drift) ** 2 * variance + diffusion ** 2;
+      }
+      return Math.max(
+        Math.abs(factor / process.scale(end) - 1),
+        Math.abs(Math.sqrt(variance) / process.deviation(end) - 1),
+      );
+    });
+    // Methods of first order: about rate² T / N, with rates of 10 to 20.
+    expect(errors[0]).toBeLessThan(0.1);
+    expect(errors[1]).toBeLessThan(errors[0] / 2.5 + 1e-12);
+  });
+
+  test('back in time, Gaussian data keep their marginals, with noise and without', () => {
+    // Data N(0, 0.25): x(t) is N(0, v) with v = s² (0.25 + σ²), and its score -x / v.
+    const variance = (t: number): number => process.scale(t) ** 2 * (0.25 + process.sigma(t) ** 2);
+    for (const t of times) {
+      const forward = { drift: process.drift(t), diffusion: process.diffusion(t) };
+      const flowing = reverseSde(forward, { probabilityFlow: true });
+      const [velocity] = reverseDrift(flowing, Float64Array.of(1), [-1 / variance(t)]);
+      expect(flowing.diffusion).toBe(0);
+      // Samples that move with d ln √v / dt times x have variance v at all times.
+      expectClose([velocity], [slope((at) => Math.log(variance(at)) / 2, t)], { ...difference, relative: 1e-7 });
+      const noisy = reverseSde(forward);
+      const [drift] = reverseDrift(noisy, Float64Array.of(1), [-1 / variance(t)]);
+      // Of the equation that runs back: dv/dt = 2 drift v - g².
+      expectClose([2 * drift * variance(t) - noisy.diffusion ** 2], [slope(variance, t)], {
+        ...difference,
+        relative: 1e-7,
+      });
+    }
+  });
+
+  test('its prior is a density, and is where the process ends', () => {
+    const width = process.priorDeviation / 100;
+    let total = 0;
+    for (let i = -1000; i <= 1000; i++) total += Math.exp(priorLogDensity(process, [i * width])) * width;
+    // The trapezoidal rule is exact for a Gaussian to rounding, and ten deviations leave out 1e-23.
+    expectClose([total], [1], { relative: 1e-12 });
+    const [one, other] = [0.3, -1.7].map((x) => x * process.priorDeviation);
+    const apart = priorLogDensity(process, [one]) + priorLogDensity(process, [other]);
+    expectClose([priorLogDensity(process, [one, other])], [apart], { relative: 1e-14 });
+    // VP ends with e^-10.05 of the variance missing.
+    expectClose([process.deviation(process.end)], [process.priorDeviation], { relative: 5e-5 });
+  });
+});
+
+describe('discrete steps', () => {
+  test('ve: the variances that are added make up the squares of the table', () => {
+    const levels = veNoiseLevels({ sigmaMin: 0.02, sigmaMax: 100 }, 50);
+    const discrete = ve.discretize(50);
+    let variance = 0;
+    levels.forEach((level, i) => {
+      variance += discrete.step((i + 0.5) / 49).diffusion ** 2;
+      expectClose([Math.sqrt(variance)], [level], { relative: 1e-14 }, `step ${i}`);
+    });
+    expectClose([levels[0], levels[49]], [0.02, 100], rounding);
+  });
+
+  test("vp: DDPM's steps keep the variance of unit data, and their scales make up the table", () => {
+    const rates = vpRates(vpSchedule, 100);
+    expectClose([rates[0], rates[99]], [0.001, 0.2], rounding);
+    const alphaBars = vpAlphaBars(rates);
+    const discrete = vp.discretize(100);
+    let scale = 1;
+    rates.forEach((_, i) => {
+      const { drift, diffusion } = discrete.step((i + 0.5) / 99);
+      scale *= 1 + drift;
+      expectClose([(1 + drift) ** 2 + diffusion ** 2, scale ** 2], [1, alphaBars[i]], { relative: 1e-13 }, `step ${i}`);
+    });
+  });
+
+  test('the index of a step counts from 0 to the last', () => {
+    expect([0, 0.5, 0.999, 1].map((t) => timestepOf(t, 1000))).toEqual([0, 499, 998, 999]);
+    expect([0, 40, 80].map(edm.discretize(10).timestep)).toEqual([0, 4, 9]);
+  });
+
+  test('too few steps are refused', () => {
+    expect(() => vp.discretize(19)).toThrow(
+      'steps must be an integer of at least 20 for a noise rate of up to 20, got 19',
+    );
+    expect(() => ve.discretize(1)).toThrow(UsageError);
+    expect(() => flow.discretize(2.5)).toThrow('steps must be an integer of at least 1, got 2.5');
+  });
+
+  test('vectors keep their type', () => {
+    const reverse = reverseSde({ drift: 0.5, diffusion: 2 });
+    expect(reverseDrift(reverse, Float32Array.of(1, 2), [1, 0.25])).toEqual(Float32Array.of(-3.5, 0));
   });
 });
 

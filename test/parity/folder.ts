@@ -21,7 +21,15 @@ const manifestSchema = z.looseObject({
 });
 
 /** Type and shape of the tensors of a file, as its manifest lists them. */
-const tensorList = z.record(z.string(), z.tuple([z.string(), z.array(z.number())]));
+const tensorList = z.record(
+  z.string(),
+  z.union([
+    z.tuple([z.string(), z.array(z.number())]),
+    z
+      .looseObject({ dtype: z.string(), shape: z.array(z.number()) })
+      .transform(({ dtype, shape }): [string, number[]] => [dtype, shape]),
+  ]),
+);
 
 /** One file of reference data, and which of its tensors have been looked at. */
 export class ParityFile {

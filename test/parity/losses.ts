@@ -1,13 +1,14 @@
 import { z } from 'zod';
 import { noiseLevelFrom } from '../../src/diffusion/index.ts';
-import type { NoiseLevelConfig, PreconditioningConfig } from '../../src/diffusion/index.ts';
+import type { PreconditioningConfig } from '../../src/diffusion/index.ts';
 import { Unsupported } from './check.ts';
 import type { Check } from './check.ts';
 import { conditionOf, relativeCheck } from './noise-level-error.ts';
+import type { ReferenceNoiseLevels } from './noise-level-error.ts';
 
 /** What a loss of the reference was constructed with. */
 export interface LossArguments {
-  readonly noiseLevels: NoiseLevelConfig;
+  readonly noiseLevels: ReferenceNoiseLevels;
   /** The preconditioning whose weight the loss has. */
   readonly weighting: PreconditioningConfig;
   /** What noise levels are made of, as the reference data name it. */

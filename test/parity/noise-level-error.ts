@@ -44,8 +44,11 @@ export function relativeCheck(
 export const vpCondition = (sigma: number): number =>
   1 + ((1 + sigma ** 2) / (2 * sigma ** 2)) * (1 + Math.log1p(sigma ** 2));
 
+/** The distributions of noise levels that the reference has. */
+export type ReferenceNoiseLevels = Exclude<NoiseLevelConfig, { kind: 'process-time' }>;
+
 /** Condition number of the noise level of a draw. */
-export function conditionOf(config: NoiseLevelConfig, draw: number): number {
+export function conditionOf(config: ReferenceNoiseLevels, draw: number): number {
   switch (config.kind) {
     case 'log-normal':
       // exp of a sum: the absolute error of the sum, that of its largest part.

@@ -57,6 +57,7 @@ describe('reference data', () => {
         'ddpmpp/training-state-000001.pt.expected.safetensors': 0,
       },
     ],
+    ['samplers-sde', { sde_ve: 20, sde_vp: 20, sde_subvp: 16 }],
     ['training', { stf: 430, dsm_accum: 30, stf_f64: 4, images: 0, initial: 0 }],
   ])('%s agrees', async (folder, leastValues) => {
     const reports = await reportsOf(join(fixtures, folder));
@@ -102,6 +103,12 @@ describe('what is wrong is found', () => {
     ['loss', ['f_edm_stf_cond_aug', 'images'], 'weights_f64', 1e-4],
     ['stf', ['b2_n3', 'images'], 'target_f64', 1e-4],
     ['stf', ['b2_n3', 'images'], 'weights_f64', 1e-4],
+    ['samplers-sde', ['sde_ve'], 'prior_logp', 1e-9],
+    ['samplers-sde', ['sde_ve'], 'discretize_G', 1e-9],
+    ['samplers-sde', ['sde_vp'], 'discretize_f', 1e-9],
+    ['samplers-sde', ['sde_vp'], 'alphas_cumprod', 1e-9],
+    ['samplers-sde', ['sde_subvp'], 'diffusion', 1e-9],
+    ['samplers-sde', ['sde_subvp'], 'pflow_drift', 1e-9],
     ['training', ['dsm_accum', 'images', 'initial'], 'grad_norm_f64', 1e-5],
     ['training', ['dsm_accum', 'images', 'initial'], 'ema_beta', 1e-6],
     ['training', ['stf', 'images', 'initial'], 'adam.exp_avg.model.map_layer0.weight', 1e-3],
@@ -132,6 +139,23 @@ describe('what is wrong is found', () => {
     });
     expect(verdict).toBe('FAIL');
     expect(note).toMatch(/no tensor "adam\.exp_avg\.model\.map_layer0\.weight"/);
+  });
+
+  test.each<[what: string, change: (file: Altered) => void, verdict: string, failing: string]>([
+    [
+      'a time step that is off by one',
+      ({ tensors }) => void ((tensors.get('grid_timestep_eps0.001_f32')!.data as BigInt64Array)[500] += 1n),
+      'FAIL',
+      'grid_timestep_eps0.001_f32',
+    ],
+    ['a score', ({ tensors }) => moveLargest(tensors, 'score', 1e-7), 'FAIL', 'score'],
+    ['another process', ({ entry }) => (entry.source = { function: 'VPSDE' }), 'unsupported', 'process arguments'],
+    ['an unknown process', ({ entry }) => (entry.source = { function: 'NewSDE' }), 'unsupported', 'process NewSDE'],
+  ])('tables of a process: %s', async (_, change, verdict, failing) => {
+    const report = await reportOfAltered('samplers-sde', ['sde_ve'], change);
+    expect(report.verdict).toBe(verdict);
+    const beyond = report.checks.filter(({ passed }) => !passed).map(({ what }) => what);
+    expect([report.note ?? '', ...beyond].join('; ')).toContain(failing);
   });
 
   // As the official loop does without an augmentation pipe: the labels are None, and the parameter has no gradient.

@@ -7,6 +7,7 @@ import type { ParityFile, ParityFolder } from './folder.ts';
 import { lossFiles } from './loss-files.ts';
 import { networkFiles } from './network-files.ts';
 import { pickleFiles } from './pickle-files.ts';
+import { processFiles } from './process-files.ts';
 import type { FileReport } from './report.ts';
 import { stableTargetFiles } from './stable-target-files.ts';
 import { iddpmTables, veTables, vpTables } from './table-files.ts';
@@ -23,6 +24,7 @@ const checkers: readonly Checker[] = [
   stableTargetFiles,
   trainingFiles,
   pickleFiles,
+  processFiles,
 ];
 
 /**

@@ -1,4 +1,5 @@
 import { add, div, log, mul, reciprocal, sqrt, square } from '../../graph/index.ts';
+import { unitScale } from './coefficients.ts';
 import type { Preconditioning } from './coefficients.ts';
 
 /** Karras et al. 2022, Table 1, column "Ours". */
@@ -20,6 +21,7 @@ export const edmPreconditioning = ({ sigmaData }: EdmPreconditioningConfig): Pre
       cNoise: mul(log(sigma), 1 / 4),
     };
   },
+  scale: unitScale,
   range: { min: 0, max: Infinity },
   round: (sigma) => sigma,
 });

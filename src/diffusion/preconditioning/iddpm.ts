@@ -3,7 +3,7 @@ import type { Tensor } from '../../graph/index.ts';
 import { iddpmNoiseLevels, nearestLevel } from '../processes/iddpm.ts';
 import type { IddpmSchedule } from '../processes/iddpm.ts';
 import type { Preconditioning } from './coefficients.ts';
-import { noisePrediction } from './vp.ts';
+import { noisePrediction, noisePredictionScale } from './vp.ts';
 
 /**
  * Karras et al. 2022, Table 1, column "iDDPM + DDIM": the network predicts the noise, and is told the step whose noise
@@ -19,6 +19,7 @@ export function iddpmPreconditioning(config: IddpmPreconditioningConfig): Precon
   const { steps } = config;
   return {
     coefficients: (sigma) => ({ ...noisePrediction(sigma), cNoise: sub(steps - 1, nearestIndex(levels, sigma)) }),
+    scale: noisePredictionScale,
     range: { min: levels[steps - 1], max: levels[0] },
     round: (sigma) => levels[nearestLevel(levels, sigma)],
   };

@@ -47,6 +47,8 @@ export function preconditioningFromPyTorch(
 
 /**
  * The reference class and its own arguments that make this preconditioning: the inverse of `preconditioningFromPyTorch`.
+ *
+ * @throws UsageError for a preconditioning that the reference does not have
  */
 export function preconditioningForPyTorch(config: PreconditioningConfig): {
   constructor: string;
@@ -63,6 +65,10 @@ export function preconditioningForPyTorch(config: PreconditioningConfig): {
       return { constructor: 'VEPrecond', kwargs: { sigma_min: config.sigmaMin, sigma_max: config.sigmaMax } };
     case 'iddpm':
       return { constructor: 'iDDPMPrecond', kwargs: { C_1: config.c1, C_2: config.c2, M: config.steps } };
+    case 'process':
+      throw new UsageError(
+        `the official code has no class for ${config.output} networks of the process ${config.process.kind}. It has the preconditionings edm, vp, ve and iddpm.`,
+      );
     default:
       return config satisfies never;
   }

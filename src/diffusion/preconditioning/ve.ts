@@ -1,5 +1,6 @@
 import { constant, log, mul } from '../../graph/index.ts';
 import type { VeSchedule } from '../processes/ve.ts';
+import { unitScale } from './coefficients.ts';
 import type { Preconditioning } from './coefficients.ts';
 
 /** Karras et al. 2022, Table 1, column "VE": the network sees the noisy sample as it is and predicts minus the noise. */
@@ -12,6 +13,7 @@ export const vePreconditioning = ({ sigmaMin, sigmaMax }: VePreconditioningConfi
     const one = constant(1, sigma.shape, sigma.dtype);
     return { cSkip: one, cOut: sigma, cIn: one, cNoise: log(mul(sigma, 1 / 2)) };
   },
+  scale: unitScale,
   range: { min: sigmaMin, max: sigmaMax },
   round: (sigma) => sigma,
 });

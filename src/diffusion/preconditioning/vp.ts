@@ -1,6 +1,7 @@
-import { add, constant, div, equal, log, mul, neg, reciprocal, sqrt, square, sub, where } from '../../graph/index.ts';
+import { constant, mul, neg } from '../../graph/index.ts';
 import type { Tensor } from '../../graph/index.ts';
-import { vpProcess } from '../processes/vp.ts';
+import { tensorArithmetic } from '../arithmetic.ts';
+import { vpProcess, vpScale, vpTime } from '../processes/vp.ts';
 import type { VpSchedule } from '../processes/vp.ts';
 import type { Preconditioning } from './coefficients.ts';
 
@@ -18,8 +19,9 @@ export function vpPreconditioning(config: VpPreconditioningConfig): Precondition
   return {
     coefficients: (sigma) => ({
       ...noisePrediction(sigma),
-      cNoise: mul(timeOf(config, sigma), config.steps - 1),
+      cNoise: mul(vpTime(tensorArithmetic(sigma), config, sigma), config.steps - 1),
     }),
+    scale: noisePredictionScale,
     range: { min: process.sigma(config.epsilonT), max: process.sigma(1) },
     round: (sigma) => sigma,
   };
@@ -29,21 +31,8 @@ export function vpPreconditioning(config: VpPreconditioningConfig): Precondition
 export const noisePrediction = (sigma: Tensor) => ({
   cSkip: constant(1, sigma.shape, sigma.dtype),
   cOut: neg(sigma),
-  cIn: reciprocal(sqrt(add(square(sigma), 1))),
+  cIn: noisePredictionScale(sigma),
 });
 
-/** The graph's form of the inverse of σ(t), which processes/vp.ts has for numbers. */
-function timeOf({ betaD, betaMin }: VpSchedule, sigma: Tensor): Tensor {
-  const total = logOnePlus(square(sigma));
-  return div(mul(total, 2), add(sqrt(add(mul(total, 2 * betaD), betaMin ** 2)), betaMin));
-}
-
-/**
- * ln(1 + x) to a few roundings for x ≥ 0 however small: rounding 1 + x to u changes ln(u) / (u - 1) by next to nothing,
- * as it is smooth at 1. Goldberg 1991, Theorem 4.
- */
-function logOnePlus(x: Tensor): Tensor {
-  const rounded = add(x, 1);
-  const isOne = equal(rounded, 1);
-  return where(isOne, x, div(mul(x, log(rounded)), where(isOne, 1, sub(rounded, 1))));
-}
+/** 1 / √(1 + σ²), with which x₀ + σ z has unit variance where the data have. */
+export const noisePredictionScale = (sigma: Tensor): Tensor => vpScale(tensorArithmetic(sigma), sigma);

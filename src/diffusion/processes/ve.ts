@@ -1,3 +1,4 @@
+import { requireSteps, timestepOf } from './process.ts';
 import type { Process } from './process.ts';
 
 /** Noise levels between which a variance-exploding process runs, in data units. */
@@ -7,14 +8,41 @@ export interface VeSchedule {
 }
 
 /**
- * Variance exploding: σ(t) = σMin (σMax / σMin)^t for t in [0, 1], s(t) = 1. Song et al. 2021, appendix C. A uniform t
- * makes ln σ uniform.
+ * Variance exploding: σ(t) = σMin (σMax / σMin)^t for t in [0, 1], s(t) = 1, dx = σ √(2 ln(σMax / σMin)) dw. Song et al.
+ * 2021, Eq. 9 and 30. A uniform t makes ln σ uniform.
  */
 export function veProcess({ sigmaMin, sigmaMax }: VeSchedule): Process {
   const extent = Math.log(sigmaMax / sigmaMin);
+  const sigma = (t: number): number => sigmaMin * Math.exp(extent * t);
   return {
-    sigma: (t) => sigmaMin * Math.exp(extent * t),
-    time: (sigma) => Math.log(sigma / sigmaMin) / extent,
+    sigma,
+    time: (level) => Math.log(level / sigmaMin) / extent,
     scale: () => 1,
+    deviation: sigma,
+    drift: () => 0,
+    diffusion: (t) => sigma(t) * Math.sqrt(2 * extent),
+    range: { min: 0, max: 1 },
+    end: 1,
+    priorDeviation: sigmaMax,
+    discretize: (steps) => {
+      const levels = veNoiseLevels({ sigmaMin, sigmaMax }, steps);
+      const timestep = (t: number): number => timestepOf(t, steps);
+      // σ_i² - σ_(i-1)² = σ_i² (1 - ratio^-2), without cancellation; the step to σ_0 starts from no noise.
+      const shareAdded = Math.sqrt(-Math.expm1((-2 * extent) / (steps - 1)));
+      const addedAt = (i: number): number => levels[i] * (i === 0 ? 1 : shareAdded);
+      return { steps, timestep, step: (t) => ({ drift: 0, diffusion: addedAt(timestep(t)) }) };
+    },
   };
+}
+
+/**
+ * The noise levels of the discrete process, σMin to σMax in equal ratios [steps]. Song et al. 2021, Eq. 8
+ * and appendix C.
+ *
+ * @throws UsageError when `steps` is no integer of at least 2
+ */
+export function veNoiseLevels({ sigmaMin, sigmaMax }: VeSchedule, steps: number): Float64Array {
+  requireSteps(steps, 2);
+  const extent = Math.log(sigmaMax / sigmaMin);
+  return Float64Array.from({ length: steps }, (_, i) => sigmaMin * Math.exp((extent * i) / (steps - 1)));
 }
