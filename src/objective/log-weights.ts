@@ -120,15 +120,11 @@ function refined(frame: Frame, allowed: Tensor | undefined, pairs: number): Weig
   const meanHalfSquare = mean(halfSquares);
   const rounding = source.dtype === 'float64' ? 2 ** -53 : 2 ** -24;
   const error = mul(add(mul(length, sqrt(mul(meanHalfSquare, 2))), meanHalfSquare), 4 * rounding);
-  const positions = largestIndices(
-    reshape(influence(coarse, mul(error, precision), allowed), [batch * count]),
-    pairs,
-  );
-  const { products, squares } = differencesAt(frame, positions);
-  const perPair = reshape(broadcastTo(mul(precision, -0.5), [batch, count]), [batch * count]);
-  const exact = mul(products, gather(perPair, positions));
+  const pool = pairsThatMatter(influence(coarse, mul(error, precision), allowed), pairs);
+  const { products, squares } = differencesAt(frame, pool);
+  const exact = mul(products, gather(reshape(mul(precision, -0.5), [batch]), pool.samples));
   const replaced = (values: Tensor, by: Tensor): Tensor =>
-    reshape(replaceAt(reshape(values, [batch * count]), positions, by), [batch, count]);
+    reshape(replaceAt(reshape(values, [batch * count]), pool.positions, by), [batch, count]);
   // None of the others of a sample counts more than those do, whatever rounding says.
   const others = broadcastTo(constant(-never, [], source.dtype), [batch, count]);
   const lowest = neg(max(neg(replaced(others, exact)), 1, true));
@@ -153,22 +149,32 @@ function influence(coarse: Tensor, error: Tensor, allowed: Tensor | undefined): 
   return allowed ? where(allowed, all, never) : all;
 }
 
-/**
- * For pairs of a sample i and a reference k, with g = x₁ - y: g·(g + 2 σ z) and |g|².
- *
- * @param positions  i · n + k of each pair [P], int64
- * @returns          [P] each
- */
+/** Pairs of a sample and a reference, int64 [P] each. */
+interface Pairs {
+  readonly samples: Tensor;
+  readonly references: Tensor;
+  /** Where the pair is in a flat [B, n]. */
+  readonly positions: Tensor;
+}
+
+/** The pairs of largest influence. @param values  [B, n] */
+function pairsThatMatter(values: Tensor, pairs: number): Pairs {
+  const [batch, count] = values.shape;
+  // By references first: the largest of values that grow from one sample to the next would take long to find.
+  const found = largestIndices(reshape(transpose(values, [1, 0]), [count * batch]), pairs);
+  // Exact: positions are below 2^53, and quotients that are no integers are at least 1 / B away from one.
+  const references = cast(div(cast(found, 'float64'), batch), 'int64');
+  const samples = sub(found, mul(references, batch));
+  return { samples, references, positions: add(mul(samples, count), references) };
+}
+
+/** For pairs of a sample and a reference, with g = x₁ - y: g·(g + 2 σ z) and |g|², [P] each. */
 function differencesAt(
   { exactSource, noise, level, reference, decode }: Frame,
-  positions: Tensor,
+  { samples, references }: Pairs,
 ): { products: Tensor; squares: Tensor } {
-  const [count] = reference.shape;
-  const [pairs] = positions.shape;
+  const [pairs] = samples.shape;
   const step = mul(noise, mul(level, 2));
-  // Exact: positions are below 2^53, and quotients that are no integers are at least 1 / n away from one.
-  const samples = cast(div(cast(positions, 'float64'), count), 'int64');
-  const references = sub(positions, mul(samples, count));
   const parts = pieces(pairs, pairsAtATime).map(([start, end]) => {
     const rows = slice(samples, 0, start, end);
     const gap = sub(gather(exactSource, rows), decode(gather(reference, slice(references, 0, start, end))));

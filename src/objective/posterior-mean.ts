@@ -111,7 +111,7 @@ export function takeReferences(
   };
 }
 
-const defaultCandidates = 16;
+const defaultCandidates = 8;
 
 /** Which references count for which sample [B, n], if not all do. */
 function allowedBy({ labels, counts }: PosteriorOptions): Tensor | undefined {

@@ -299,9 +299,11 @@ const dequantizePrimitive = definePrimitive<DequantizeAttributes>({
     return { shape: x.shape, dtype: 'float32' };
   },
   evaluate: ([x], { zeroPoint }) => x.data.map((value) => value - zeroPoint),
-  lower: (onnx, [x], { attributes: { zeroPoint } }) => {
+  lower: (onnx, [x], { shape, attributes: { zeroPoint } }) => {
     const zero = onnx.initializer({ dtype: 'uint8', shape: [], data: Uint8Array.of(zeroPoint) });
-    return onnx.node('DequantizeLinear', [x, onnx.scalar(1, 'float32'), zero]);
+    const values = onnx.node('DequantizeLinear', [x, onnx.scalar(1, 'float32'), zero]);
+    // ONNX Runtime repeats the operator for each of its consumers, and moves it past a Reshape. Flatten makes them one.
+    return onnx.reshape(onnx.node('Flatten', [values]), shape);
   },
   vjp: () => [undefined],
   examples: [
