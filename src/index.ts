@@ -103,6 +103,7 @@ export type {
 
 // Objectives: denoising score matching and the stable target.
 export {
+  compileStreamedPosterior,
   denoisingLoss,
   emptySums,
   finishPosterior,
@@ -115,10 +116,14 @@ export type {
   LossInputs,
   ObjectiveConfig,
   Perturbation,
+  PerturbedSamples,
+  PositionRange,
   Posterior,
   PosteriorOptions,
   PosteriorSums,
+  PosteriorValues,
   ReferenceLabels,
+  StreamedPosterior,
 } from './objective/index.ts';
 
 // Sampling.
@@ -134,16 +139,9 @@ export {
 } from './sampling/index.ts';
 export type { CompiledDenoiser, Denoise, GenerateOptions, HeunOptions, WeightSource } from './sampling/index.ts';
 
-// Analysis: exact posteriors and the variance of training targets.
-export { compileStreamedPosterior, targetVarianceMeter } from './analysis/index.ts';
-export type {
-  PerturbedSamples,
-  PosteriorValues,
-  StreamedPosterior,
-  TargetProbe,
-  TargetVarianceMeter,
-  TargetVariances,
-} from './analysis/index.ts';
+// Analysis: the variance of training targets.
+export { targetVarianceMeter } from './analysis/index.ts';
+export type { TargetProbe, TargetVarianceMeter, TargetVariances } from './analysis/index.ts';
 
 // Metrics.
 export { nearestNeighbours, psnr } from './metrics/psnr.ts';

@@ -1,8 +1,8 @@
 import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
+import { compileStreamedPosterior } from '../objective/index.ts';
+import type { PerturbedSamples } from '../objective/index.ts';
 import type { Runtime } from '../runtime/index.ts';
-import { compileStreamedPosterior } from './streamed-posterior.ts';
-import type { PerturbedSamples } from './streamed-posterior.ts';
 
 /** Noisy samples with the references that their stable targets are made of. */
 export interface TargetProbe {

@@ -39,7 +39,8 @@ export interface Frame {
  */
 const pixelZero = 128;
 const pixelSteps = 127.5;
-const pixelOrigin = 0.5 / pixelSteps;
+/** Value of the origin of pixels, in units of the data. */
+export const pixelOrigin = 0.5 / pixelSteps;
 
 /** @param centre  the origin for references of floating-point type */
 export function frameOf({ clean, noise, sigma }: Perturbation, reference: Tensor, centre: Tensor): Frame {

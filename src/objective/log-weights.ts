@@ -203,4 +203,5 @@ function rowProducts(a: Tensor, b: Tensor): Tensor {
 const pieces = (count: number, length: number): [number, number][] =>
   Array.from({ length: Math.ceil(count / length) }, (_, i) => [i * length, Math.min(count, (i + 1) * length)]);
 
-const joined = (parts: readonly Tensor[], axis: number): Tensor => (parts.length === 1 ? parts[0] : concat(parts, axis));
+const joined = (parts: readonly Tensor[], axis: number): Tensor =>
+  parts.length === 1 ? parts[0] : concat(parts, axis);

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { compileStreamedPosterior } from '../../src/analysis/index.ts';
-import type { StreamedPosterior } from '../../src/analysis/index.ts';
+import { compileStreamedPosterior } from '../../src/objective/index.ts';
+import type { StreamedPosterior } from '../../src/objective/index.ts';
 import { memoryDataset } from '../../src/data/dataset.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
-import { naivePosterior, rowsOf } from '../objective/naive-posterior.ts';
+import { naivePosterior, rowsOf } from './naive-posterior.ts';
 import { expectClose } from '../support/compare.ts';
 import { testValues } from '../support/random.ts';
 
