@@ -34,11 +34,8 @@ export const never = -1e30;
 /** Up to this dimension the differences of all pairs take about as much memory as their weights. */
 const fewDimensions = 4;
 
-/** Pairs worked out again are at least this many, however small the batch. */
-const fewPairs = 256;
-
 /** Pairs of a sample and a reference whose differences are taken at a time: so few that caches hold them. */
-const pairsAtATime = 256;
+const pairsAtATime = 128;
 
 /** Log-weights and squared distances from the source, in the frame's units [B, n]. */
 export interface Weights {
@@ -64,7 +61,7 @@ export interface Weights {
 export function weigh(frame: Frame, allowed: Tensor | undefined, candidates: number): Weights {
   const [batch, dimension] = frame.source.shape;
   const [count] = frame.reference.shape;
-  const pairs = Math.max(fewPairs, Math.ceil(candidates * batch));
+  const pairs = Math.ceil(candidates * batch);
   const isEveryPair = dimension <= fewDimensions || pairs >= batch * count;
   const { logWeights, squaredDistances } = isEveryPair ? allDifferences(frame) : refined(frame, allowed, pairs);
   return { logWeights: allowed ? where(allowed, logWeights, never) : logWeights, squaredDistances };

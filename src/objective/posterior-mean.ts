@@ -36,8 +36,8 @@ export interface PosteriorOptions {
   /** Which references count for which sample [B, n], bool; left out: all. Where labels are given both must hold. */
   readonly counts?: Tensor | undefined;
   /**
-   * Pairs of a sample and a reference whose weights are worked out without cancellation, for each sample on average and
-   * at least 256 in all: samples that need more take them from those that need fewer.
+   * Pairs of a sample and a reference whose weights are worked out without cancellation, for each sample on average:
+   * samples that need more take them from those that need fewer. Left out: 8, and at least 256 in all.
    */
   readonly candidates?: number;
   /** References taken at a time: the memory of a block is B × block weights, and block × d values. */
@@ -93,25 +93,50 @@ export function takeReferences(
   centre: Tensor,
   options: PosteriorOptions = {},
 ): PosteriorSums {
+  return merged(sums, sumsOver(perturbation, reference, centre, options));
+}
+
+/** The sums over one block of references alone. */
+function sumsOver(
+  perturbation: Perturbation,
+  reference: Tensor,
+  centre: Tensor,
+  options: PosteriorOptions,
+): PosteriorSums {
   const frame = frameOf(perturbation, reference, centre);
-  const { logWeights, squaredDistances } = weigh(frame, allowedBy(options), options.candidates ?? defaultCandidates);
-  const largest = maximum(sums.largest, max(logWeights, 1, true));
-  const decay = exp(sub(sums.largest, largest));
-  const block = exp(sub(logWeights, largest));
-  const total = sum(block, 1, true);
-  const aboutOrigin = mul(matmul(block, frame.y), frame.unit);
-  const weighted = frame.origin === centre ? aboutOrigin : add(aboutOrigin, mul(total, sub(frame.origin, centre)));
-  const squares = mul(sum(mul(block, squaredDistances), 1, true), frame.unit ** 2);
+  const [batch] = perturbation.clean.shape;
+  const { candidates = Math.max(mostCandidates, fewPairs / batch) } = options;
+  const { logWeights, squaredDistances } = weigh(frame, allowedBy(options), candidates);
+  const largest = max(logWeights, 1, true);
+  const weights = exp(sub(logWeights, largest));
+  const total = sum(weights, 1, true);
+  const aboutOrigin = mul(matmul(weights, frame.y), frame.unit);
   return {
     largest,
-    total: add(mul(sums.total, decay), total),
-    weighted: add(mul(sums.weighted, decay), weighted),
-    squaredDistances: add(mul(sums.squaredDistances, decay), squares),
-    squaredWeights: add(mul(sums.squaredWeights, square(decay)), sum(square(block), 1, true)),
+    total,
+    weighted: frame.origin === centre ? aboutOrigin : add(aboutOrigin, mul(total, sub(frame.origin, centre))),
+    squaredDistances: mul(sum(mul(weights, squaredDistances), 1, true), frame.unit ** 2),
+    squaredWeights: sum(square(weights), 1, true),
   };
 }
 
-const defaultCandidates = 8;
+/** The sums over the references of both. */
+function merged(a: PosteriorSums, b: PosteriorSums): PosteriorSums {
+  const largest = maximum(a.largest, b.largest);
+  const [ofA, ofB] = [exp(sub(a.largest, largest)), exp(sub(b.largest, largest))];
+  const scaled = (x: Tensor, y: Tensor): Tensor => add(mul(x, ofA), mul(y, ofB));
+  return {
+    largest,
+    total: scaled(a.total, b.total),
+    weighted: scaled(a.weighted, b.weighted),
+    squaredDistances: scaled(a.squaredDistances, b.squaredDistances),
+    squaredWeights: add(mul(a.squaredWeights, square(ofA)), mul(b.squaredWeights, square(ofB))),
+  };
+}
+
+/** Pairs of differences for each sample, and in a small batch for all of them together, unless told otherwise. */
+const mostCandidates = 8;
+const fewPairs = 256;
 
 /** Which references count for which sample [B, n], if not all do. */
 function allowedBy({ labels, counts }: PosteriorOptions): Tensor | undefined {
@@ -142,7 +167,6 @@ export function finishPosterior(sums: PosteriorSums, centre: Tensor, clean: Tens
  */
 export function posterior(perturbation: Perturbation, reference: Tensor, options: PosteriorOptions = {}): Posterior {
   const [count, dimension] = reference.shape;
-  const [batch] = perturbation.clean.shape;
   if (perturbation.clean.shape[1] !== dimension) {
     throw new ShapeError(
       `posterior: samples are ${formatShape(perturbation.clean.shape)}, references ${formatShape(reference.shape)}; the last axis must agree.`,
@@ -153,15 +177,16 @@ export function posterior(perturbation: Perturbation, reference: Tensor, options
     throw new UsageError(`posterior: block must be an integer of at least 1, got ${block}.`);
   const { dtype } = perturbation.clean;
   const centre = centreOf(reference, dtype);
-  let sums = emptySums(batch, dimension, dtype);
+  let sums: PosteriorSums | undefined;
   for (let start = 0; start < count; start += block) {
     const end = Math.min(count, start + block);
     const part = slice(reference, 0, start, end);
     const labels = options.labels && { ...options.labels, reference: slice(options.labels.reference, 0, start, end) };
     const counts = options.counts && slice(options.counts, 1, start, end);
-    sums = takeReferences(sums, perturbation, part, centre, { ...options, labels, counts });
+    const taken = sumsOver(perturbation, part, centre, { ...options, labels, counts });
+    sums = sums ? merged(sums, taken) : taken;
   }
-  return finishPosterior(sums, centre, perturbation.clean);
+  return finishPosterior(sums!, centre, perturbation.clean);
 }
 
 /**
