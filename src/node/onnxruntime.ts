@@ -45,7 +45,6 @@ async function compile(spec: GraphSpec, threads: number, spinning: boolean): Pro
     executionMode: 'sequential',
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    enableMemPattern: process.env.MEMPAT !== '0',
     // Denormal numbers (second moments of dead weights, far tails of a soft-max) cost a hundred times a normal one.
     extra: { session: { set_denormal_as_zero: '1', intra_op: { allow_spinning: spinning ? '1' : '0' } } },
     logSeverityLevel: 3,

@@ -1,4 +1,4 @@
-import { cast, constant, dequantize, mean, mul, reshape, slice, sub } from '../graph/index.ts';
+import { add, cast, constant, dequantize, matmul, mean, mul, reshape, slice, sub } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 
 /** Noisy samples with the structure that made them: x = clean + sigma · noise. */
@@ -15,54 +15,81 @@ export interface Perturbation {
 export interface Frame {
   /** The unit of length, in units of the data. */
   readonly unit: number;
-  /** The origin [1, d], in units of the data. */
-  readonly origin: Tensor;
   /** The sources about the origin [B, d]. */
   readonly source: Tensor;
   /** Unit normal noise [B, d]. */
   readonly noise: Tensor;
   /** Noise levels [B, 1]. */
   readonly level: Tensor;
-  /** The references about the origin [n, d]. */
-  readonly y: Tensor;
-  /** References as they came [n, d]: `decode` gives rows of them as values that differ from rows of `exactSource` by the
-   * difference of sources and references, with no rounding but that of the subtraction. */
+  /** The references as they came [n, d]. */
   readonly reference: Tensor;
-  readonly decode: (rows: Tensor) => Tensor;
+  /** Some of their rows, as values about the origin. */
+  readonly about: (rows: Tensor) => Tensor;
+  /** Some of their rows, as values to be subtracted from `exactSource` with no other rounding. */
+  readonly exact: (rows: Tensor) => Tensor;
   readonly exactSource: Tensor;
+  /** Σ w (y - centre) [B, d], in units of the data, for weights [B, n] of totals [B, 1]. */
+  readonly weighted: (weights: Tensor, total: Tensor) => Tensor;
 }
 
 /**
  * A pixel u stands for u / 127.5 - 1. As u - 128 pixels are small integers about 0, made from bytes in one pass over
- * memory, and stand for (v + 0.5) / 127.5: everything is measured in steps of a pixel then, and it is the samples that
- * are scaled.
+ * memory, and stand for (u - 128 + 0.5) / 127.5: everything is measured in steps of a pixel then, and it is the samples
+ * that are scaled.
  */
 const pixelZero = 128;
 const pixelSteps = 127.5;
-/** Value of the origin of pixels, in units of the data. */
+
+/** The value that the origin of pixels stands for. */
 export const pixelOrigin = 0.5 / pixelSteps;
 
-/** @param centre  the origin for references of floating-point type */
+/** @param centre  the origin for references of floating-point type [1, d] */
 export function frameOf({ clean, noise, sigma }: Perturbation, reference: Tensor, centre: Tensor): Frame {
   const level = reshape(sigma, [-1, 1]);
   if (reference.dtype !== 'uint8') {
-    const [source, y] = [sub(clean, centre), sub(reference, centre)];
-    return { unit: 1, origin: centre, source, noise, level, y, reference, decode: (rows) => rows, exactSource: clean };
+    return {
+      unit: 1,
+      source: sub(clean, centre),
+      noise,
+      level,
+      reference,
+      about: (rows) => sub(rows, centre),
+      exact: (rows) => rows,
+      exactSource: clean,
+      weighted: (weights, total) => sub(matmul(weights, reference), mul(total, centre)),
+    };
   }
-  const decode = (rows: Tensor): Tensor => cast(dequantize(rows, { zeroPoint: pixelZero }), clean.dtype);
+  const { dtype } = clean;
   const source = mul(sub(clean, pixelOrigin), pixelSteps);
+  const about = (rows: Tensor): Tensor => cast(dequantize(rows, { zeroPoint: pixelZero }), dtype);
   return {
     unit: 1 / pixelSteps,
-    origin: constant(pixelOrigin, [1, clean.shape[1]], clean.dtype),
     source,
     noise,
     level: mul(level, pixelSteps),
-    y: decode(reference),
     reference,
-    decode,
+    about,
+    exact: about,
     exactSource: source,
+    weighted: (weights, total) =>
+      sub(mul(weightedPixels(weights, reference, dtype), 1 / pixelSteps), mul(total, add(centre, 1))),
   };
 }
+
+/** Bytes that are made values at a time: 12 MiB of them in float32. */
+const pixelsAtATime = 3 * 2 ** 20;
+
+/** Σ w u [B, d] */
+function weightedPixels(weights: Tensor, reference: Tensor, dtype: Tensor['dtype']): Tensor {
+  const [count, dimension] = reference.shape;
+  return pieces(count, Math.ceil(pixelsAtATime / dimension))
+    .map(([start, end]) => matmul(slice(weights, 1, start, end), cast(slice(reference, 0, start, end), dtype)))
+    .reduce((a, b) => add(a, b));
+}
+
+/** [start, end) of consecutive pieces of at most `length`. */
+export const pieces = (count: number, length: number): [number, number][] =>
+  Array.from({ length: Math.ceil(count / length) }, (_, i) => [i * length, Math.min(count, (i + 1) * length)]);
 
 /** References whose mean is the centre of all. */
 const rowsForCentre = 256;

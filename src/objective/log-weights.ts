@@ -26,6 +26,7 @@ import {
   where,
 } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
+import { pieces } from './frame.ts';
 import type { Frame } from './frame.ts';
 
 /** Far below every log-weight that counts, far above what would overflow. */
@@ -36,6 +37,9 @@ const fewDimensions = 4;
 
 /** Pairs of a sample and a reference whose differences are taken at a time: so few that caches hold them. */
 const pairsAtATime = 128;
+
+/** Values of references that are compared at a time: 3 MiB of them. */
+const valuesAtATime = 3 * 2 ** 18;
 
 /** Log-weights and squared distances from the source, in the frame's units [B, n]. */
 export interface Weights {
@@ -72,14 +76,14 @@ const precisionOf = ({ level }: Frame): Tensor => div(1, square(level));
 
 /** Everything from differences, without a product: [B, n, d] values on the way, some references at a time. */
 function allDifferences(frame: Frame): Weights {
-  const { exactSource, noise, level, reference, decode } = frame;
+  const { exactSource, noise, level, reference, exact } = frame;
   const [batch, dimension] = exactSource.shape;
   const [count] = reference.shape;
   const own = reshape(exactSource, [batch, 1, dimension]);
   const step = reshape(mul(noise, mul(level, 2)), [batch, 1, dimension]);
   const length = dimension <= fewDimensions ? count : Math.max(1, Math.floor(pairsAtATime / batch));
   const parts = pieces(count, length).map(([start, end]) => {
-    const gap = sub(own, reshape(decode(slice(reference, 0, start, end)), [1, end - start, dimension]));
+    const gap = sub(own, reshape(exact(slice(reference, 0, start, end)), [1, end - start, dimension]));
     return { products: sum(mul(gap, add(gap, step)), 2), squares: sum(square(gap), 2) };
   });
   const products = joined(
@@ -97,24 +101,34 @@ function allDifferences(frame: Frame): Weights {
 
 /** Everything from a product, and the `pairs` pairs that need it from differences. */
 function refined(frame: Frame, allowed: Tensor | undefined, pairs: number): Weights {
-  const { source, noise, level, y } = frame;
+  const { source, noise, level, reference } = frame;
   const [batch] = source.shape;
-  const [count] = y.shape;
+  const [count, dimension] = reference.shape;
   const x = add(source, mul(level, noise));
   const precision = precisionOf(frame);
-  const halfSquares = mul(rowProducts(y, y), 0.5);
+  // References are the first operand: the engine packs the second, which is small. A few at a time stay in its caches.
+  const parts = pieces(count, Math.ceil(valuesAtATime / dimension)).map(([start, end]) => {
+    const y = frame.about(slice(reference, 0, start, end));
+    const halfSquares = reshape(mul(rowProducts(y, y), 0.5), [end - start, 1]);
+    return {
+      product: sub(matmul(y, x, { transposeB: true }), halfSquares),
+      ofSource: sub(halfSquares, matmul(y, source, { transposeB: true })),
+    };
+  });
+  const whole = (name: 'product' | 'ofSource'): Tensor => {
+    const all = parts.map((each) => each[name]);
+    return transpose(joined(all, 0), [1, 0]);
+  };
   const sourceHalfSquares = mul(sum(square(source), 1, true), 0.5);
-  // (x·y - |y|² / 2) - (x·x₁ - |x₁|² / 2), over σ². References first: the engine packs the second operand, the small one.
-  const product = sub(transpose(matmul(y, x, { transposeB: true }), [1, 0]), halfSquares);
+  // (x·y - |y|² / 2) - (x·x₁ - |x₁|² / 2), over σ²
   const ownProduct = sub(sum(mul(x, source), 1, true), sourceHalfSquares);
-  const coarse = mul(sub(product, ownProduct), precision);
+  const coarse = mul(sub(whole('product'), ownProduct), precision);
   // |x₁ - y|²; only the posterior's variance asks for it.
-  const inner = transpose(matmul(y, source, { transposeB: true }), [1, 0]);
-  const distances = mul(sub(add(halfSquares, sourceHalfSquares), inner), 2);
+  const distances = mul(add(whole('ofSource'), sourceHalfSquares), 2);
 
   // Products are off by some roundings of their terms.
   const length = sqrt(sum(square(x), 1, true));
-  const meanHalfSquare = mean(halfSquares);
+  const meanHalfSquare = mean(sourceHalfSquares);
   const rounding = source.dtype === 'float64' ? 2 ** -53 : 2 ** -24;
   const error = mul(add(mul(length, sqrt(mul(meanHalfSquare, 2))), meanHalfSquare), 4 * rounding);
   const pool = pairsThatMatter(influence(coarse, mul(error, precision), allowed), pairs);
@@ -167,14 +181,14 @@ function pairsThatMatter(values: Tensor, pairs: number): Pairs {
 
 /** For pairs of a sample and a reference, with g = x₁ - y: g·(g + 2 σ z) and |g|², [P] each. */
 function differencesAt(
-  { exactSource, noise, level, reference, decode }: Frame,
+  { exactSource, noise, level, reference, exact }: Frame,
   { samples, references }: Pairs,
 ): { products: Tensor; squares: Tensor } {
   const [pairs] = samples.shape;
   const step = mul(noise, mul(level, 2));
   const parts = pieces(pairs, pairsAtATime).map(([start, end]) => {
     const rows = slice(samples, 0, start, end);
-    const gap = sub(gather(exactSource, rows), decode(gather(reference, slice(references, 0, start, end))));
+    const gap = sub(gather(exactSource, rows), exact(gather(reference, slice(references, 0, start, end))));
     return { products: rowProducts(gap, add(gap, gather(step, rows))), squares: rowProducts(gap, gap) };
   });
   return {
@@ -195,10 +209,6 @@ function rowProducts(a: Tensor, b: Tensor): Tensor {
   const rows = [count, 1, dimension];
   return reshape(matmul(reshape(a, rows), reshape(b, rows), { transposeB: true }), [count]);
 }
-
-/** [start, end) of consecutive pieces of at most `length`. */
-const pieces = (count: number, length: number): [number, number][] =>
-  Array.from({ length: Math.ceil(count / length) }, (_, i) => [i * length, Math.min(count, (i + 1) * length)]);
 
 const joined = (parts: readonly Tensor[], axis: number): Tensor =>
   parts.length === 1 ? parts[0] : concat(parts, axis);

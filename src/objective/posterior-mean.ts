@@ -6,7 +6,6 @@ import {
   equal,
   exp,
   formatShape,
-  matmul,
   max,
   maximum,
   mul,
@@ -110,11 +109,10 @@ function sumsOver(
   const largest = max(logWeights, 1, true);
   const weights = exp(sub(logWeights, largest));
   const total = sum(weights, 1, true);
-  const aboutOrigin = mul(matmul(weights, frame.y), frame.unit);
   return {
     largest,
     total,
-    weighted: frame.origin === centre ? aboutOrigin : add(aboutOrigin, mul(total, sub(frame.origin, centre))),
+    weighted: frame.weighted(weights, total),
     squaredDistances: mul(sum(mul(weights, squaredDistances), 1, true), frame.unit ** 2),
     squaredWeights: sum(square(weights), 1, true),
   };
