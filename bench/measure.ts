@@ -2,6 +2,8 @@ import { cpus, totalmem } from 'node:os';
 import { median, quantile } from '../src/numerics/statistics.ts';
 import type { Runtime } from '../src/runtime/index.ts';
 
+export { median };
+
 export interface Timing {
   /** Milliseconds of each counted run. */
   readonly runs: readonly number[];

@@ -147,13 +147,15 @@ export {
   emptySums,
   finishPosterior,
   gated,
+  mergeSums,
   posterior,
   referenceSizes,
   referenceSource,
   referenceTarget,
   restrictsClass,
   stableTarget,
-  takeOwnReferences,
+  sumOwnReferences,
+  sumReferences,
   takeReferences,
 } from './objective/index.ts';
 export type {
@@ -164,6 +166,7 @@ export type {
   OwnReferences,
   Perturbation,
   PerturbedSamples,
+  PositionRange,
   Posterior,
   PosteriorOptions,
   PosteriorSums,
@@ -193,7 +196,7 @@ export {
 } from './sampling/index.ts';
 export type { CompiledDenoiser, Denoise, GenerateOptions, HeunOptions, WeightSource } from './sampling/index.ts';
 
-// Analysis: exact posteriors and the variance of training targets.
+// Analysis: the variance of training targets.
 export { targetVarianceMeter } from './analysis/index.ts';
 export type { TargetProbe, TargetVarianceMeter, TargetVariances } from './analysis/index.ts';
 

@@ -47,7 +47,7 @@ export async function targetVarianceMeter(
   const targets = sizes.shared > 0 ? await compileTargets(runtime, dataset, { samples, sizes }) : undefined;
   return {
     measure: async ({ samples: perturbed, draw }) => {
-      const exact = await posterior.overAll(perturbed);
+      const exact = await posterior.over(perturbed);
       const stable = await targets?.of(perturbed, draw);
       const stf = exact.variance.map((_, s) => {
         let distance = 0;

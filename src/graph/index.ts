@@ -12,6 +12,7 @@ export {
   add,
   cast,
   cos,
+  dequantize,
   div,
   equal,
   exp,

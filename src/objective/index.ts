@@ -1,9 +1,18 @@
 /** Training targets and losses: denoising score matching and the stable target field. */
+export type { Perturbation } from './frame.ts';
 export { denoisingLoss, restrictsClass } from './loss.ts';
 export type { Loss, LossInputs, ObjectiveConfig } from './loss.ts';
-export { takeOwnReferences } from './own-references.ts';
-export { emptySums, finishPosterior, posterior, stableTarget, takeReferences } from './posterior-mean.ts';
-export type { Perturbation, Posterior, PosteriorOptions, PosteriorSums, ReferenceLabels } from './posterior-mean.ts';
+export { sumOwnReferences } from './own-references.ts';
+export {
+  emptySums,
+  finishPosterior,
+  mergeSums,
+  posterior,
+  stableTarget,
+  sumReferences,
+  takeReferences,
+} from './posterior-mean.ts';
+export type { Posterior, PosteriorOptions, PosteriorSums, ReferenceLabels } from './posterior-mean.ts';
 export { gated, passes, referenceTarget } from './reference-target.ts';
 export type { ReferenceTensors, SigmaGate } from './reference-target.ts';
 export {
@@ -23,6 +32,6 @@ export type {
   ReferenceSourceOptions,
 } from './references/index.ts';
 export { compileStreamedPosterior } from './streamed-posterior.ts';
-export type { PerturbedSamples, PosteriorValues, StreamedPosterior } from './streamed-posterior.ts';
+export type { PerturbedSamples, PositionRange, PosteriorValues, StreamedPosterior } from './streamed-posterior.ts';
 export { compileTargets } from './target-program.ts';
 export type { TargetProgram } from './target-program.ts';

@@ -1,17 +1,18 @@
-import { add, div, exp, matmul, max, maximum, mul, reshape, square, sub, sum } from '../graph/index.ts';
+import { add, div, exp, matmul, max, mul, reshape, square, sub, sum } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
-import type { Perturbation, PosteriorSums } from './posterior-mean.ts';
+import type { Perturbation } from './frame.ts';
+import type { PosteriorSums } from './posterior-mean.ts';
 
 /**
- * Takes references of each sample's own into the sums, beside those that all samples share. From x = source + σ z, the
- * log-weight relative to the source is -(|source - y|² + 2 σ z·(source - y)) / (2 σ²), in which nothing cancels.
+ * The sums over references of each sample's own, to be merged with those over references that all samples share. From
+ * x = source + σ z, the log-weight relative to the source is (source - y)·(source - y + 2 σ z) / (-2 σ²), in which nothing
+ * cancels.
  *
  * @param own        [B, K, d]
  * @param centre     [1, d], as for the shared references
  * @param logWeight  added to the log-weights of each sample [B]
  */
-export function takeOwnReferences(
-  sums: PosteriorSums,
+export function sumOwnReferences(
   { clean, noise, sigma }: Perturbation,
   own: Tensor,
   centre: Tensor,
@@ -25,18 +26,16 @@ export function takeOwnReferences(
   const exponent = div(add(mul(distances, 0.5), mul(alongNoise, level)), square(level));
   const logWeights = sub(reshape(logWeight, [batch, 1]), exponent);
 
-  const largest = maximum(sums.largest, max(logWeights, 1, true));
-  const decay = exp(sub(sums.largest, largest));
-  const block = exp(sub(logWeights, largest));
+  const largest = max(logWeights, 1, true);
+  const weights = exp(sub(logWeights, largest));
   // Σ w (y - centre) = Σ w (source - centre) - Σ w (source - y)
-  const total = sum(block, 1, true);
-  const towards = reshape(matmul(reshape(block, [batch, 1, count]), gap), [batch, dimension]);
-  const weighted = sub(mul(total, sub(clean, centre)), towards);
+  const total = sum(weights, 1, true);
+  const towards = reshape(matmul(reshape(weights, [batch, 1, count]), gap), [batch, dimension]);
   return {
     largest,
-    total: add(mul(sums.total, decay), total),
-    weighted: add(mul(sums.weighted, decay), weighted),
-    squaredDistances: add(mul(sums.squaredDistances, decay), sum(mul(block, distances), 1, true)),
-    squaredWeights: add(mul(sums.squaredWeights, square(decay)), sum(square(block), 1, true)),
+    total,
+    weighted: sub(mul(total, sub(clean, centre)), towards),
+    squaredDistances: sum(mul(weights, distances), 1, true),
+    squaredWeights: sum(square(weights), 1, true),
   };
 }

@@ -6,17 +6,9 @@ import {
   equal,
   exp,
   formatShape,
-  gather,
-  largestIndices,
-  matmul,
   max,
   maximum,
-  mean,
-  minimum,
   mul,
-  neg,
-  pickAt,
-  replaceAt,
   reshape,
   slice,
   square,
@@ -26,16 +18,9 @@ import {
   where,
 } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
-
-/** Noisy samples with the structure that made them: x = clean + sigma · noise. */
-export interface Perturbation {
-  /** Clean samples [B, d], the sources. */
-  readonly clean: Tensor;
-  /** Unit normal noise [B, d]. */
-  readonly noise: Tensor;
-  /** Noise levels [B], above 0, in the units of the data. */
-  readonly sigma: Tensor;
-}
+import { centreOf, frameOf, pieces } from './frame.ts';
+import type { Perturbation } from './frame.ts';
+import { never, weigh } from './log-weights.ts';
 
 /** Restricts each sample's posterior to references of its own class. */
 export interface ReferenceLabels {
@@ -47,11 +32,14 @@ export interface ReferenceLabels {
 
 export interface PosteriorOptions {
   readonly labels?: ReferenceLabels | undefined;
-  /** Which references count for a sample [B, n], bool. */
+  /** Which references count for which sample [B, n], bool; left out: all. Where labels are given both must hold. */
   readonly counts?: Tensor | undefined;
-  /** References whose weights are worked out without cancellation, per sample and block. */
+  /**
+   * Pairs of a sample and a reference whose weights are worked out without cancellation, for each sample on average:
+   * samples that need more take them from those that need fewer. Left out: 8, and at least 256 in all.
+   */
   readonly candidates?: number;
-  /** References taken at a time: the memory of a block is B × block weights. */
+  /** References taken at a time: the memory of a block is B × block weights, and block × d values. */
   readonly block?: number;
 }
 
@@ -78,67 +66,6 @@ export interface Posterior {
   readonly effectiveSources: Tensor;
 }
 
-/** Far below every log-weight that counts, far above what would overflow. */
-const never = -1e30;
-
-/**
- * Log-weights of references, ln w_k = -|x - y_k|² / (2 σ²) up to a constant of each sample: here relative to the
- * source, whose own log-weight is 0.
- *
- * One matrix product gives them all, but expanding |x - y|² loses about 1e-4 of its value in float32: tens of nats at
- * σ = 0.002. With x = x₁ + σ z the log-weight is -(|x₁ - y|² + 2 σ z·(x₁ - y)) / (2 σ²), in which nothing cancels
- * when y is near x₁. So the candidates with the largest approximate weights are worked out again in that form. Where
- * more references than these count, σ is large beside the distances between images and the product is accurate enough;
- * the exception is more near duplicates of one image than candidates, at a σ below their distances: there the weights
- * among them are rounding, and the target is off by less than they differ.
- */
-function weigh(
-  { clean, noise, sigma }: Perturbation,
-  reference: Tensor,
-  centre: Tensor,
-  options: PosteriorOptions,
-): { logWeights: Tensor; squaredDistances: Tensor } {
-  const [count] = reference.shape;
-  const level = reshape(sigma, [-1, 1]);
-  const precision = reshape(div(1, square(sigma)), [-1, 1]);
-  const x = sub(add(clean, mul(level, noise)), centre);
-  const y = sub(reference, centre);
-  const source = sub(clean, centre);
-  const halfSquares = reshape(mul(sum(square(y), 1), 0.5), [1, count]);
-  const sourceHalfSquares = mul(sum(square(source), 1, true), 0.5);
-  // (x·y - |y|² / 2) - (x·x₁ - |x₁|² / 2), over σ²
-  const product = sub(matmul(x, y, { transposeB: true }), halfSquares);
-  const ownProduct = sub(sum(mul(x, source), 1, true), sourceHalfSquares);
-  const approximate = mul(sub(product, ownProduct), precision);
-  const penalty = options.counts
-    ? where(options.counts, constant(0, [], sigma.dtype), never)
-    : options.labels && classPenalty(options.labels, sigma.dtype);
-  const coarse = penalty ? add(approximate, penalty) : approximate;
-  // |x₁ - y|²; only the posterior's variance asks for it.
-  const distances = mul(sub(add(halfSquares, sourceHalfSquares), matmul(source, y, { transposeB: true })), 2);
-
-  const candidates = Math.min(count, options.candidates ?? 32);
-  const nearest = largestIndices(coarse, candidates);
-  const batch = clean.shape[0];
-  const gap = sub(reshape(clean, [batch, 1, -1]), gather(reference, nearest));
-  const exactDistances = sum(square(gap), 2);
-  const alongNoise = reshape(matmul(gap, reshape(noise, [batch, -1, 1])), [batch, candidates]);
-  const exact = add(mul(exactDistances, -0.5), neg(mul(alongNoise, level)));
-  const refined = add(mul(exact, precision), penalty ? pickAt(penalty, nearest) : 0);
-  // None of the others counts more than the candidates do, whatever rounding says.
-  const lowest = neg(max(neg(refined), 1, true));
-  return {
-    logWeights: replaceAt(minimum(coarse, lowest), nearest, refined),
-    squaredDistances: replaceAt(maximum(distances, 0), nearest, exactDistances),
-  };
-}
-
-/** 0 for references of the sample's class, `never` for the others: [B, n]. */
-function classPenalty({ source, reference }: ReferenceLabels, dtype: Tensor['dtype']): Tensor {
-  const same = equal(reshape(source, [-1, 1]), reshape(reference, [1, -1]));
-  return where(same, constant(0, [], dtype), never);
-}
-
 /** Sums over no references at all: where streaming starts. */
 export function emptySums(batch: number, dimension: number, dtype: Tensor['dtype'] = 'float32'): PosteriorSums {
   const column = constant(0, [batch, 1], dtype);
@@ -155,7 +82,7 @@ export function emptySums(batch: number, dimension: number, dtype: Tensor['dtype
  * Takes one block of references into the sums, by the streaming log-sum-exp: when a larger log-weight appears the sums
  * so far are scaled down.
  *
- * @param reference  [n, d]
+ * @param reference  [n, d]; of type uint8 they are pixels u that stand for u / 127.5 - 1
  * @param centre     [1, d], any point amid the data; the same for every block
  */
 export function takeReferences(
@@ -165,18 +92,54 @@ export function takeReferences(
   centre: Tensor,
   options: PosteriorOptions = {},
 ): PosteriorSums {
-  const { logWeights, squaredDistances } = weigh(perturbation, reference, centre, options);
-  const largest = maximum(sums.largest, max(logWeights, 1, true));
-  const decay = exp(sub(sums.largest, largest));
-  const block = exp(sub(logWeights, largest));
-  const y = sub(reference, centre);
+  return mergeSums(sums, sumsOver(perturbation, reference, centre, options));
+}
+
+/** The sums over one block of references alone. */
+function sumsOver(
+  perturbation: Perturbation,
+  reference: Tensor,
+  centre: Tensor,
+  options: PosteriorOptions,
+): PosteriorSums {
+  const frame = frameOf(perturbation, reference, centre);
+  const [batch] = perturbation.clean.shape;
+  const { candidates = Math.max(mostCandidates, fewPairs / batch) } = options;
+  const { logWeights, squaredDistances } = weigh(frame, allowedBy(options), candidates);
+  const largest = max(logWeights, 1, true);
+  const weights = exp(sub(logWeights, largest));
+  const total = sum(weights, 1, true);
   return {
     largest,
-    total: add(mul(sums.total, decay), sum(block, 1, true)),
-    weighted: add(mul(sums.weighted, decay), matmul(block, y)),
-    squaredDistances: add(mul(sums.squaredDistances, decay), sum(mul(block, squaredDistances), 1, true)),
-    squaredWeights: add(mul(sums.squaredWeights, square(decay)), sum(square(block), 1, true)),
+    total,
+    weighted: frame.weighted(weights, total),
+    squaredDistances: mul(sum(mul(weights, squaredDistances), 1, true), frame.unit ** 2),
+    squaredWeights: sum(square(weights), 1, true),
   };
+}
+
+/** The sums over the references of both. */
+export function mergeSums(a: PosteriorSums, b: PosteriorSums): PosteriorSums {
+  const largest = maximum(a.largest, b.largest);
+  const [ofA, ofB] = [exp(sub(a.largest, largest)), exp(sub(b.largest, largest))];
+  const scaled = (x: Tensor, y: Tensor): Tensor => add(mul(x, ofA), mul(y, ofB));
+  return {
+    largest,
+    total: scaled(a.total, b.total),
+    weighted: scaled(a.weighted, b.weighted),
+    squaredDistances: scaled(a.squaredDistances, b.squaredDistances),
+    squaredWeights: add(mul(a.squaredWeights, square(ofA)), mul(b.squaredWeights, square(ofB))),
+  };
+}
+
+/** Pairs of differences for each sample, and in a small batch for all of them together, unless told otherwise. */
+const mostCandidates = 8;
+const fewPairs = 256;
+
+/** Which references count for which sample [B, n], if not all do. */
+function allowedBy({ labels, counts }: PosteriorOptions): Tensor | undefined {
+  const sameClass = labels && equal(reshape(labels.source, [-1, 1]), reshape(labels.reference, [1, -1]));
+  return sameClass && counts ? where(sameClass, counts, constant(0, [], 'bool')) : (sameClass ?? counts);
 }
 
 /**
@@ -197,12 +160,27 @@ export function finishPosterior(sums: PosteriorSums, centre: Tensor, clean: Tens
  * The posterior over a reference set, in blocks: memory B × block weights beside the inputs.
  *
  * @param perturbation  B noisy samples of dimension d
- * @param reference     [n, d]
+ * @param reference     [n, d]; of type uint8 they are pixels u that stand for u / 127.5 - 1
  * @throws ShapeError when the dimensions differ, UsageError for an impossible block
  */
 export function posterior(perturbation: Perturbation, reference: Tensor, options: PosteriorOptions = {}): Posterior {
+  const centre = centreOf(reference, perturbation.clean.dtype);
+  return finishPosterior(sumReferences(perturbation, reference, centre, options), centre, perturbation.clean);
+}
+
+/**
+ * The sums over a reference set, in blocks.
+ *
+ * @param centre  [1, d], any point amid the data
+ * @throws ShapeError when the dimensions differ, UsageError for an impossible block
+ */
+export function sumReferences(
+  perturbation: Perturbation,
+  reference: Tensor,
+  centre: Tensor,
+  options: PosteriorOptions = {},
+): PosteriorSums {
   const [count, dimension] = reference.shape;
-  const [batch] = perturbation.clean.shape;
   if (perturbation.clean.shape[1] !== dimension) {
     throw new ShapeError(
       `posterior: samples are ${formatShape(perturbation.clean.shape)}, references ${formatShape(reference.shape)}; the last axis must agree.`,
@@ -211,15 +189,13 @@ export function posterior(perturbation: Perturbation, reference: Tensor, options
   const { block = 4096 } = options;
   if (!Number.isInteger(block) || block < 1)
     throw new UsageError(`posterior: block must be an integer of at least 1, got ${block}.`);
-  const centre = mean(reference, 0, true);
-  let sums = emptySums(batch, dimension, reference.dtype);
-  for (let start = 0; start < count; start += block) {
-    const end = Math.min(count, start + block);
+  const blocks = pieces(count, block).map(([start, end]) => {
     const part = slice(reference, 0, start, end);
     const labels = options.labels && { ...options.labels, reference: slice(options.labels.reference, 0, start, end) };
-    sums = takeReferences(sums, perturbation, part, centre, { ...options, labels });
-  }
-  return finishPosterior(sums, centre, perturbation.clean);
+    const counts = options.counts && slice(options.counts, 1, start, end);
+    return sumsOver(perturbation, part, centre, { ...options, labels, counts });
+  });
+  return blocks.reduce(mergeSums);
 }
 
 /**

@@ -1,13 +1,15 @@
 import { UsageError } from '../errors.ts';
-import { constant, greater, less, mean, neg, reshape, stopGradient, where } from '../graph/index.ts';
+import { constant, greater, less, neg, reshape, stopGradient, where } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
-import { takeOwnReferences } from './own-references.ts';
-import { emptySums, finishPosterior, posterior, takeReferences } from './posterior-mean.ts';
-import type { Perturbation, PosteriorOptions, ReferenceLabels } from './posterior-mean.ts';
+import { centreOf } from './frame.ts';
+import type { Perturbation } from './frame.ts';
+import { sumOwnReferences } from './own-references.ts';
+import { finishPosterior, mergeSums, posterior, sumReferences } from './posterior-mean.ts';
+import type { PosteriorOptions, ReferenceLabels } from './posterior-mean.ts';
 
 /** The references of a mini-batch of B samples of dimension d, as tensors. */
 export interface ReferenceTensors {
-  /** References that all samples share [n, d]; at least one. */
+  /** References that all samples share [n, d], at least one; of type uint8 they are pixels u for u / 127.5 - 1. */
   readonly shared: Tensor;
   /** A shared reference counts for samples of its own group only. Left out: for all. */
   readonly labels?: ReferenceLabels | undefined;
@@ -40,12 +42,11 @@ export function referenceTarget(
   options: Pick<PosteriorOptions, 'candidates' | 'block'> = {},
 ): Tensor {
   if (!own) return stopGradient(posterior(perturbation, shared, { ...options, labels }).mean);
-  const [batch, dimension] = perturbation.clean.shape;
-  const centre = mean(shared, 0, true);
-  const start = emptySums(batch, dimension, shared.dtype);
-  const near = takeOwnReferences(start, perturbation, own.references, centre, neg(own.sharedLogWeight));
-  const sums = takeReferences(near, perturbation, shared, centre, { ...options, counts: own.sharedCounts });
-  return stopGradient(finishPosterior(sums, centre, perturbation.clean).mean);
+  const { clean } = perturbation;
+  const centre = centreOf(shared, clean.dtype);
+  const near = sumOwnReferences(perturbation, own.references, centre, neg(own.sharedLogWeight));
+  const rest = sumReferences(perturbation, shared, centre, { ...options, counts: own.sharedCounts });
+  return stopGradient(finishPosterior(mergeSums(near, rest), centre, clean).mean);
 }
 
 /** Whether a gate lets a noise level through; no gate lets all. */

@@ -36,7 +36,7 @@ export async function compileTargets(
     sigma: input('sigma', [samples]),
   };
   const target = referenceTarget(perturbation, {
-    shared: input('shared', [shared, dimension]),
+    shared: input('shared', [shared, dimension], dataset.dtype),
     ...(own > 0
       ? {
           own: {
@@ -53,21 +53,24 @@ export async function compileTargets(
         }),
   });
   const program = await runtime.compile({ name: 'stable targets', outputs: { target } });
-  const read = (rows: Uint32Array): Float32Array => {
-    const values = new Float32Array(rows.length * dimension);
+  const read = <T extends Uint8Array | Float32Array>(rows: Uint32Array, values: T): T => {
     rows.forEach((row, i) => dataset.read(row, values, i * dimension));
     return values;
+  };
+  const stored = (rows: Uint32Array): Uint8Array | Float32Array => {
+    const length = rows.length * dimension;
+    return read(rows, dataset.dtype === 'uint8' ? new Uint8Array(length) : new Float32Array(length));
   };
   return {
     of: async ({ clean, noise, sigma }, draw) => {
       const counting = draw.own
         ? {
-            own: read(draw.own.rows),
+            own: read(draw.own.rows, new Float32Array(draw.own.rows.length * dimension)),
             sharedCounts: draw.own.sharedCounts,
             sharedLogWeight: draw.own.sharedLogWeight,
           }
         : { batchGroups: draw.batchGroups, sharedGroups: draw.sharedGroups };
-      const result = await program.run({ clean, noise, sigma, shared: read(draw.shared), ...counting });
+      const result = await program.run({ clean, noise, sigma, shared: stored(draw.shared), ...counting });
       return result.target as Float32Array;
     },
     release: () => program.release(),

@@ -149,7 +149,7 @@ async function targetsOf(
     inside.forEach((i, k) => chosen.set(all.subarray(i * size, (i + 1) * size), k * size));
     return chosen;
   };
-  const { mean } = await streamed.overAll({
+  const { mean } = await streamed.over({
     clean: rowsOf(values),
     noise: rowsOf(noise),
     sigma: Float32Array.from(inside, (i) => sigma[i]),

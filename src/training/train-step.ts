@@ -312,7 +312,7 @@ function buildRound(config: TrainStepConfig, table: ParameterTable, weights: Ten
     const { shared: count, own } = referenceSizes(objective.references, config.batch, network.labelDim);
     const elements = sizeOf(sampleShape);
     return {
-      shared: toFloat(feed('reference', [count, elements], sampleDtype)),
+      shared: feed('reference', [count, elements], sampleDtype),
       ...(own > 0
         ? {
             own: {

@@ -288,6 +288,40 @@ const castPrimitive = definePrimitive<CastAttributes>({
 /** The same values in another element type; towards integers the fraction is cut off. */
 export const cast = (x: Tensor, to: DType): Tensor => (x.dtype === to ? x : apply(castPrimitive, [x], { to }));
 
+interface DequantizeAttributes {
+  readonly zeroPoint: number;
+}
+
+const dequantizePrimitive = definePrimitive<DequantizeAttributes>({
+  name: 'dequantize',
+  infer: ([x]) => {
+    if (x.dtype !== 'uint8') throw new ShapeError(`dequantize: x must be uint8, got ${x.dtype}.`);
+    return { shape: x.shape, dtype: 'float32' };
+  },
+  evaluate: ([x], { zeroPoint }) => x.data.map((value) => value - zeroPoint),
+  lower: (onnx, [x], { shape, attributes: { zeroPoint } }) => {
+    const zero = onnx.initializer({ dtype: 'uint8', shape: [], data: Uint8Array.of(zeroPoint) });
+    const values = onnx.node('DequantizeLinear', [x, onnx.scalar(1, 'float32'), zero]);
+    // ONNX Runtime repeats the operator for each of its consumers, and moves it past a Reshape. Flatten makes them one.
+    return onnx.reshape(onnx.node('Flatten', [values]), shape);
+  },
+  vjp: () => [undefined],
+  examples: [
+    { inputs: [{ shape: [4], dtype: 'uint8', values: [0, 1, 128, 255] }], attributes: { zeroPoint: 128 } },
+    { inputs: [{ shape: [2, 2], dtype: 'uint8', values: [0, 7, 99, 255] }], attributes: { zeroPoint: 0 } },
+  ],
+});
+
+/**
+ * `x - zeroPoint` of bytes as float32, in one pass over memory. No gradient.
+ *
+ * @param x          uint8 of any shape
+ * @param zeroPoint  integer from 0 to 255
+ * @throws ShapeError for another element type
+ */
+export const dequantize = (x: Tensor, { zeroPoint }: DequantizeAttributes): Tensor =>
+  apply(dequantizePrimitive, [x], { zeroPoint });
+
 const stopGradientPrimitive = definePrimitive<None>({
   name: 'stopGradient',
   infer: ([{ shape, dtype }]) => ({ shape, dtype }),
