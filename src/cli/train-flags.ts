@@ -160,6 +160,12 @@ const withFormulation = (options: TrainingOptions, name: FormulationName): Train
     ? options
     : withPreconditioning(options, formulations[name].preconditioning);
 
+/** Another preconditioning of the same formulation: log-normal noise levels, which do not follow from it, stay. */
+function withinFormulation(options: TrainingOptions, preconditioning: PreconditioningConfig): TrainingOptions {
+  const changed = withPreconditioning(options, preconditioning);
+  return changed.noiseLevels.kind === 'log-normal' ? { ...changed, noiseLevels: options.noiseLevels } : changed;
+}
+
 /** A network that gives another form. */
 function withOutputForm(options: TrainingOptions, output: OutputForm): TrainingOptions {
   const preconditioning = preconditioningOf(options);
@@ -169,7 +175,7 @@ function withOutputForm(options: TrainingOptions, output: OutputForm): TrainingO
       `--output: networks of --precond iddpm give epsilon, got ${output}. Choose --precond edm, vp, ve, sub-vp or flow.`,
     );
   }
-  return withPreconditioning(options, withOutput(preconditioning, output));
+  return withinFormulation(options, withOutput(preconditioning, output));
 }
 
 function withSigmaData(options: TrainingOptions, sigmaData: number): TrainingOptions {
@@ -211,7 +217,7 @@ function withSchedule(options: TrainingOptions, change: Schedule): TrainingOptio
     preconditioning.kind === 'process'
       ? { ...preconditioning, process: { ...preconditioning.process, ...change } }
       : { ...preconditioning, ...change };
-  return withPreconditioning(options, changed);
+  return withinFormulation(options, changed);
 }
 
 /** An option that sets a constant of the schedules that have it. */

@@ -160,16 +160,14 @@ export type PresetName = keyof typeof presets;
 
 /**
  * Options with another preconditioning: the noise levels of its networks come with it, and the sampler stays within the
- * range that they know. From EDM to EDM with another output, the noise levels stay.
+ * range that they know.
  */
 export function withPreconditioning(options: TrainingOptions, preconditioning: PreconditioningConfig): TrainingOptions {
   const within = withinRange(cifar10EdmDdpmpp.samples, sigmaRange(preconditioning));
-  const noiseLevels = noiseLevelsOf(preconditioning);
-  const areBothLogNormal = noiseLevels.kind === 'log-normal' && options.noiseLevels.kind === 'log-normal';
   return {
     ...options,
     denoiser: { ...options.denoiser, preconditioning },
-    noiseLevels: areBothLogNormal ? options.noiseLevels : noiseLevels,
+    noiseLevels: noiseLevelsOf(preconditioning),
     samples: { ...options.samples, ...within },
   };
 }
