@@ -40,7 +40,6 @@ describe('reference data', () => {
         b_edm_ncsnpp: 20,
         f_edm_ddpmpp_cond_aug: 20,
         block_plain_down_attn: 24,
-        block_adaptive_up: 18,
         tables_vp: 7,
         tables_ve: 5,
         tables_iddpm: 8,
@@ -58,7 +57,7 @@ describe('reference data', () => {
       },
     ],
     ['samplers-sde', { sde_ve: 20, sde_vp: 20, sde_subvp: 16 }],
-    ['training', { stf: 430, dsm_accum: 30, stf_f64: 4, images: 0, initial: 0 }],
+    ['training', { stf: 430, images: 0, initial: 0 }],
   ])('%s agrees', async (folder, leastValues) => {
     const reports = await reportsOf(join(fixtures, folder));
     const beyond = reports.flatMap(({ checks }) => checks.filter(({ passed }) => !passed));
@@ -93,7 +92,6 @@ describe('what is wrong is found', () => {
     ['networks', ['f_edm_ddpmpp_cond_aug'], 'case0.denoised_f64', 1e-5],
     ['networks', ['f_edm_ddpmpp_cond_aug'], 'case1.inner.noise_labels', 1e-5],
     ['networks', ['block_plain_down_attn'], 'grad.qkv.weight', 1e-4],
-    ['networks', ['block_adaptive_up'], 'grad.affine.weight', 1e-4],
     ['networks', ['tables_vp'], 'sigma_f64', 1e-12],
     ['networks', ['tables_vp'], 'sigma_inv_f64', 1e-12],
     ['networks', ['tables_ve'], 'loss_sigma', 1e-5],
@@ -109,8 +107,8 @@ describe('what is wrong is found', () => {
     ['samplers-sde', ['sde_vp'], 'alphas_cumprod', 1e-9],
     ['samplers-sde', ['sde_subvp'], 'diffusion', 1e-9],
     ['samplers-sde', ['sde_subvp'], 'pflow_drift', 1e-9],
-    ['training', ['dsm_accum', 'images', 'initial'], 'grad_norm_f64', 1e-5],
-    ['training', ['dsm_accum', 'images', 'initial'], 'ema_beta', 1e-6],
+    ['training', ['stf', 'images', 'initial'], 'grad_norm_f64', 1e-5],
+    ['training', ['stf', 'images', 'initial'], 'ema_beta', 1e-6],
     ['training', ['stf', 'images', 'initial'], 'adam.exp_avg.model.map_layer0.weight', 1e-3],
   ])('%s %j: %s off by %d', async (folder, keep, tensor, share) => {
     const { verdict, checks } = await reportOfAltered(folder, keep, ({ tensors }) =>
@@ -121,7 +119,7 @@ describe('what is wrong is found', () => {
   });
 
   test('trained weights that stayed where they were', async () => {
-    const { verdict, checks } = await reportOfAltered('training', ['dsm_accum', 'images', 'initial'], ({ tensors }) => {
+    const { verdict, checks } = await reportOfAltered('training', ['stf', 'images', 'initial'], ({ tensors }) => {
       for (const [name, tensor] of tensors) {
         // A hundredth of the parameters, each off by half a learning rate.
         if (name.startsWith('final.'))
@@ -212,7 +210,7 @@ describe('what is wrong is found', () => {
     [
       'label dropout in training',
       'training',
-      ['dsm_accum', 'images', 'initial'],
+      ['stf', 'images', 'initial'],
       (_, __, { entry }) => (entry.kwargs = { ...(entry.kwargs as object), label_dim: 3, label_dropout: 0.1 }),
       /label_dropout, whose draws/,
     ],
