@@ -80,14 +80,18 @@ function presetTable(): string {
   return `${inColumns(rows)}\n\nLike ${like}, but for:\n${inColumns(differences)}`;
 }
 
-/** What one would type to get from one set of options to another. */
-const differenceBetween = (from: TrainingOptions, to: TrainingOptions): string =>
-  trainFlags
-    .flatMap((flag) => {
-      const value = flag.show(to);
-      return value === undefined || value === flag.show(from) ? [] : [`--${flag.name} ${value}`];
-    })
-    .join(' ');
+/** What one would type to get from one set of options to another: what comes along with an option is left out. */
+function differenceBetween(from: TrainingOptions, to: TrainingOptions): string {
+  const typed: string[] = [];
+  let reached = from;
+  for (const flag of trainFlags) {
+    const value = flag.show(to);
+    if (value === undefined || value === flag.show(reached)) continue;
+    typed.push(`--${flag.name} ${value}`);
+    reached = flag.set(reached, value);
+  }
+  return typed.join(' ');
+}
 
 /** Rows of a table as lines. */
 function inColumns(rows: readonly string[][]): string {

@@ -97,13 +97,15 @@ describe('every network and preconditioning that the official code has', () => {
   const size = { resolution: 16, modelChannels: 16, channelMult: [1, 4], blocks: 1, attentionResolutions: [8] };
   const networks = { ddpmpp, ncsnpp, adm } as const;
   const kinds = ['edm', 'vp', 've'] as const;
+  // The one that imported networks get.
+  const recipe = presets['cifar10-edm-ddpmpp'];
 
   test.each(Object.keys(networks).flatMap((name) => kinds.map((kind) => [name, kind] as const)))(
     '%s with %s goes out and comes back with every bit',
     (name, kind) => {
       const network = { ...networks[name as keyof typeof networks], ...size };
       const options = withPreconditioning(
-        { ...presets.quickstart, denoiser: { ...presets.quickstart.denoiser, network } },
+        { ...recipe, denoiser: { ...recipe.denoiser, network } },
         formulations[kind].preconditioning,
       );
       const table = parameterTable((source) => makeDenoiser(source, options.denoiser));
