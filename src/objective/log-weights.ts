@@ -26,7 +26,7 @@ import {
   where,
 } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
-import { pieces } from './frame.ts';
+import { pieces, rowsBetween } from './frame.ts';
 import type { Frame } from './frame.ts';
 
 /** Far below every log-weight that counts, far above what would overflow. */
@@ -108,7 +108,7 @@ function refined(frame: Frame, allowed: Tensor | undefined, pairs: number): Weig
   const precision = precisionOf(frame);
   // References are the first operand: the engine packs the second, which is small. A few at a time stay in its caches.
   const parts = pieces(count, Math.ceil(valuesAtATime / dimension)).map(([start, end]) => {
-    const y = frame.about(slice(reference, 0, start, end));
+    const y = frame.about(rowsBetween(reference, start, end));
     const halfSquares = reshape(mul(rowProducts(y, y), 0.5), [end - start, 1]);
     return {
       product: sub(matmul(y, x, { transposeB: true }), halfSquares),
