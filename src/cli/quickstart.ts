@@ -10,7 +10,7 @@ import { fetchDataset } from './dataset.ts';
 import { shellPath, suggested, textOption, threadsOption } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
-import { countOf, stableOf } from './reference-options.ts';
+import { countOf, stableOf } from './train-flags/index.ts';
 import { sample } from './sample.ts';
 import { makePlan, runPlan } from './training-run.ts';
 import type { TrainingOutcome, TrainingPlan } from './training-run.ts';

@@ -7,7 +7,7 @@ import { archName } from '../node/run-reader.ts';
 import { dataName, dataShape, toyKindOf } from '../node/training-data.ts';
 import { parseTrainingOptions, presets } from '../training/index.ts';
 import type { PresetName, TrainingOptions } from '../training/index.ts';
-import { betaMaxOf, scheduleOf, trainFlags } from './train-flags.ts';
+import { betaMaxOf, scheduleOf, trainFlags } from './train-flags/index.ts';
 
 /** Options of `stf train` that the user typed, by name without dashes. */
 export type GivenFlags = ReadonlyMap<string, string>;

@@ -3,7 +3,7 @@ import { presets } from '../training/index.ts';
 import type { PresetName, TrainingOptions } from '../training/index.ts';
 import { textOption, threadsOption, valueOption } from './help.ts';
 import type { Io } from './io.ts';
-import { trainFlags } from './train-flags.ts';
+import { trainFlags } from './train-flags/index.ts';
 import type { GivenFlags } from './train-options.ts';
 import { describePlan, makePlan, runPlan } from './training-run.ts';
 import { choice } from './values.ts';

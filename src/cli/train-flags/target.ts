@@ -1,6 +1,12 @@
-import { UsageError } from '../errors.ts';
-import type { ReferenceConfig, SigmaGate } from '../objective/index.ts';
-import type { TrainingOptions } from '../training/index.ts';
+import { UsageError } from '../../errors.ts';
+import type { ReferenceConfig, SigmaGate } from '../../objective/index.ts';
+import { presets } from '../../training/index.ts';
+import type { TrainingOptions } from '../../training/index.ts';
+import { choice, orWord, sigmaRange } from '../values.ts';
+import { count, flag, toggle, yesOrNo } from './flag.ts';
+import type { TrainFlag } from './flag.ts';
+
+const objectiveNames = ['dsm', 'stf'] as const;
 
 /** Sources of references as `--references` names them. */
 export const referenceKinds = ['batch', 'fresh', 'bank', 'class-bank', 'nearest', 'all'] as const;
@@ -78,3 +84,55 @@ export function withMixedLabels(options: TrainingOptions, mixLabels: boolean): T
     throw new UsageError('--mix-labels needs a class-conditional network (--cond).');
   return mixLabels || stableOf(options) ? withStable(options, 'mix-labels', { mixLabels }) : options;
 }
+
+function withObjective(options: TrainingOptions, kind: TrainingOptions['objective']['kind']): TrainingOptions {
+  if (kind === options.objective.kind) return options;
+  return { ...options, objective: kind === 'dsm' ? { kind } : presets.quickstart.objective };
+}
+
+/** The training target and its references. */
+export const targetFlags: readonly TrainFlag[] = [
+  flag('Objective', 'objective', {
+    kind: choice('dsm|stf', objectiveNames),
+    help: 'Training target: denoising score matching or the stable target field',
+    get: ({ objective }) => objective.kind,
+    set: withObjective,
+  }),
+  flag('Objective', 'references', {
+    kind: choice('SOURCE', referenceKinds),
+    help: `stf: where references come from: ${referenceKinds.join(', ')}`,
+    get: (options) => stableOf(options)?.references.kind,
+    set: withReferences,
+  }),
+  flag('Objective', 'reference-batch', {
+    kind: count,
+    help: 'stf: references, the mini-batch included; of each class for class-bank, beside the neighbours for nearest',
+    range: '>=batch for fresh and bank',
+    get: (options) => countOf(stableOf(options)?.references ?? { kind: 'batch' }),
+    set: withReferenceBatch,
+  }),
+  flag('Objective', 'neighbours', {
+    kind: count,
+    help: 'stf with --references nearest: neighbours of each image',
+    get: (options) => {
+      const references = stableOf(options)?.references;
+      return references?.kind === 'nearest' ? references.neighbours : undefined;
+    },
+    set: withNeighbours,
+  }),
+  flag('Objective', 'gate', {
+    kind: orWord(sigmaRange('MIN,MAX'), 'none'),
+    help: 'stf: use the stable target at noise levels from MIN to MAX only, the clean image elsewhere',
+    get: (options) => stableOf(options)?.gate,
+    set: withGate,
+    show: (gate) => `${gate?.sigmaMin},${gate?.sigmaMax}`,
+  }),
+  flag('Objective', 'mix-labels', {
+    kind: toggle,
+    help: 'stf with --cond: average over references of other classes as well (biased)',
+    offHelp: 'Average over references of the class only',
+    get: (options) => stableOf(options)?.mixLabels,
+    set: withMixedLabels,
+    show: yesOrNo,
+  }),
+];
