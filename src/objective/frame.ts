@@ -106,7 +106,7 @@ export const pieces = (count: number, length: number): [number, number][] =>
   Array.from({ length: Math.ceil(count / length) }, (_, i) => [i * length, Math.min(count, (i + 1) * length)]);
 
 /** References whose mean is the centre of all. */
-const rowsForCentre = 256;
+const rowsForCentre = 64;
 
 /**
  * A point amid the references [1, d], from the first of them: the nearer to it samples and references are, the less

@@ -33,11 +33,14 @@ export const never = -1e30;
 /** Up to this dimension the differences of all pairs take about as much memory as their weights. */
 const fewDimensions = 4;
 
-/** Values of differences that are taken at a time: 768 KiB of them in float32, which caches hold. */
-const differencesAtATime = 3 * 2 ** 16;
+/** Values at a time: 768 KiB of them in float32, which caches hold. */
+const fewValues = 3 * 2 ** 16;
 
-/** Values of references that are compared at a time, 3 MiB, or less where an eighth of all is: from 768 KiB on. */
-const comparedAtATime = (values: number): number => Math.min(3 * 2 ** 18, Math.max(3 * 2 ** 16, values / 8));
+/** Values of references that are compared at a time: an eighth of all, but from 768 KiB to 3 MiB. */
+const comparedAtATime = (values: number): number => Math.min(4 * fewValues, Math.max(fewValues, values / 8));
+
+/** Values of differences that are taken at a time beside references of so many values. */
+const differencesAtATime = (values: number): number => Math.max(fewValues, comparedAtATime(values) / 2);
 
 /** Log-weights and squared distances from the source, in the frame's units [B, n]. */
 export interface Weights {
@@ -79,7 +82,7 @@ function allDifferences(frame: Frame): Weights {
   const [count] = reference.shape;
   const own = reshape(exactSource, [batch, 1, dimension]);
   const step = reshape(mul(noise, mul(level, 2)), [batch, 1, dimension]);
-  const length = dimension <= fewDimensions ? count : Math.ceil(differencesAtATime / (batch * dimension));
+  const length = dimension <= fewDimensions ? count : Math.ceil(fewValues / (batch * dimension));
   const parts = pieces(count, length).map(([start, end]) => {
     const gap = sub(own, reshape(exact(slice(reference, 0, start, end)), [1, end - start, dimension]));
     return { products: sum(mul(gap, add(gap, step)), 2), squares: sum(square(gap), 2) };
@@ -183,9 +186,9 @@ function differencesAt(
   { samples, references }: Pairs,
 ): { products: Tensor; squares: Tensor } {
   const [pairs] = samples.shape;
-  const [, dimension] = reference.shape;
+  const [count, dimension] = reference.shape;
   const step = mul(noise, mul(level, 2));
-  const parts = pieces(pairs, Math.ceil(differencesAtATime / dimension)).map(([start, end]) => {
+  const parts = pieces(pairs, Math.ceil(differencesAtATime(count * dimension) / dimension)).map(([start, end]) => {
     const rows = slice(samples, 0, start, end);
     const gap = sub(gather(exactSource, rows), exact(gather(reference, slice(references, 0, start, end))));
     return { products: rowProducts(gap, add(gap, gather(step, rows))), squares: rowProducts(gap, gap) };
