@@ -47,6 +47,13 @@ export const pixelOrigin = 0.5 / pixelSteps;
 export function frameOf({ clean, noise, sigma }: Perturbation, reference: Tensor, centre: Tensor): Frame {
   const level = reshape(sigma, [-1, 1]);
   if (reference.dtype !== 'uint8') {
+    // Values far from the origin are best summed about the centre, which takes a pass over them all. Where that is more
+    // than a pass over the weights, means are left with some roundings of the values themselves.
+    const [batch, dimension] = clean.shape;
+    const weighted = (weights: Tensor, total: Tensor): Tensor =>
+      dimension <= batch
+        ? matmul(weights, sub(reference, centre))
+        : sub(matmul(weights, reference), mul(total, centre));
     return {
       unit: 1,
       source: sub(clean, centre),
@@ -56,7 +63,7 @@ export function frameOf({ clean, noise, sigma }: Perturbation, reference: Tensor
       about: (rows) => sub(rows, centre),
       exact: (rows) => rows,
       exactSource: clean,
-      weighted: (weights, total) => sub(matmul(weights, reference), mul(total, centre)),
+      weighted,
     };
   }
   const { dtype } = clean;
@@ -99,7 +106,7 @@ export const pieces = (count: number, length: number): [number, number][] =>
   Array.from({ length: Math.ceil(count / length) }, (_, i) => [i * length, Math.min(count, (i + 1) * length)]);
 
 /** References whose mean is the centre of all. */
-const rowsForCentre = 256;
+const rowsForCentre = 64;
 
 /**
  * A point amid the references [1, d], from the first of them: the nearer to it samples and references are, the less

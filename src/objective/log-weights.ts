@@ -1,9 +1,7 @@
 import {
   add,
-  broadcastTo,
   cast,
   concat,
-  constant,
   div,
   gather,
   largestIndices,
@@ -35,11 +33,14 @@ export const never = -1e30;
 /** Up to this dimension the differences of all pairs take about as much memory as their weights. */
 const fewDimensions = 4;
 
-/** Pairs of a sample and a reference whose differences are taken at a time: so few that caches hold them. */
-const pairsAtATime = 128;
+/** Values at a time: 768 KiB of them in float32, which caches hold. */
+const fewValues = 3 * 2 ** 16;
 
-/** Values of references that are compared at a time: 3 MiB of them. */
-const valuesAtATime = 3 * 2 ** 18;
+/** Values of references that are compared at a time: an eighth of all, but from 768 KiB to 3 MiB. */
+const comparedAtATime = (values: number): number => Math.min(4 * fewValues, Math.max(fewValues, values / 8));
+
+/** Values of differences that are taken at a time beside references of so many values. */
+const differencesAtATime = (values: number): number => Math.max(fewValues, comparedAtATime(values) / 2);
 
 /** Log-weights and squared distances from the source, in the frame's units [B, n]. */
 export interface Weights {
@@ -81,7 +82,7 @@ function allDifferences(frame: Frame): Weights {
   const [count] = reference.shape;
   const own = reshape(exactSource, [batch, 1, dimension]);
   const step = reshape(mul(noise, mul(level, 2)), [batch, 1, dimension]);
-  const length = dimension <= fewDimensions ? count : Math.max(1, Math.floor(pairsAtATime / batch));
+  const length = dimension <= fewDimensions ? count : Math.ceil(fewValues / (batch * dimension));
   const parts = pieces(count, length).map(([start, end]) => {
     const gap = sub(own, reshape(exact(slice(reference, 0, start, end)), [1, end - start, dimension]));
     return { products: sum(mul(gap, add(gap, step)), 2), squares: sum(square(gap), 2) };
@@ -107,7 +108,7 @@ function refined(frame: Frame, allowed: Tensor | undefined, pairs: number): Weig
   const x = add(source, mul(level, noise));
   const precision = precisionOf(frame);
   // References are the first operand: the engine packs the second, which is small. A few at a time stay in its caches.
-  const parts = pieces(count, Math.ceil(valuesAtATime / dimension)).map(([start, end]) => {
+  const parts = pieces(count, Math.ceil(comparedAtATime(count * dimension) / dimension)).map(([start, end]) => {
     const y = frame.about(rowsBetween(reference, start, end));
     const halfSquares = reshape(mul(rowProducts(y, y), 0.5), [end - start, 1]);
     return {
@@ -137,7 +138,7 @@ function refined(frame: Frame, allowed: Tensor | undefined, pairs: number): Weig
   const replaced = (values: Tensor, by: Tensor): Tensor =>
     reshape(replaceAt(reshape(values, [batch * count]), pool.positions, by), [batch, count]);
   // None of the others of a sample counts more than those do, whatever rounding says.
-  const others = broadcastTo(constant(-never, [], source.dtype), [batch, count]);
+  const others = maximum(coarse, -never);
   const lowest = neg(max(neg(replaced(others, exact)), 1, true));
   return {
     logWeights: replaced(minimum(coarse, lowest), exact),
@@ -185,8 +186,9 @@ function differencesAt(
   { samples, references }: Pairs,
 ): { products: Tensor; squares: Tensor } {
   const [pairs] = samples.shape;
+  const [count, dimension] = reference.shape;
   const step = mul(noise, mul(level, 2));
-  const parts = pieces(pairs, pairsAtATime).map(([start, end]) => {
+  const parts = pieces(pairs, Math.ceil(differencesAtATime(count * dimension) / dimension)).map(([start, end]) => {
     const rows = slice(samples, 0, start, end);
     const gap = sub(gather(exactSource, rows), exact(gather(reference, slice(references, 0, start, end))));
     return { products: rowProducts(gap, add(gap, gather(step, rows))), squares: rowProducts(gap, gap) };

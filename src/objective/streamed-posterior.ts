@@ -107,7 +107,7 @@ const noReference = -2n;
 const noSample = -3n;
 
 /** References whose mean is the centre of all. */
-const rowsForCentre = 256;
+const rowsForCentre = 64;
 
 interface Setup {
   readonly program: Program;

@@ -24,9 +24,14 @@ const values = (count: number, bound: number): fc.Arbitrary<Float64Array> =>
     .map((list) => Float64Array.from(list));
 
 /** Random sizes and values; the sources are among the references unless told otherwise; repeated references occur. */
-const problems = ({ withSources = true } = {}): fc.Arbitrary<Problem> =>
+const problems = ({ withSources = true, dimensions = [1, 4] } = {}): fc.Arbitrary<Problem> =>
   fc
-    .tuple(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 3 }), fc.integer({ min: 0, max: 9 }), fc.nat(9))
+    .tuple(
+      fc.integer({ min: dimensions[0], max: dimensions[1] }),
+      fc.integer({ min: 1, max: 3 }),
+      fc.integer({ min: 0, max: 9 }),
+      fc.nat(9),
+    )
     .chain(([dimension, batch, others, repeated]) => {
       const count = withSources ? batch + others : others + 1;
       const integers = (length: number): fc.Arbitrary<Float64Array> =>
@@ -61,25 +66,44 @@ const int64 = (data: Float64Array) =>
     'int64',
   );
 
-function compute(problem: Problem, { labelled = false, ...options }: PosteriorOptions & { labelled?: boolean } = {}) {
+interface Restrictions {
+  readonly labelled?: boolean;
+  /** Whether reference k counts for sample i. */
+  readonly counted?: ((i: number, k: number) => boolean) | undefined;
+}
+
+/** [B, n] as the graph takes it. */
+function countsOf({ sigma, referenceLabels }: Problem, counted: (i: number, k: number) => boolean) {
+  const [batch, count] = [sigma.length, referenceLabels.length];
+  const values = Uint8Array.from({ length: batch * count }, (_, at) =>
+    Number(counted(Math.floor(at / count), at % count)),
+  );
+  return constant(values, [batch, count], 'bool');
+}
+
+function compute(problem: Problem, { labelled = false, counted, ...options }: PosteriorOptions & Restrictions = {}) {
   const { dimension, clean, noise, sigma, reference, sourceLabels, referenceLabels } = problem;
   const result = posterior(
     { clean: float64(clean, dimension), noise: float64(noise, dimension), sigma: float64(sigma) },
     float64(reference, dimension),
-    { ...options, ...(labelled && { labels: { source: int64(sourceLabels), reference: int64(referenceLabels) } }) },
+    {
+      ...options,
+      counts: counted && countsOf(problem, counted),
+      ...(labelled && { labels: { source: int64(sourceLabels), reference: int64(referenceLabels) } }),
+    },
   );
   const [mean, variance, effectiveSources] = evaluate([result.mean, result.variance, result.effectiveSources]);
   return { mean: mean.data, variance: variance.data, effectiveSources: effectiveSources.data };
 }
 
-function expected(problem: Problem, labelled = false) {
+function expected(problem: Problem, { labelled = false, counted = () => true }: Restrictions = {}) {
   const { dimension, clean, noise, sigma, reference, sourceLabels, referenceLabels } = problem;
   const [sources, noises, references] = [clean, noise, reference].map((each) => rowsOf(each, dimension));
   const all = sources.map((source, i) =>
     naivePosterior(
       { clean: source, noise: noises[i], sigma: sigma[i] },
       references,
-      (k) => !labelled || referenceLabels[k] === sourceLabels[i],
+      (k) => (!labelled || referenceLabels[k] === sourceLabels[i]) && counted(i, k),
     ),
   );
   return {
@@ -93,9 +117,9 @@ function expected(problem: Problem, labelled = false) {
 // 4 · (2 + 0.15)² · 400 for the smallest, 0.05: 1e4 · 1e-15 = 1e-11, and weights and moments (up to 16) by 16 times that.
 const tolerance = { absolute: 1e-9, relative: 1e-9 };
 
-function compare(problem: Problem, options: PosteriorOptions & { labelled?: boolean } = {}): void {
+function compare(problem: Problem, options: PosteriorOptions & Restrictions = {}): void {
   const actual = compute(problem, options);
-  const oracle = expected(problem, options.labelled);
+  const oracle = expected(problem, options);
   expectClose(actual.mean, oracle.mean, tolerance, 'mean');
   expectClose(actual.variance, oracle.variance, tolerance, 'variance');
   expectClose(actual.effectiveSources, oracle.effectiveSources, tolerance, 'effective sources');
@@ -112,7 +136,7 @@ describe('the posterior in float64 is the soft-max over explicit distances', () 
 
   test('whatever the number of candidates that are worked out again', () => {
     fc.assert(
-      fc.property(problems(), fc.integer({ min: 1, max: 20 }), (problem, candidates) =>
+      fc.property(problems({ dimensions: [5, 7] }), fc.constantFrom(0.3, 1, 3, 20), (problem, candidates) =>
         compare(problem, { candidates }),
       ),
     );
@@ -124,8 +148,25 @@ describe('the posterior in float64 is the soft-max over explicit distances', () 
 
   test('restricted to the class of each source', () => {
     fc.assert(
-      fc.property(problems(), fc.constantFrom(1, 2, 100), fc.constantFrom(1, 16), (problem, block, candidates) =>
-        compare(problem, { block, candidates, labelled: true }),
+      fc.property(
+        problems({ dimensions: [3, 6] }),
+        fc.constantFrom(1, 2, 100),
+        fc.constantFrom(1, 16),
+        (problem, block, candidates) => compare(problem, { block, candidates, labelled: true }),
+      ),
+    );
+  });
+
+  test('restricted to references that count, and to both', () => {
+    // The source counts always, so that there is one; of the others a pattern that differs from sample to sample.
+    const counted = (i: number, k: number): boolean => i === k || (i + 2 * k) % 3 === 0;
+    fc.assert(
+      fc.property(
+        problems({ dimensions: [3, 6] }),
+        fc.constantFrom(2, 100),
+        fc.boolean(),
+        fc.constantFrom(1, 16),
+        (problem, block, labelled, candidates) => compare(problem, { block, labelled, candidates, counted }),
       ),
     );
   });

@@ -66,6 +66,37 @@ describe.each([
 
   test('references of the own class only', () => compare(all, true));
 
+  test('the whole set again, as a range and by default', async () => {
+    const one = await posterior.over(perturbed, all);
+    expect(await posterior.over(perturbed, { start: 0, end: length })).toEqual(one);
+    expect(await posterior.over(perturbed)).toEqual(one);
+    const part = await posterior.over(perturbed, all.slice(7, 33));
+    expect(await posterior.over(perturbed, { start: 7, end: 33 })).toEqual(part);
+  });
+
+  test('fewer samples than it was compiled for: each gets what it gets among the others', async () => {
+    const few = 2;
+    const size = few * dimension;
+    const { clean, noise, sigma } = perturbed;
+    const samplesOfFew = { clean: clean.slice(0, size), noise: noise.slice(0, size), sigma: sigma.slice(0, few) };
+    for (const own of [undefined, sourceLabels]) {
+      const whole = await posterior.over({ ...perturbed, labels: own });
+      const part = await posterior.over({ ...samplesOfFew, labels: own });
+      expect(part.mean).toEqual(whole.mean.slice(0, size));
+      expect(part.variance).toEqual(whole.variance.slice(0, few));
+      expect(part.effectiveSources).toEqual(whole.effectiveSources.slice(0, few));
+    }
+  });
+
+  test('what it can not do is refused', async () => {
+    const sigma = new Float32Array(samples + 1).fill(1);
+    const [clean, noise] = [0, 1].map(() => new Float32Array((samples + 1) * dimension));
+    await expect(posterior.over({ clean, noise, sigma })).rejects.toThrow('at most 6 samples at a time, got 7');
+    await expect(posterior.over({ ...perturbed, noise })).rejects.toThrow('got 18 and 21');
+    await expect(posterior.over(perturbed, [])).rejects.toThrow('at least 1 reference, got 0');
+    await expect(posterior.over(perturbed, { start: 49, end: 51 })).rejects.toThrow('sample 50 does not exist');
+  });
+
   test('two runs give the same: nothing is left from the one before', async () => {
     const first = await posterior.over(perturbed, all);
     await posterior.over({ ...perturbed, sigma: new Float32Array(samples).fill(1) }, all.slice(10));
