@@ -43,6 +43,9 @@ async function compile(spec: GraphSpec, threads: number, spinning: boolean): Pro
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
     executionMode: 'sequential',
+    // Planning one block for all temporaries of a step keeps them alive together: a training step of 64 channels takes
+    // 3350 MB with it and 1990 without, in the same time.
+    enableMemPattern: false,
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     // Denormal numbers (second moments of dead weights, far tails of a soft-max) cost a hundred times a normal one.
