@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -8,7 +8,6 @@ import { fileURLToPath } from 'node:url';
 import { StfError } from '../../src/errors.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../src/formats/safetensors.ts';
 import type { NamedTensor } from '../../src/formats/safetensors.ts';
-import { readFile } from 'node:fs/promises';
 
 /** How PyTorch arranges images in memory. */
 export type Layout = 'contiguous' | 'channels_last';
@@ -56,6 +55,7 @@ export interface Twin {
     readonly oneDnn: boolean;
     readonly parameters: number;
   };
+  /** Takes up the training of the network on fixed data. */
   prepareTraining(training: TwinTraining): Promise<void>;
   /** Takes a step; mean loss of an element, and Euclidean norm of the gradient. */
   checkedStep(): Promise<{ loss: number; gradientNorm: number }>;
@@ -63,8 +63,9 @@ export interface Twin {
   step(): Promise<number>;
   /** The moving average of the weights, by parameter name. */
   average(): Promise<ReadonlyMap<string, NamedTensor>>;
-  /** Draws samples from latents [N, C, H, W]; milliseconds by the twin's own clock. */
+  /** Takes latents [N, C, H, W] to start every sampling from. */
   prepareSampling(latents: NamedTensor, sampler: TwinSampler): Promise<void>;
+  /** Draws samples; milliseconds by the twin's own clock. */
   sample(): Promise<number>;
   /** Draws them once more and hands them over. */
   samples(): Promise<NamedTensor>;
