@@ -97,7 +97,7 @@ export async function trainStepBench(argv: readonly string[]) {
           : null,
       ...('why' in search && { whyNoPeer: search.why }),
       ...ratioOf(runs.ours, runs.peer),
-      checked: { losses: expected.map(({ loss }) => rounded(loss, 7)), tolerance: lossTolerance },
+      checkedLosses: expected.map(({ loss }) => rounded(loss, 7)),
       gflopPerStep: rounded(training.compiled.flops / 1e9, 4),
       gflops: rounded(gflops, 4),
       matmulGflops: rounded(rate, 4),
