@@ -29,7 +29,7 @@ import type { Subject } from './subject.ts';
 const levels = { sigmaMin: 0.002, sigmaMax: 80, rho: 7 };
 /** Steps of the comparison of samples and of the choice of the twin's layout. */
 const shortSteps = 3;
-/** Rounding of float32 grows along the trajectory, to 1e-6 or 1e-5 of the samples; a wrong layer changes all of them. */
+/** Largest relative difference of the samples. Rounding in float32 comes to 1e-6, a wrong layer to per cents. */
 const sampleTolerance = 1e-4;
 
 /** Images a second of EDM's deterministic sampler, with weights as constants of the graph, in turn with a PyTorch twin. */

@@ -19,7 +19,7 @@ export interface Subject {
 const sigmaData = 0.5;
 
 /** Standard deviation of what is added to the starting weights. */
-const perturbation = 0.02;
+const perturbation = 0.05;
 
 /**
  * A network with starting weights of ours and a little noise on all of them: layers that start at 0 would hide from a

@@ -24,10 +24,14 @@ import type { Twin, TwinTraining } from './peers/twin.ts';
 import { makeSubject, named, twinOf } from './subject.ts';
 import type { Subject } from './subject.ts';
 
-/** Steps that both take before either is timed, and after each of which both must have computed the same loss. */
+/** Steps that both take before either is timed, and in each of which both must compute the same. */
 const checkedSteps = 2;
-/** float32 sums in another order differ by 1e-6 to 1e-5 of the loss after two steps; a wrong layer by 1e-2 and more. */
-const lossTolerance = 1e-4;
+/**
+ * Largest relative differences. Sums in float32 in another order move the loss by 1e-7; a wrong layer may move it by 1e-4
+ * only, since the noise level decides most of it, but the gradient by per cents. Ours adds the squares of all gradients in
+ * float32, which costs the norm some 1e-5.
+ */
+const tolerances = { loss: 1e-4, gradientNorm: 1e-3 } as const;
 
 /**
  * One whole training step, noise to moving average, on fixed data, in turn with a PyTorch twin. `--reference 0` trains
@@ -97,7 +101,10 @@ export async function trainStepBench(argv: readonly string[]) {
           : null,
       ...('why' in search && { whyNoPeer: search.why }),
       ...ratioOf(runs.ours, runs.peer),
-      checkedLosses: expected.map(({ loss }) => rounded(loss, 7)),
+      checkedSteps: expected.map(({ loss, gradientNorm }) => ({
+        loss: rounded(loss, 7),
+        gradientNorm: rounded(gradientNorm, 5),
+      })),
       gflopPerStep: rounded(training.compiled.flops / 1e9, 4),
       gflops: rounded(gflops, 4),
       matmulGflops: rounded(rate, 4),
@@ -181,11 +188,13 @@ export async function prepareTraining(
   };
 }
 
-/** Lets the twin take the steps that ours took. @throws StfError when a loss differs */
-async function compareSteps(twin: Twin, expected: readonly StepCheck[]): Promise<void> {
-  for (const [index, { loss }] of expected.entries()) {
-    const found = await twin.checkedStep();
-    const values = `ours ${loss}, PyTorch ${found.loss}`;
-    requireAgreement(`loss of step ${index + 1} (${values})`, Math.abs(loss - found.loss) / loss, lossTolerance);
+/** Lets the twin take the steps that ours took. @throws StfError when a loss or a gradient differs */
+export async function compareSteps(twin: Twin, expected: readonly StepCheck[]): Promise<void> {
+  for (const [index, ours] of expected.entries()) {
+    const theirs = await twin.checkedStep();
+    for (const key of ['loss', 'gradientNorm'] as const) {
+      const what = `${key} of step ${index + 1} (ours ${ours[key]}, PyTorch ${theirs[key]})`;
+      requireAgreement(what, Math.abs(theirs[key] / ours[key] - 1), tolerances[key]);
+    }
   }
 }
