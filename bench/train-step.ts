@@ -78,7 +78,7 @@ export async function trainStepBench(argv: readonly string[]) {
         )
       : undefined;
   try {
-    const runs = await alternate(() => clocked(training.step), peer && (() => peer.twin.step()), {
+    const runs = await alternate(() => clocked(() => training.step()), peer && (() => peer.twin.step()), {
       warmUp: 3,
       count: Math.max(10, options.steps),
     });

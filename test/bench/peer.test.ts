@@ -169,8 +169,7 @@ describe('the comparison', () => {
   });
 
   test('without PyTorch the search says where it looked', () => {
-    const environment = { PATH: '', STF_PYTHON: '/does/not/exist' };
-    const found = findPython(environment);
+    const found = findPython({ STF_PYTHON: '/does/not/exist' });
     // Where the system has PyTorch it is found all the same, after the one that was named.
     if ('why' in found) expect(found.why).toMatch(/\/does\/not\/exist: .*; python3: .*; \/usr\/bin\/python3: /);
     else expect(found.python).not.toBe('/does/not/exist');
