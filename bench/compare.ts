@@ -4,6 +4,7 @@ import { median, quantile } from '../src/numerics/statistics.ts';
 import { rounded } from './measure.ts';
 import { findPython } from './peers/python.ts';
 import type { Layout, Twin, Waiting } from './peers/twin.ts';
+import type { Twins } from './subject.ts';
 
 /** Options that every comparison has: `--peer none` leaves the twin out, `--waiting active` lets idle threads loop. */
 export const comparisonDefaults = { peer: 'pytorch', waiting: 'passive' };
@@ -44,29 +45,35 @@ const layouts: readonly Layout[] = ['contiguous', 'channels_last'];
 /**
  * Starts the twin in the memory layout that is faster here.
  *
- * @param start  starts a twin and checks it
- * @param trial  milliseconds of a short piece of the work
+ * @param prepare  gives a new twin its work and checks that it computes the same
+ * @param trial    milliseconds of a short piece of the work
  */
 export async function fastestTwin(
-  start: (layout: Layout) => Promise<Twin>,
+  twins: Pick<Twins, 'start'>,
+  prepare: (twin: Twin) => Promise<void>,
   trial: (twin: Twin) => Promise<number>,
 ): Promise<{ twin: Twin; trials: Readonly<Record<string, number>> }> {
+  const begin = async (layout: Layout): Promise<Twin> => {
+    const twin = await twins.start(layout);
+    await closingOnError(twin, prepare);
+    return twin;
+  };
   const trials: Record<string, number> = {};
   let twin: Twin | undefined;
   for (const layout of layouts) {
     // One at a time, so that the peak memory of the one that stays is its own.
     await twin?.close();
-    twin = await start(layout);
+    twin = await begin(layout);
     trials[layout] = rounded(await closingOnError(twin, trial), 4);
   }
   const [best] = [...layouts].sort((a, b) => trials[a] - trials[b]);
   if (twin!.layout === best) return { twin: twin!, trials };
   await twin!.close();
-  return { twin: await start(best), trials };
+  return { twin: await begin(best), trials };
 }
 
 /** Does something with a twin, and ends it where that fails. */
-export async function closingOnError<T>(twin: Twin, use: (twin: Twin) => Promise<T>): Promise<T> {
+async function closingOnError<T>(twin: Twin, use: (twin: Twin) => Promise<T>): Promise<T> {
   try {
     return await use(twin);
   } catch (error) {

@@ -10,7 +10,6 @@ import { readArguments } from './arguments.ts';
 import {
   alternate,
   clocked,
-  closingOnError,
   comparisonDefaults,
   fastestTwin,
   pythonFrom,
@@ -22,14 +21,14 @@ import {
 import { machine, peakMemoryMb, rounded } from './measure.ts';
 import { describeNetwork, networkDefaults, networkFrom } from './networks.ts';
 import type { Twin } from './peers/twin.ts';
-import { makeSubject, named, twinOf } from './subject.ts';
+import { collectGarbage, makeSubject, named, twinsOf } from './subject.ts';
 import type { Subject } from './subject.ts';
 
 /** EDM's noise levels for CIFAR-10. */
 const levels = { sigmaMin: 0.002, sigmaMax: 80, rho: 7 };
 /** Steps of the comparison of samples and of the choice of the twin's layout. */
 const shortSteps = 3;
-/** Largest relative difference of the samples. Rounding in float32 comes to 1e-6, a wrong layer to per cents. */
+/** Largest relative difference of the samples. Rounding in float32 comes to 2e-5 at the most, a wrong layer to per cents. */
 const sampleTolerance = 1e-4;
 
 /** Images a second of EDM's deterministic sampler, with weights as constants of the graph, in turn with a PyTorch twin. */
@@ -50,28 +49,28 @@ export async function sampleBench(argv: readonly string[]) {
   });
   const { median: rate } = await matrixProductRate(runtime);
   const subject = makeSubject(networkFrom(options));
-  const sampling = await prepareSampling(runtime, subject, batch);
-  const expected = await sampling.draw(shortSteps);
-  const peer =
+  const twins =
     'python' in search
-      ? await fastestTwin(
-          async (layout) => {
-            const setup = { python: search.python, threads: runtime.threads, waiting, layout };
-            const started = await twinOf(subject, setup);
-            return closingOnError(started, async (twin) => {
-              await twin.prepareSampling(sampling.latents, { ...levels, steps: shortSteps });
-              await compareSamples(twin, expected);
-              return twin;
-            });
-          },
-          (twin) => twin.sample(),
-        )
+      ? await twinsOf(subject, { python: search.python, threads: runtime.threads, waiting })
       : undefined;
+  collectGarbage();
+  const sampling = await prepareSampling(runtime, subject, batch);
+  let peer: Awaited<ReturnType<typeof fastestTwin>> | undefined;
   try {
+    const expected = await sampling.draw(shortSteps);
+    const prepare = async (twin: Twin): Promise<void> => {
+      await twin.prepareSampling(sampling.latents, { ...levels, steps: shortSteps });
+      await compareSamples(twin, expected);
+    };
+    peer = twins && (await fastestTwin(twins, prepare, (twin) => twin.sample()));
     await peer?.twin.prepareSampling(sampling.latents, { ...levels, steps });
     const before = sampling.denoiser.evaluations;
     const counts = { warmUp: 1, count: Math.max(1, options.runs) };
-    const runs = await alternate(() => clocked(() => sampling.draw(steps)), peer && (() => peer.twin.sample()), counts);
+    const runs = await alternate(
+      () => clocked(() => sampling.draw(steps)),
+      peer && (() => peer!.twin.sample()),
+      counts,
+    );
     const nfe = (sampling.denoiser.evaluations - before) / (counts.warmUp + counts.count);
     const gflops = (sampling.flopsPerEvaluation * nfe) / median(runs.ours) / 1e6;
     return {
@@ -107,6 +106,7 @@ export async function sampleBench(argv: readonly string[]) {
     };
   } finally {
     await peer?.twin.close();
+    await twins?.close();
     await sampling.denoiser.release();
   }
 }
@@ -116,7 +116,7 @@ export async function prepareSampling(runtime: Runtime, { config, table, weights
   const { channels, resolution } = config.network;
   const shape = [channels, resolution, resolution];
   const seeds = Array.from({ length: batch }, (_, i) => i);
-  const denoiser: CompiledDenoiser = await compileDenoiser(runtime, config, { batch, weights });
+  const denoiser: CompiledDenoiser = await compileDenoiser(runtime, config, { batch, weights: weights() });
   const { source } = fromFlat(table, input('weights', [table.size]));
   const denoised = makeDenoiser(source, config)(input('x', [batch, ...shape]), input('sigma', [batch]));
   return {

@@ -9,7 +9,6 @@ import { readArguments } from './arguments.ts';
 import {
   alternate,
   clocked,
-  closingOnError,
   comparisonDefaults,
   fastestTwin,
   pythonFrom,
@@ -21,7 +20,7 @@ import {
 import { machine, peakMemoryMb, rounded } from './measure.ts';
 import { describeNetwork, networkDefaults, networkFrom } from './networks.ts';
 import type { Twin, TwinTraining } from './peers/twin.ts';
-import { makeSubject, named, twinOf } from './subject.ts';
+import { collectGarbage, makeSubject, named, twinsOf } from './subject.ts';
 import type { Subject } from './subject.ts';
 
 /** Steps that both take before either is timed, and in each of which both must compute the same. */
@@ -54,31 +53,20 @@ export async function trainStepBench(argv: readonly string[]) {
   });
   const { median: rate } = await matrixProductRate(runtime);
   const subject = makeSubject(networkFrom(options));
+  const twins =
+    'python' in search
+      ? await twinsOf(subject, { python: search.python, threads: runtime.threads, waiting })
+      : undefined;
+  collectGarbage();
   const compileStart = performance.now();
   const training = await prepareTraining(runtime, subject, { batch, reference });
   const compileMs = performance.now() - compileStart;
-  const expected: StepCheck[] = [];
-  for (let step = 0; step < checkedSteps; step++) expected.push(await training.checkedStep());
-  const peer =
-    'python' in search
-      ? await fastestTwin(
-          async (layout) => {
-            const setup = { python: search.python, threads: runtime.threads, waiting, layout };
-            const started = await twinOf(subject, setup);
-            return closingOnError(started, async (twin) => {
-              await twin.prepareTraining(training.forTwin);
-              await compareSteps(twin, expected);
-              return twin;
-            });
-          },
-          async (twin) => {
-            await twin.step();
-            return median([await twin.step(), await twin.step(), await twin.step()]);
-          },
-        )
-      : undefined;
+  let peer: Awaited<ReturnType<typeof fastestTwin>> | undefined;
   try {
-    const runs = await alternate(() => clocked(() => training.step()), peer && (() => peer.twin.step()), {
+    const expected: StepCheck[] = [];
+    for (let step = 0; step < checkedSteps; step++) expected.push(await training.checkedStep());
+    peer = twins && (await fastestTwin(twins, (twin) => prepareTwin(twin, training, expected), trialStep));
+    const runs = await alternate(() => clocked(() => training.step()), peer && (() => peer!.twin.step()), {
       warmUp: 3,
       count: Math.max(10, options.steps),
     });
@@ -114,6 +102,7 @@ export async function trainStepBench(argv: readonly string[]) {
     };
   } finally {
     await peer?.twin.close();
+    await twins?.close();
     await training.compiled.release();
   }
 }
@@ -151,7 +140,7 @@ export async function prepareTraining(
       rounds: 1,
       sampleDtype: 'uint8',
     },
-    { weights },
+    { weights: weights() },
   );
   const { channels, resolution } = config.network;
   const shape = [channels, resolution, resolution];
@@ -186,6 +175,18 @@ export async function prepareTraining(
       },
     },
   };
+}
+
+/** Gives the twin the work of ours, and lets it take the first steps. @throws StfError when they differ */
+async function prepareTwin(twin: Twin, { forTwin }: PreparedTraining, expected: readonly StepCheck[]): Promise<void> {
+  await twin.prepareTraining(forTwin);
+  await compareSteps(twin, expected);
+}
+
+/** Median of three steps after one that does not count. */
+async function trialStep(twin: Twin): Promise<number> {
+  await twin.step();
+  return median([await twin.step(), await twin.step(), await twin.step()]);
 }
 
 /** Lets the twin take the steps that ours took. @throws StfError when a loss or a gradient differs */

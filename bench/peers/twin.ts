@@ -23,8 +23,8 @@ export interface TwinSetup {
   /** Arguments of the official class of the network. */
   readonly network: Readonly<Record<string, unknown>>;
   readonly sigmaData: number;
-  /** The state dict of the preconditioned network. */
-  readonly weights: Readonly<Record<string, NamedTensor>>;
+  /** A safetensors file with the state dict of the preconditioned network. */
+  readonly weights: string;
 }
 
 export interface TwinTraining {
@@ -96,7 +96,7 @@ export async function startTwin(setup: TwinSetup): Promise<Twin> {
     const engine = await ask('load', {
       network: setup.network,
       sigmaData: setup.sigmaData,
-      weights: await write('weights.safetensors', setup.weights),
+      weights: setup.weights,
       threads: setup.threads,
       layout: setup.layout,
     });

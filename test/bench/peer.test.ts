@@ -5,10 +5,10 @@ import { alternate, fastestTwin, ratioOf, requireAgreement } from '../../bench/c
 import { networkDefaults, networkFrom } from '../../bench/networks.ts';
 import { findPython } from '../../bench/peers/python.ts';
 import type { Twin } from '../../bench/peers/twin.ts';
-import { prepareSampling, relativeDifference } from '../../bench/sample.ts';
-import { makeSubject, twinOf } from '../../bench/subject.ts';
+import { prepareSampling, relativeDifference, sampleBench } from '../../bench/sample.ts';
+import { makeSubject, twinsOf } from '../../bench/subject.ts';
 import type { Subject } from '../../bench/subject.ts';
-import { compareSteps, prepareTraining } from '../../bench/train-step.ts';
+import { compareSteps, prepareTraining, trainStepBench } from '../../bench/train-step.ts';
 import { viewsOf } from '../../src/nn/index.ts';
 
 const search = findPython();
@@ -25,11 +25,16 @@ const tiny = (arch: string): Subject =>
 /** Does something with the twin of a network and ends it. */
 async function withTwin<T>(subject: Subject, layout: Twin['layout'], use: (twin: Twin) => Promise<T>): Promise<T> {
   if (!('python' in search)) throw new Error(search.why);
-  const twin = await twinOf(subject, { python: search.python, threads: 1, waiting: 'passive', layout });
+  const twins = await twinsOf(subject, { python: search.python, threads: 1, waiting: 'passive' });
   try {
-    return await use(twin);
+    const twin = await twins.start(layout);
+    try {
+      return await use(twin);
+    } finally {
+      await twin.close();
+    }
   } finally {
-    await twin.close();
+    await twins.close();
   }
 }
 
@@ -57,7 +62,7 @@ describe('the PyTorch twin', () => {
           expect(Math.abs(theirs.loss / own.loss - 1), `loss of step ${step}`).toBeLessThan(1e-6);
           expect(Math.abs(theirs.gradientNorm / own.gradientNorm - 1), `gradient of step ${step}`).toBeLessThan(1e-4);
         }
-        const [before, average] = [viewsOf(subject.table, subject.weights), await twin.average()];
+        const [before, average] = [viewsOf(subject.table, subject.weights()), await twin.average()];
         const own = viewsOf(subject.table, (await ours.compiled.state.read('ema')) as Float32Array);
         let [difference, moved] = [0, 0];
         for (const [name, { data }] of own) {
@@ -155,10 +160,22 @@ describe('the comparison', () => {
       started++;
       return Promise.resolve({ layout, close: () => Promise.resolve(void ended++) } as unknown as Twin);
     };
-    const { twin, trials } = await fastestTwin(start, (each) => Promise.resolve(times[each.layout]));
+    let prepared = 0;
+    const prepare = (): Promise<void> => Promise.resolve(void prepared++);
+    const { twin, trials } = await fastestTwin({ start }, prepare, (each) => Promise.resolve(times[each.layout]));
+    expect(prepared).toBe(started);
     expect(twin.layout).toBe(expected);
     expect(trials).toEqual(times);
     expect([started, started - ended]).toEqual([starts, 1]);
+  });
+
+  test('a twin that does not compute the same is ended', async () => {
+    let ended = 0;
+    const start = (): Promise<Twin> =>
+      Promise.resolve({ close: () => Promise.resolve(void ended++) } as unknown as Twin);
+    const prepare = (): Promise<void> => Promise.reject(new StfError('loss of step 1'));
+    await expect(fastestTwin({ start }, prepare, () => Promise.resolve(1))).rejects.toThrow('loss of step 1');
+    expect(ended).toBe(1);
   });
 
   test('a network that is not known is refused with those that are', () => {
@@ -173,5 +190,55 @@ describe('the comparison', () => {
     // Where the system has PyTorch it is found all the same, after the one that was named.
     if ('why' in found) expect(found.why).toMatch(/\/does\/not\/exist: .*; python3: .*; \/usr\/bin\/python3: /);
     else expect(found.python).not.toBe('/does/not/exist');
+  });
+
+  const small = '--cbase 16 --cres 1 --blocks 1 --attn 8 --resolution 8 --batch 2 --threads 1'.split(' ');
+
+  test('reports of the benchmarks without a peer say why', async () => {
+    for (const bench of [trainStepBench, sampleBench]) {
+      const report = await bench([
+        ...small,
+        '--peer',
+        'none',
+        '--steps',
+        '2',
+        ...(bench === sampleBench ? ['--runs', '1'] : []),
+      ]);
+      expect(report).toMatchObject({
+        batch: 2,
+        peer: null,
+        ratio: null,
+        ratioQuartiles: null,
+        whyNoPeer: '--peer none',
+      });
+      expect(report.ours.ms.median).toBeGreaterThan(0);
+    }
+  });
+
+  test('reports with a peer have both sides and their ratio', async ({ skip }) => {
+    skip(whyNot !== undefined, whyNot);
+    const training = await trainStepBench([...small, '--arch', 'ncsnpp', '--reference', '4']);
+    const sampling = await sampleBench([...small, '--steps', '2', '--runs', '1']);
+    expect(training).toMatchObject({
+      objective: 'stf 4',
+      ours: { ms: { runs: 10 } },
+      peer: { ms: { runs: 10 }, threads: 1 },
+    });
+    expect(sampling).toMatchObject({ nfe: 3, ours: { ms: { runs: 1 } }, peer: { ms: { runs: 1 }, threads: 1 } });
+    for (const report of [training, sampling]) {
+      expect(Object.keys(report.peer!.trialMs)).toContain(report.peer!.layout);
+      expect(report.peer!.peakMemoryMb).toBeGreaterThan(50);
+      expect(report.ratio).toBeGreaterThan(0);
+      expect(report).not.toHaveProperty('whyNoPeer');
+    }
+    // One pair: its ratio is that of the two times, each rounded to four digits.
+    expect(sampling.ratio! / (sampling.peer!.ms.median / sampling.ours.ms.median)).toBeCloseTo(1, 3);
+  });
+
+  test.each([
+    [['--peer', 'jax'], 'Choose one of: pytorch, none.'],
+    [['--waiting', 'no'], 'Choose one of: passive, active.'],
+  ])('%s is refused', async (flags, message) => {
+    await expect(trainStepBench(flags)).rejects.toThrow(message);
   });
 });
