@@ -123,10 +123,10 @@ const quartiles = (values: readonly number[], digits: number): readonly [number,
 ];
 
 /** One side of a comparison, for the report. */
-export const side = (runs: readonly number[], batch: number, peakMemoryMb: number) => ({
+export const side = (runs: readonly number[], batch: number, peakMemoryMb: number | null) => ({
   imagesPerSecond: rounded((batch / median(runs)) * 1000),
   ms: { median: rounded(median(runs), 4), quartiles: quartiles(runs, 4), runs: runs.length },
-  peakMemoryMb: Math.round(peakMemoryMb),
+  peakMemoryMb: peakMemoryMb === null ? null : Math.round(peakMemoryMb),
 });
 
 /** The twin's time over ours, pair by pair: above 1 ours is faster. Null without a twin. */

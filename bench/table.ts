@@ -98,7 +98,7 @@ function sides({ ours, peer, ratio, ratioQuartiles }: TrainStepReport | SampleRe
     orNone<Side>(peer, (each) => String(each.imagesPerSecond)),
     ratioQuartiles === null ? 'none' : `**${ratio}** (${ratioQuartiles.join(' to ')})`,
     String(ours.peakMemoryMb),
-    orNone<Side>(peer, (each) => String(each.peakMemoryMb)),
+    String(peer?.peakMemoryMb ?? 'none'),
   ];
 }
 

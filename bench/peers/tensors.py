@@ -2,6 +2,8 @@
 
 import ctypes
 import json
+import math
+import os
 import sys
 
 import torch
@@ -10,20 +12,23 @@ DTYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": 
 
 
 def read_tensors(path):
-    """Reads every tensor of the file at `path`, by name."""
+    """Every tensor of the file at `path`, by name: views of one buffer."""
     if sys.byteorder != "little":
         raise RuntimeError("safetensors files are little-endian, this machine is not")
     with open(path, "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        data = bytearray(file.read())
+        begin = file.tell()
+        data = bytearray(file.seek(0, os.SEEK_END) - begin)
+        file.seek(begin)
+        file.readinto(data)
     header.pop("__metadata__", None)
     tensors = {}
     for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        dtype = DTYPES[entry["dtype"]]
-        count = (end - begin) // torch.empty((), dtype=dtype).element_size()
-        flat = torch.frombuffer(data, dtype=dtype, count=count, offset=begin)
-        tensors[name] = flat.reshape(entry["shape"]).clone()
+        shape = entry["shape"]
+        flat = torch.frombuffer(
+            data, dtype=DTYPES[entry["dtype"]], count=math.prod(shape), offset=entry["data_offsets"][0]
+        )
+        tensors[name] = flat.reshape(shape)
     return tensors
 
 

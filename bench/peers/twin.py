@@ -5,7 +5,6 @@ with one JSON line. It waits on the pipe between requests and uses no processor 
 
 import json
 import platform
-import resource
 import sys
 import time
 import traceback
@@ -76,9 +75,22 @@ class Twin:
         return {"ms": ms}
 
     def memory(self):
-        """Largest resident memory of this process so far."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return {"peakMemoryMb": peak / (2**20 if sys.platform == "darwin" else 2**10)}
+        """Largest resident memory of this process so far, null where the system does not tell."""
+        return {"peakMemoryMb": peak_memory_mb()}
+
+
+def peak_memory_mb():
+    try:
+        # getrusage would count what the parent had when it started this process.
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) / 2**10 for line in file if line.startswith("VmHWM:"))
+    except FileNotFoundError:
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def main():

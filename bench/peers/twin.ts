@@ -69,7 +69,8 @@ export interface Twin {
   sample(): Promise<number>;
   /** Draws them once more and hands them over. */
   samples(): Promise<NamedTensor>;
-  peakMemoryMb(): Promise<number>;
+  /** Largest resident memory of its process so far, in MiB; null where the system does not tell. */
+  peakMemoryMb(): Promise<number | null>;
   close(): Promise<void>;
 }
 
@@ -121,7 +122,7 @@ export async function startTwin(setup: TwinSetup): Promise<Twin> {
         await ask('sample', { ...sampling, samples: join(folder, 'samples.safetensors') });
         return (await read('samples.safetensors')).get('samples')!;
       },
-      peakMemoryMb: async () => ((await ask('memory')) as { peakMemoryMb: number }).peakMemoryMb,
+      peakMemoryMb: async () => ((await ask('memory')) as { peakMemoryMb: number | null }).peakMemoryMb,
     };
   } catch (error) {
     await close();
