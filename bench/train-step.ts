@@ -30,7 +30,7 @@ const checkedSteps = 2;
  * only, since the noise level decides most of it, but the gradient by per cents. Ours adds the squares of all gradients in
  * one float32 sum, which makes the norm 0.3 % too small for 28 million parameters.
  */
-const tolerances = { loss: 1e-4, gradientNorm: 1e-2 } as const;
+const tolerances = { loss: 1e-4, gradientNorm: 1e-4 } as const;
 
 /**
  * One whole training step, noise to moving average, on fixed data, in turn with a PyTorch twin. `--reference 0` trains

@@ -140,6 +140,7 @@ export type {
 // Objectives: denoising score matching and the stable target, over references from any source.
 export {
   compileNeighbourSearch,
+  compileStreamedMean,
   compileStreamedPosterior,
   compileTargets,
   denoisingLoss,
@@ -179,7 +180,9 @@ export type {
   ReferenceSourceOptions,
   ReferenceTensors,
   SigmaGate,
+  StreamedMean,
   StreamedPosterior,
+  StreamOptions,
   TargetProgram,
 } from './objective/index.ts';
 

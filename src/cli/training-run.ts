@@ -6,7 +6,7 @@ import { findResumable } from '../node/run-reader.ts';
 import type { ResumableRun } from '../node/run-reader.ts';
 import { loadTrainingData } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
-import { train } from '../training/index.ts';
+import { describeTarget, train } from '../training/index.ts';
 import type { PresetName, TrainingOptions, TrainingSummary } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { shellPath, suggested } from './help.ts';
@@ -57,6 +57,7 @@ export async function describePlan(plan: TrainingPlan, io: Io): Promise<void> {
   print(JSON.stringify(options, null, 2));
   print();
   print(`Parameters:  ${grouped(parameters)}`);
+  print(`Target:      ${describeTarget(options)}`);
   print(`Images:      ${grouped(Math.round(options.durationKimg * 1000))} in steps of ${options.batch}`);
   if (resumed) print(`Resumes:     ${resumed.file}: ${remaining(plan)}`);
   else print(`Run folder:  ${outdir}/${runFolderName(await nextRunNumber(outdir), options)}`);
@@ -111,6 +112,7 @@ export async function runPlan(
   folder.print(
     `Training ${grouped(plan.parameters)} parameters on ${grouped(dataset.length)} samples of ${dataset.name}, ${runtime.engine} on ${runtime.device} with ${runtime.threads} threads`,
   );
+  folder.print(`Target: ${describeTarget(options)}`);
   if (resumed) folder.print(`Resuming ${resumed.file}: ${remaining(plan)}`);
 
   const bar = console.progress({

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { outputForms, weightings } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
-import { checkSizes } from './train-step.ts';
+import { checkSizes } from './round.ts';
 
 /*
  * Everything that determines a training run, as plain data: what `options.json` holds and a checkpoint carries. Every

@@ -31,6 +31,28 @@ test('a dry run prints options and parameters, and writes nothing', async () => 
   expect(folder.list()).toEqual([]);
 });
 
+test.each([
+  [['--objective', 'dsm'], 'denoising score matching: the clean sample'],
+  [['--references', 'bank'], 'stable target over the last 1024 samples seen'],
+  [['--cond'], "stable target over 1024 fresh references, of each sample's own class only"],
+  [
+    ['--cond', '--mix-labels'],
+    'stable target over 1024 fresh references, of all classes together, which is biased for a network that is told the class',
+  ],
+  // Log-normal with mean -1 and deviation 1.2: ln 2 and ln 20 are 1.411 and 3.330 deviations out, 7.9 % lie between.
+  [
+    ['--gate', '2,20'],
+    'stable target over 1024 fresh references, at noise levels from 2 to 20 (7.9 % of those that are trained)',
+  ],
+  [
+    ['--gate', '1e9,1e10'],
+    'stable target over 1024 fresh references, at noise levels from 1000000000 to 10000000000 (none of those that are trained)',
+  ],
+])('a run says what it trains towards: %j', async (flags, target) => {
+  const { stdout } = await stf(['train', ...flags, '--dry-run']);
+  expect(stdout).toContain(`Target:      ${target}\n`);
+});
+
 test('NCSN++ has the published size, and its run is called so', async () => {
   const size = ['--cbase', '128', '--cres', '2,2,2', '--blocks', '4', '--attn', '16'];
   const { code, stdout } = await stf(['train', '--arch', 'ncsnpp', ...size, '--dry-run']);
@@ -342,7 +364,7 @@ test('class-conditional points: classes in turn, or the one that is asked for', 
 
 test.each([
   ['bank', ['--reference-batch', '96'], 'stf-bank96'],
-  ['nearest', ['--neighbours', '8', '--reference-batch', '32', '--gate', '0.1,5'], 'stf-nearest8+32'],
+  ['nearest', ['--neighbours', '8', '--reference-batch', '32', '--gate', '0.1,5'], 'stf-nearest8+32-gate0.1-5'],
   ['all', [], 'stf-all'],
 ])('references from %s train, and the folder says so', async (kind, more, name) => {
   const own = train('--references', kind, ...more, '--max-images', '500', '--duration', '0.0005');
