@@ -1,4 +1,4 @@
-import { makeDenoiser, preconditioningFromPyTorch } from '../diffusion/index.ts';
+import { makeDenoiser, mostNoiseSteps, preconditioningFromPyTorch } from '../diffusion/index.ts';
 import type { DenoiserConfig } from '../diffusion/index.ts';
 import { FormatError, ShapeError, UsageError } from '../errors.ts';
 import { float32Values } from '../formats/half.ts';
@@ -92,20 +92,17 @@ export function importPyTorch(bytes: Uint8Array, source: string, wish: ImportOpt
   });
 }
 
-/** Steps of iDDPM that are read where the file has no table of them. */
-const mostSteps = 100_000;
-
 /** Refuses a configuration that asks for much more than the file holds, before anything is built from it. */
 function checkExtent({ network, preconditioning }: DenoiserConfig, state: StateDict): void {
   const levels = network.kind === 'mlp' ? 1 : network.channelMult.length;
-  const blocks = levels * network.blocks;
+  const blocks = levels * (network.blocks + 1);
   if (blocks > state.size)
     throw new UsageError(
       `its network has ${blocks} blocks and more, and the file ${state.size} tensors: they do not belong together.`,
     );
   if (preconditioning.kind !== 'iddpm') return;
   const table = state.get('u');
-  const steps = table ? table.data.length - 1 : Math.min(preconditioning.steps, mostSteps);
+  const steps = table ? table.data.length - 1 : Math.min(preconditioning.steps, mostNoiseSteps);
   if (preconditioning.steps !== steps)
     throw new UsageError(
       `its preconditioning has ${preconditioning.steps} steps, and the tensor "u" the noise levels of ${table ? steps : 'none'}.`,

@@ -178,8 +178,14 @@ describe('arguments of a PyTorch checkpoint', () => {
   test('anything else is refused by name', () => {
     expect(() => preconditioningFromPyTorch('toString', {})).toThrow(UsageError);
     expect(() => preconditioningFromPyTorch('VEPrecond', { sigma_max: 'all' })).toThrow(
-      'VEPrecond: argument "sigma_max" must be a number above 0, got "all".',
+      'VEPrecond: argument "sigma_max" must be a number from 1e-18 to 1e18, got "all".',
     );
-    expect(() => preconditioningFromPyTorch('VPPrecond', { M: 2.5 })).toThrow('"M" must be an integer, got 2.5');
+    expect(() => preconditioningFromPyTorch('VPPrecond', { M: 2.5 })).toThrow(
+      '"M" must be an integer of at most 100000, got 2.5',
+    );
+    expect(() => preconditioningFromPyTorch('VEPrecond', { sigma_min: 0 })).toThrow(
+      '"sigma_min" must be a number from',
+    );
+    expect(preconditioningFromPyTorch('iDDPMPrecond', { C_2: 0 })).toMatchObject({ c2: 0 });
   });
 });

@@ -52,6 +52,9 @@ export interface Discretization {
   readonly step: (t: number) => LinearSde;
 }
 
+/** Steps that a discrete schedule may have, beyond every published one: tables of them are part of the network. */
+export const mostNoiseSteps = 100_000;
+
 /** The index of the step at time t, of steps up to the time `end`: ⌊t (steps - 1) / end⌋. */
 export const timestepOf = (t: number, steps: number, end = 1): number => Math.floor((t * (steps - 1)) / end);
 
