@@ -82,7 +82,7 @@ export async function importFile(file: string, { out, precond, networkOf }: Impo
   const { network } = imported.options.denoiser;
   print(
     `${out}: ${network.kind}, ${table.trained} parameters, trained for ${(progress.nimg / 1000).toFixed(1)} kimg. ` +
-      `${suggested('sample')} --network ${shellPath(out)} draws samples.`,
+      `${suggested('sample')} --network ${shellPath(out)} draws samples, ${suggested('train')} --resume ${shellPath(out)} trains it on.`,
   );
 }
 
