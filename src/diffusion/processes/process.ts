@@ -48,7 +48,11 @@ export interface Discretization {
   readonly steps: number;
   /** Index 0 .. steps - 1 of the step at time t: ⌊t (steps - 1) / T⌋. */
   readonly timestep: (t: number) => number;
-  /** The step at time t: x_(i+1) = x_i + drift x_i + diffusion z, z unit normal. */
+  /**
+   * The step at time t: x_(i+1) = x_i + drift x_i + diffusion z, z unit normal.
+   *
+   * @throws UsageError where the equation is singular: at t = 1 of the linear path
+   */
   readonly step: (t: number) => LinearSde;
 }
 
@@ -69,7 +73,13 @@ export function eulerMaruyama(process: Pick<Process, 'drift' | 'diffusion' | 'en
   return {
     steps,
     timestep: (t) => timestepOf(t, steps, process.end),
-    step: (t) => ({ drift: process.drift(t) * width, diffusion: process.diffusion(t) * Math.sqrt(width) }),
+    step: (t) => {
+      const step = { drift: process.drift(t) * width, diffusion: process.diffusion(t) * Math.sqrt(width) };
+      if (Number.isFinite(step.drift) && Number.isFinite(step.diffusion)) return step;
+      throw new UsageError(
+        `step: the equation of the process is singular at time ${t}. Stay within its range of times.`,
+      );
+    },
   };
 }
 
