@@ -1,5 +1,5 @@
 import { sigmaRange } from '../diffusion/index.ts';
-import type { TrainingOptions } from './options.ts';
+import type { NoiseLevelConfig, PreconditioningConfig } from '../diffusion/index.ts';
 
 /**
  * The largest noise level that can be trained, in data units. Float32 keeps seven digits: of x₀ + σ z at σ = 10⁶ only
@@ -12,11 +12,13 @@ const rareDeviations = 5;
 
 /** The largest noise level that training draws, data units; of log-normal levels one in three million is larger. */
 export function largestTrainedSigma({
-  denoiser,
+  denoiser: { preconditioning },
   noiseLevels,
-}: Pick<TrainingOptions, 'denoiser' | 'noiseLevels'>): number {
+}: {
+  readonly denoiser: { readonly preconditioning: PreconditioningConfig };
+  readonly noiseLevels: NoiseLevelConfig;
+}): number {
   const drawn = noiseLevels.kind === 'log-normal' ? Math.exp(noiseLevels.pMean + rareDeviations * noiseLevels.pStd) : 0;
-  const { max } = sigmaRange(denoiser.preconditioning);
   // EDM's networks know every noise level.
-  return Math.max(drawn, denoiser.preconditioning.kind === 'edm' ? 0 : max);
+  return Math.max(drawn, preconditioning.kind === 'edm' ? 0 : sigmaRange(preconditioning).max);
 }
