@@ -17,14 +17,15 @@ const probability = z.number().min(0).lt(1);
 
 /** Of each of which a network has parameters: more than this is a mistake, or an attack. */
 const blocks = count.max(1000);
+const width = count.max(1_000_000);
 const noiseSteps = count.max(mostNoiseSteps);
 
 /** What all U-Nets have. */
 const unet = {
   resolution: count,
   channels: count,
-  modelChannels: count,
-  channelMult: z.array(count).min(1).max(32).readonly(),
+  modelChannels: width,
+  channelMult: z.array(width).min(1).max(32).readonly(),
   channelMultEmbedding: count,
   blocks,
   attentionResolutions: z.array(count).readonly(),
@@ -55,7 +56,7 @@ const dhariwalUNet = z.object({ kind: z.literal('dhariwal-unet'), ...unet, outCh
 const mlp = z.object({
   kind: z.literal('mlp'),
   sampleShape: z.array(count).min(1).readonly(),
-  width: count,
+  width,
   blocks,
   labelDim: z.number().int().nonnegative(),
   labelDropout: z.number().min(0).max(1),
