@@ -54,7 +54,7 @@ export function importCommand(io: Io): Command {
     )
     .addHelpText(
       'after',
-      '\nExamples:\n  stf import network-snapshot-200000.pkl --out edm.safetensors\n  stf import weights.pth --precond vp --out vp.safetensors\n  stf sample --network edm.safetensors',
+      '\nExamples:\n  stf import network-snapshot-200000.pkl --out edm.safetensors\n  stf import weights.pth --precond vp --out vp.safetensors\n  stf sample --network edm.safetensors\n  stf train --resume edm.safetensors --lr 1e-4 --duration 201',
     )
     .action(async (file: string, wish: ImportWish) => importFile(file, wish, io));
 }
@@ -82,7 +82,7 @@ export async function importFile(file: string, { out, precond, networkOf }: Impo
   const { network } = imported.options.denoiser;
   print(
     `${out}: ${network.kind}, ${table.trained} parameters, trained for ${(progress.nimg / 1000).toFixed(1)} kimg. ` +
-      `${suggested('sample')} --network ${shellPath(out)} draws samples, ${suggested('train')} --resume ${shellPath(out)} trains it on.`,
+      `${suggested('sample')} --network ${shellPath(out)} draws samples.`,
   );
 }
 

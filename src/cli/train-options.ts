@@ -60,12 +60,13 @@ export function continuedOptions(own: TrainingOptions, given: GivenFlags): Train
         `--${flag.name} can't be changed when training goes on from a checkpoint: it is ${flag.show(own) ?? 'not set'}, got ${text}.`,
       );
   }
-  const options = checked(apply(own, given));
-  if (denoiserOf(options) !== denoiserOf(own))
+  const options = apply(own, given);
+  const [needed, found] = [sampleShapeOf(own.denoiser.network), dataShape(options.data).sampleShape];
+  if (needed.join() !== found.join())
     throw new UsageError(
-      `--data ${dataName(options.data)}: the network of the checkpoint is for samples of shape [${sampleShapeOf(own.denoiser.network)}], and these have [${dataShape(options.data).sampleShape}].`,
+      `--data ${dataName(options.data)}: the network of the checkpoint is for samples of shape [${needed.join(', ')}], and these have [${found.join(', ')}].`,
     );
-  return options;
+  return checked(options);
 }
 
 /** Network and preconditioning as text, but for what only training asks for. */
