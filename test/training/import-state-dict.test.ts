@@ -184,6 +184,11 @@ describe('forms of files and names', () => {
     const denoiser = { ...small, preconditioning: { kind: 'edm', sigmaData: 0.3 } } as const;
     const given = importPyTorch(files.safetensors, 'x', { denoiser });
     expect(given).toMatchObject({ options: { denoiser }, notes: [] });
+    const asIddpm = () =>
+      importPyTorch(files.safetensors, 'x', { preconditioning: formulations.iddpm.preconditioning });
+    expect(asIddpm).toThrow(
+      /^x: --precond iddpm does not fit: the network has as many .*\. Choose edm, vp, ve, sub-vp or flow\.$/,
+    );
     // Not twice: a file that says it itself is not overruled.
     const says = exportPyTorch(given);
     expect(() => importPyTorch(says, 'x', { denoiser })).toThrow(/^x: it says itself .* EDMPrecond: --network-of/);
