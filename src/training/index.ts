@@ -9,6 +9,7 @@ export type { ImportedCheckpoint, ImportOptions } from './import-pytorch.ts';
 export { train } from './loop.ts';
 export type { TrainingJob, TrainingSummary } from './loop.ts';
 export type { Progress, TrainingObserver, TrainingState } from './observer.ts';
+export { largestSigma, largestTrainedSigma } from './noise-range.ts';
 export { parseTrainingOptions } from './options.ts';
 export type { TrainingOptions } from './options.ts';
 export { formulationOf, formulations, outputOf, presets, withOutput, withPreconditioning } from './presets.ts';
