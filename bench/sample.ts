@@ -1,27 +1,17 @@
 import { makeDenoiser } from '../src/diffusion/index.ts';
 import { countFlops, input } from '../src/graph/index.ts';
 import { fromFlat } from '../src/nn/index.ts';
-import { matrixProductRate, nodeRuntime } from '../src/node/index.ts';
 import { median } from '../src/numerics/statistics.ts';
 import type { Runtime } from '../src/runtime/index.ts';
 import { compileDenoiser, drawLatents, generateWith } from '../src/sampling/index.ts';
 import type { CompiledDenoiser } from '../src/sampling/index.ts';
 import { readArguments } from './arguments.ts';
-import {
-  alternate,
-  clocked,
-  comparisonDefaults,
-  fastestTwin,
-  pythonFrom,
-  ratioOf,
-  requireAgreement,
-  side,
-  waitingFrom,
-} from './compare.ts';
-import { machine, peakMemoryMb, rounded } from './measure.ts';
-import { describeNetwork, networkDefaults, networkFrom } from './networks.ts';
+import { alternate, clocked, comparisonDefaults, fastestTwin, ratioOf, requireAgreement } from './compare.ts';
+import { machine, rounded } from './measure.ts';
+import { describeNetwork, networkDefaults } from './networks.ts';
 import type { Twin } from './peers/twin.ts';
-import { collectGarbage, makeSubject, named, twinsOf } from './subject.ts';
+import { ourSide, peerSide, setUp } from './setup.ts';
+import { named } from './subject.ts';
 import type { Subject } from './subject.ts';
 
 /** EDM's noise levels for CIFAR-10. */
@@ -41,19 +31,7 @@ export async function sampleBench(argv: readonly string[]) {
     threads: 0,
   });
   const { batch, steps } = options;
-  const waiting = waitingFrom(options);
-  const search = pythonFrom(options);
-  const runtime = nodeRuntime({
-    ...(options.threads > 0 && { threads: options.threads }),
-    spinning: waiting === 'active',
-  });
-  const { median: rate } = await matrixProductRate(runtime);
-  const subject = makeSubject(networkFrom(options));
-  const twins =
-    'python' in search
-      ? await twinsOf(subject, { python: search.python, threads: runtime.threads, waiting })
-      : undefined;
-  collectGarbage();
+  const { waiting, runtime, rate, subject, twins, ...why } = await setUp(options);
   const sampling = await prepareSampling(runtime, subject, batch);
   let peer: Awaited<ReturnType<typeof fastestTwin>> | undefined;
   try {
@@ -73,6 +51,7 @@ export async function sampleBench(argv: readonly string[]) {
     );
     const nfe = (sampling.denoiser.evaluations - before) / (counts.warmUp + counts.count);
     const gflops = (sampling.flopsPerEvaluation * nfe) / median(runs.ours) / 1e6;
+    const theirs = await peerSide(peer, runs.peer, batch);
     return {
       bench: 'sample',
       network: describeNetwork(options),
@@ -81,21 +60,12 @@ export async function sampleBench(argv: readonly string[]) {
       nfe,
       parameters: subject.table.trained,
       ours: {
-        ...side(runs.ours, batch, peakMemoryMb()),
+        ...ourSide(runs.ours, batch),
         msPerEvaluation: rounded(median(runs.ours) / nfe, 4),
         engine: runtime.engine,
       },
-      peer:
-        peer && runs.peer
-          ? {
-              ...side(runs.peer, batch, await peer.twin.peakMemoryMb()),
-              msPerEvaluation: rounded(median(runs.peer) / nfe, 4),
-              ...peer.twin.engine,
-              layout: peer.twin.layout,
-              trialMs: peer.trials,
-            }
-          : null,
-      ...('why' in search && { whyNoPeer: search.why }),
+      peer: theirs && runs.peer ? { ...theirs, msPerEvaluation: rounded(median(runs.peer) / nfe, 4) } : null,
+      ...why,
       ...ratioOf(runs.ours, runs.peer),
       gflopPerEvaluation: rounded(sampling.flopsPerEvaluation / 1e9, 4),
       gflops: rounded(gflops, 4),

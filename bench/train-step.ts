@@ -1,4 +1,3 @@
-import { matrixProductRate, nodeRuntime } from '../src/node/index.ts';
 import { fillNormal, streams } from '../src/numerics/random.ts';
 import { median } from '../src/numerics/statistics.ts';
 import type { Runtime } from '../src/runtime/index.ts';
@@ -6,29 +5,19 @@ import { adamDefaults } from '../src/training/adam.ts';
 import { compileTrainStep } from '../src/training/index.ts';
 import type { TrainStep } from '../src/training/index.ts';
 import { readArguments } from './arguments.ts';
-import {
-  alternate,
-  clocked,
-  comparisonDefaults,
-  fastestTwin,
-  pythonFrom,
-  ratioOf,
-  requireAgreement,
-  side,
-  waitingFrom,
-} from './compare.ts';
-import { machine, peakMemoryMb, rounded } from './measure.ts';
-import { describeNetwork, networkDefaults, networkFrom } from './networks.ts';
+import { alternate, clocked, comparisonDefaults, fastestTwin, ratioOf, requireAgreement } from './compare.ts';
+import { machine, rounded } from './measure.ts';
+import { describeNetwork, networkDefaults } from './networks.ts';
 import type { Twin, TwinTraining } from './peers/twin.ts';
-import { collectGarbage, makeSubject, named, twinsOf } from './subject.ts';
+import { ourSide, peerSide, setUp } from './setup.ts';
+import { named } from './subject.ts';
 import type { Subject } from './subject.ts';
 
 /** Steps that both take before either is timed, and in each of which both must compute the same. */
 const checkedSteps = 2;
 /**
  * Largest relative differences. Sums in float32 in another order move the loss by 1e-7; a wrong layer may move it by 1e-4
- * only, since the noise level decides most of it, but the gradient by per cents. Ours adds the squares of all gradients in
- * one float32 sum, which makes the norm 0.3 % too small for 28 million parameters.
+ * only, since the noise level decides most of it, but the gradient by per cents.
  */
 const tolerances = { loss: 1e-4, gradientNorm: 1e-4 } as const;
 
@@ -45,19 +34,7 @@ export async function trainStepBench(argv: readonly string[]) {
     threads: 0,
   });
   const { batch, reference } = options;
-  const waiting = waitingFrom(options);
-  const search = pythonFrom(options);
-  const runtime = nodeRuntime({
-    ...(options.threads > 0 && { threads: options.threads }),
-    spinning: waiting === 'active',
-  });
-  const { median: rate } = await matrixProductRate(runtime);
-  const subject = makeSubject(networkFrom(options));
-  const twins =
-    'python' in search
-      ? await twinsOf(subject, { python: search.python, threads: runtime.threads, waiting })
-      : undefined;
-  collectGarbage();
+  const { waiting, runtime, rate, subject, twins, ...why } = await setUp(options);
   const compileStart = performance.now();
   const training = await prepareTraining(runtime, subject, { batch, reference });
   const compileMs = performance.now() - compileStart;
@@ -77,17 +54,9 @@ export async function trainStepBench(argv: readonly string[]) {
       objective: reference > 0 ? `stf ${reference}` : 'dsm',
       batch,
       parameters: subject.table.trained,
-      ours: { ...side(runs.ours, batch, peakMemoryMb()), engine: runtime.engine, compileMs: Math.round(compileMs) },
-      peer:
-        peer && runs.peer
-          ? {
-              ...side(runs.peer, batch, await peer.twin.peakMemoryMb()),
-              ...peer.twin.engine,
-              layout: peer.twin.layout,
-              trialMs: peer.trials,
-            }
-          : null,
-      ...('why' in search && { whyNoPeer: search.why }),
+      ours: { ...ourSide(runs.ours, batch), engine: runtime.engine, compileMs: Math.round(compileMs) },
+      peer: await peerSide(peer, runs.peer, batch),
+      ...why,
       ...ratioOf(runs.ours, runs.peer),
       checkedSteps: expected.map(({ loss, gradientNorm }) => ({
         loss: rounded(loss, 7),
