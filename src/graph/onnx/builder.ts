@@ -65,6 +65,16 @@ export class OnnxBuilder {
     return names[output];
   }
 
+  /** Gives what a node computes another name, everywhere; false when no node computes it. */
+  rename(from: string, to: string): boolean {
+    const replaced = (names: string[]): string[] => names.map((name) => (name === from ? to : name));
+    const producer = this.nodes.find(({ output }) => output.includes(from));
+    if (!producer) return false;
+    producer.output = replaced(producer.output);
+    for (const node of this.nodes) if (node.input.includes(from)) node.input = replaced(node.input);
+    return true;
+  }
+
   /** A constant tensor. */
   initializer({ dtype, shape, data }: { dtype: DType; shape: Shape; data: TensorData }): string {
     const key =

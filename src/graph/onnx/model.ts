@@ -54,9 +54,15 @@ export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxO
   const named = Object.entries(outputs);
   for (const [output, tensor] of named) {
     if (inputs.has(output)) throw new ShapeError(`toOnnx: an input and an output are both named "${output}".`);
-    builder.nodes.push(
-      create(NodeProtoSchema, { opType: 'Identity', name: output, input: [values.get(tensor)!], output: [output] }),
-    );
+    // What a node computes takes the output's name; what comes from elsewhere, or is an output already, is copied.
+    const value = values.get(tensor)!;
+    if (!(value in outputs) && builder.rename(value, output)) {
+      for (const [each, name] of values) if (name === value) values.set(each, output);
+    } else {
+      builder.nodes.push(
+        create(NodeProtoSchema, { opType: 'Identity', name: output, input: [value], output: [output] }),
+      );
+    }
   }
   const graph = create(GraphProtoSchema, {
     name,
