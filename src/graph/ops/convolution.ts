@@ -262,10 +262,7 @@ function asOneProduct(onnx: OnnxBuilder, x: string, dy: string, batch: number, n
         count(kernel[0]).map((row) => image - row * pitch[1]),
       );
   const right = single ? xFlat : shifted(xFlat, count(kernel[1]));
-  const product =
-    onnx.dialect === 'onnxruntime' && node.dtype === 'float32'
-      ? onnx.node('FusedMatMul', [left, right], { transB: { int: 1 } }, { domain: 'com.microsoft' })
-      : onnx.node('MatMul', [left, onnx.transpose(right, [1, 0])]);
+  const product = onnx.matrixProduct(left, right, { transB: true, dtype: node.dtype });
   const taps = onnx.reshape(product, [kernel[0], out, kernel[1], channels]);
   return onnx.transpose(taps, [1, 3, 0, 2]);
 }

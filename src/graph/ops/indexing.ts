@@ -1,4 +1,5 @@
 import { ShapeError } from '../../errors.ts';
+import { onnxDataType } from '../onnx/builder.ts';
 import { apply, constant, definePrimitive } from '../tensor.ts';
 import type { Tensor } from '../tensor.ts';
 import { formatShape, normalizeAxis, sameShape, sizeOf } from '../types.ts';
@@ -80,7 +81,8 @@ const gatherGradientPrimitive = definePrimitive<GatherGradientAttributes>({
     const rowShape = shape.filter((_, i) => i !== axis);
     const rows = onnx.transpose(onnx.reshape(dy, [...shape.slice(0, axis), count, ...shape.slice(axis + 1)]), front);
     const zero = onnx.node('Expand', [onnx.scalar(0, dtype), onnx.ints([shape[axis], ...rowShape])]);
-    const scattered = onnx.node('ScatterND', [zero, onnx.reshape(indices, [count, 1]), rows], {
+    const places = onnx.node('Cast', [onnx.reshape(indices, [count, 1])], { to: { int: onnxDataType.int64 } });
+    const scattered = onnx.node('ScatterND', [zero, places, rows], {
       reduction: { string: 'add' },
     });
     return onnx.transpose(
@@ -141,10 +143,16 @@ const largestIndicesPrimitive = definePrimitive<TopKAttributes>({
   },
   lower: (onnx, [x], { attributes: { k } }) =>
     onnx.node(
-      'TopK',
-      [x, onnx.ints([k])],
-      { axis: { int: -1 }, largest: { int: 1 }, sorted: { int: 1 } },
-      { outputs: 2, output: 1 },
+      'Cast',
+      [
+        onnx.node(
+          'TopK',
+          [x, onnx.ints([k])],
+          { axis: { int: -1 }, largest: { int: 1 }, sorted: { int: 1 } },
+          { outputs: 2, output: 1 },
+        ),
+      ],
+      { to: { int: onnx.dataType('int64') } },
     ),
   examples: [
     { inputs: [[2, 7]], attributes: { k: 3 } },

@@ -68,6 +68,8 @@ const matmulPrimitive = definePrimitive<MatMulAttributes>({
       const transposes = { transA: { int: Number(transposeA) }, transB: { int: Number(transposeB) } };
       return onnx.node('FusedMatMul', [a, b], transposes, { domain: 'com.microsoft' });
     }
+    if (inputs.every(({ shape }) => shape.length === 2))
+      return onnx.matrixProduct(a, b, { transA: transposeA, transB: transposeB, dtype });
     const swap = (x: string, rank: number): string => {
       const axes = Array.from({ length: rank }, (_, axis) => axis);
       return onnx.transpose(x, [...axes.slice(0, -2), rank - 1, rank - 2]);
