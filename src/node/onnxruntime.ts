@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import { UsageError } from '../errors.ts';
-import { onnxRuntime } from '../runtime/onnxruntime.ts';
-import type { Runtime } from '../runtime/index.ts';
+import { onnxRuntime } from '../runtime/index.ts';
+import type { OnnxRuntimeOptions, Runtime } from '../runtime/index.ts';
 
 /** Devices that a runtime in Node can be asked for. */
 export const devices = ['cpu', 'webgpu', 'cuda', 'coreml', 'dml'] as const;
@@ -31,15 +31,18 @@ export interface NodeRuntimeOptions {
  *
  * @throws UsageError when `threads` is not a positive integer, or the engine was not built for the device
  */
-export function nodeRuntime({
+export const nodeRuntime = (options: NodeRuntimeOptions = {}): Runtime => onnxRuntime(ort, optionsFor(options));
+
+/** How the engine is used on a device. @throws UsageError as `nodeRuntime` */
+export function optionsFor({
   device = 'cpu',
   threads = availableParallelism(),
   spinning = false,
-}: NodeRuntimeOptions = {}): Runtime {
+}: NodeRuntimeOptions): OnnxRuntimeOptions {
   if (!Number.isInteger(threads) || threads < 1)
     throw new UsageError(`--threads must be an integer of at least 1, got ${threads}.`);
   requireBuiltFor(device);
-  return onnxRuntime(ort, {
+  return {
     engine: `onnxruntime-node ${ort.env.versions.node ?? 'of unknown version'}`,
     device,
     threads,
@@ -58,7 +61,7 @@ export function nodeRuntime({
       extra: { session: { set_denormal_as_zero: '1', intra_op: { allow_spinning: spinning ? '1' : '0' } } },
       logSeverityLevel: 3,
     },
-  });
+  };
 }
 
 /** Devices that the installed engine was built for, with CUDA only where its libraries were added. */

@@ -67,13 +67,17 @@ interface Context extends OnnxRuntimeOptions {
   readonly queue: Serial;
 }
 
+/** The model of a graph as the engine gets it. */
+export const writeModel = (spec: GraphSpec, widths: Widths): Uint8Array =>
+  modelOf(spec.name, describeGraph(spec), widths);
+
+const modelOf = (name: string, { outputs }: Signature, widths: Widths): Uint8Array =>
+  toOnnx(outputs, { name, dialect: widths === 'all' ? 'onnxruntime' : 'onnxruntime-32-bit' });
+
 async function compile(spec: GraphSpec, context: Context): Promise<Program> {
   const { api, widths, sessionOptions, stateIn } = context;
   const signature = describeGraph(spec);
-  const model = toOnnx(signature.outputs, {
-    name: spec.name,
-    dialect: widths === 'all' ? 'onnxruntime' : 'onnxruntime-32-bit',
-  });
+  const model = modelOf(spec.name, signature, widths);
   const written = new Set(signature.writes.values());
   const location = Object.fromEntries(
     Object.keys(signature.outputs).map((name) => [

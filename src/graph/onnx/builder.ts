@@ -113,6 +113,13 @@ export class OnnxBuilder {
     });
   }
 
+  /** 0, 1, ..., count - 1, of the type that stands for int64. */
+  countUp(count: number): string {
+    const scalar = (value: bigint): string =>
+      this.constant({ dtype: 'int64', shape: [], data: BigInt64Array.of(value) });
+    return this.node('Range', [scalar(0n), scalar(BigInt(count)), scalar(1n)]);
+  }
+
   /** A scalar of a floating-point type. */
   scalar(value: number, dtype: DType): string {
     const data = dtype === 'float64' ? Float64Array.of(value) : Float32Array.of(value);

@@ -141,19 +141,14 @@ const largestIndicesPrimitive = definePrimitive<TopKAttributes>({
     }
     return result;
   },
-  lower: (onnx, [x], { attributes: { k } }) =>
-    onnx.node(
-      'Cast',
-      [
-        onnx.node(
-          'TopK',
-          [x, onnx.ints([k])],
-          { axis: { int: -1 }, largest: { int: 1 }, sorted: { int: 1 } },
-          { outputs: 2, output: 1 },
-        ),
-      ],
-      { to: { int: onnx.dataType('int64') } },
-    ),
+  lower: (onnx, [x], { inputs, attributes: { k } }) => {
+    const options = { axis: { int: -1 }, largest: { int: 1 }, sorted: { int: 1 } };
+    const indices = onnx.node('TopK', [x, onnx.ints([k])], options, { outputs: 2, output: 1 });
+    // Where int32 stands for int64 it can't be cast to on the device, but it can be an index there.
+    return onnx.dataType('int64') === onnxDataType.int64
+      ? indices
+      : onnx.node('Gather', [onnx.countUp(inputs[0].shape.at(-1)!), indices]);
+  },
   examples: [
     { inputs: [[2, 7]], attributes: { k: 3 } },
     { inputs: [{ shape: [1, 4], values: [1, 1, 2, 1] }], attributes: { k: 2 } },

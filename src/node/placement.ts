@@ -1,0 +1,127 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { StfError } from '../errors.ts';
+import { writeModel } from '../runtime/index.ts';
+import type { GraphSpec, Runtime } from '../runtime/index.ts';
+import { optionsFor } from './onnxruntime.ts';
+import type { Device } from './onnxruntime.ts';
+
+/** Where the engine runs the operators of a graph. */
+export interface Placement {
+  readonly graph: string;
+  /** Operators on the device. */
+  readonly onDevice: number;
+  /** Operators that fell back to the processor, by kind. */
+  readonly onCpu: Readonly<Record<string, number>>;
+  /** Copies between the two that this needs. */
+  readonly copies: number;
+}
+
+/**
+ * Opens a model in a process of its own and leaves when that worked: what breaks there breaks nothing here. The engine
+ * tells where it puts operators in its log alone, and its log goes to the error stream alone.
+ */
+const opener =
+  'const [engine, model, options] = process.argv.slice(1);' +
+  'require(engine).InferenceSession.create(model, JSON.parse(options)).then(' +
+  '() => process.exit(0), (error) => { console.error(`refused: ${error.message}`); process.exit(1); });';
+
+/** What opening a model led to. */
+export interface Opened {
+  readonly isOpen: boolean;
+  /** Everything the engine said. */
+  readonly log: string;
+}
+
+/** Opens a model on a device, in a process of its own. `isVerbose` asks the engine for its log. */
+export async function openElsewhere(model: Uint8Array, device: Device, isVerbose = false): Promise<Opened> {
+  const folder = await mkdtemp(join(tmpdir(), 'stf-device-'));
+  try {
+    const modelFile = join(folder, 'model.onnx');
+    await writeFile(modelFile, model);
+    const { sessionOptions } = optionsFor({ device, threads: 1 });
+    const options = { ...sessionOptions, ...(isVerbose && { logSeverityLevel: 0, logVerbosityLevel: 1 }) };
+    const engine = createRequire(import.meta.url).resolve('onnxruntime-node');
+    // A file, not a pipe: the engine drops what a pipe does not take at once.
+    const logFile = join(folder, 'log.txt');
+    const log = await open(logFile, 'w');
+    const code = await new Promise<number | null>((resolve, reject) => {
+      const child = spawn(process.execPath, ['-e', opener, engine, modelFile, JSON.stringify(options)], {
+        stdio: ['ignore', log.fd, log.fd],
+      });
+      child.on('error', reject);
+      child.on('exit', resolve);
+    }).finally(() => log.close());
+    return { isOpen: code === 0, log: await readFile(logFile, 'utf8') };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Asks the engine where it would run the operators of a graph.
+ *
+ * @throws StfError when the device is not there or the engine refuses the graph
+ */
+export async function placementOf(spec: GraphSpec, device: Device): Promise<Placement> {
+  const { widths } = optionsFor({ device, threads: 1 });
+  const { isOpen, log } = await openElsewhere(writeModel(spec, widths), device, true);
+  if (!isOpen) throw new StfError(`${spec.name} can't be compiled for ${device}: ${lastLine(log)}`);
+  return { graph: spec.name, ...readPlacements(log, device) };
+}
+
+/** The last line of a log that says something. */
+export const lastLine = (log: string): string => log.trim().split('\n').at(-1) ?? '';
+
+/**
+ * Reads "All nodes placed on [X]. Number of nodes: n", or "Node(s) placed on [X]. Number of nodes: n" followed by a line
+ * for each node, from a log of the engine.
+ */
+export function readPlacements(log: string, device: Device): Omit<Placement, 'graph'> {
+  const onCpu: Record<string, number> = {};
+  let onDevice = 0;
+  let copies = 0;
+  let isCpu = false;
+  for (const line of log.split('\n')) {
+    const group = / placed on \[(\w+)\]\. Number of nodes: (\d+)/.exec(line);
+    if (group) {
+      isCpu = group[1] === 'CPUExecutionProvider' && device !== 'cpu';
+      if (!isCpu) onDevice += Number(group[2]);
+      else if (line.includes('All nodes')) onCpu['all operators'] = Number(group[2]);
+    }
+    const node = /VerifyEachNodeIsAssignedToAnEp\] {3}(\w+) \(/.exec(line);
+    if (!node) continue;
+    const [, kind] = node;
+    if (kind.startsWith('Memcpy')) {
+      copies++;
+      if (!isCpu) onDevice--;
+    } else if (isCpu) onCpu[kind] = (onCpu[kind] ?? 0) + 1;
+  }
+  return { onDevice, onCpu, copies };
+}
+
+/** A runtime that compiles nothing and remembers the graphs that it was to compile. */
+export function recordingRuntime(): { runtime: Runtime; specs: GraphSpec[] } {
+  const specs: GraphSpec[] = [];
+  const runtime: Runtime = {
+    engine: 'none',
+    device: 'none',
+    threads: 1,
+    compile: (spec) => {
+      specs.push(spec);
+      const unable = (): never => {
+        throw new StfError(`${spec.name} was recorded, not compiled.`);
+      };
+      return Promise.resolve({ name: spec.name, run: unable, release: () => Promise.resolve() });
+    },
+    createState: (entries) => ({
+      entries: new Map(Object.entries(entries).map(([name, { shape, dtype }]) => [name, { shape, dtype }])),
+      read: (name) => Promise.resolve(entries[name].data),
+      write: () => {},
+    }),
+  };
+  return { runtime, specs };
+}
