@@ -26,8 +26,8 @@ export interface Placement {
  */
 const opener =
   'const [engine, model, options] = process.argv.slice(1);' +
-  'require(engine).InferenceSession.create(model, JSON.parse(options)).then(' +
-  '() => process.exit(0), (error) => { console.error(`refused: ${error.message}`); process.exit(1); });';
+  'require(engine).InferenceSession.create(model, JSON.parse(options)).then((session) => session.release()).catch(' +
+  '(error) => { console.error(error.message); process.exitCode = 1; });';
 
 /** What opening a model led to. */
 export interface Opened {

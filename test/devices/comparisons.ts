@@ -7,7 +7,8 @@ import type { Device } from '../../src/node/onnxruntime.ts';
 import type { Runtime } from '../../src/runtime/index.ts';
 import { generate } from '../../src/sampling/index.ts';
 import { batchSource } from '../../src/training/batches.ts';
-import { compileTrainStep } from '../../src/training/index.ts';
+import { compileTrainStep, decodeCheckpoint, encodeCheckpoint, train } from '../../src/training/index.ts';
+import type { Checkpoint, TrainingOptions, TrainingState } from '../../src/training/index.ts';
 import { foldersAt } from '../parity/folder.ts';
 import { networkFiles } from '../parity/network-files.ts';
 import { testValues } from '../support/random.ts';
@@ -104,6 +105,35 @@ async function sampling(cpu: Runtime, device: Runtime): Promise<Record<string, n
   return { samples: relativeDifference(await draw(cpu), await draw(device)) };
 }
 
+/** A run that goes on on the other device after half of its steps, as a checkpoint lets it, against one that stays. */
+async function changing(cpu: Runtime, device: Runtime): Promise<Record<string, number>> {
+  const whole = toyOptions();
+  const half = { ...whole, durationKimg: whole.durationKimg / 2 };
+  const dataset = toyPoints();
+  const run = async (runtime: Runtime, options: TrainingOptions, resume?: Checkpoint): Promise<Checkpoint> => {
+    let last: TrainingState | undefined;
+    const ignored = (): Promise<void> => Promise.resolve();
+    const observer = {
+      step: () => {},
+      tick: ignored,
+      samples: ignored,
+      checkpoint: (state: TrainingState) => {
+        last = state;
+        return Promise.resolve();
+      },
+    };
+    await train({ runtime, dataset, options, observer, now: () => 0, memoryGb: () => 0, ...(resume && { resume }) });
+    return decodeCheckpoint(encodeCheckpoint(last!), 'the last checkpoint');
+  };
+  const expected = await run(cpu, whole);
+  const there = await run(device, whole, await run(cpu, half));
+  const back = await run(cpu, whole, await run(device, half));
+  return {
+    'from the processor': relativeDifference(expected.vectors.ema, there.vectors.ema),
+    'to the processor': relativeDifference(expected.vectors.ema, back.vectors.ema),
+  };
+}
+
 /** Comparisons by name. */
 const comparisons: Readonly<
   Record<string, (cpu: Runtime, device: Runtime, fixtures: string) => Promise<Record<string, number>>>
@@ -114,6 +144,7 @@ const comparisons: Readonly<
   'training step on points in two rounds': (cpu, device) => training(cpu, device, 'points', 2),
   'training step on images': (cpu, device) => training(cpu, device, 'images', 1),
   'Heun sampling': sampling,
+  'run that changes devices': changing,
 };
 
 const [, , name, fixtures] = process.argv;

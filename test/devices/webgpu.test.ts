@@ -44,6 +44,7 @@ test('WebGPU in software agrees with the processor', { timeout: 400_000 }, async
     'training step on points in two rounds',
     'training step on images',
     'Heun sampling',
+    'run that changes devices',
   ]);
   // Both parity networks, every case, and all that a step leaves behind were compared.
   const count = (name: string): number => Object.keys(results.find((each) => each.name === name)!.errors).length;
