@@ -2,24 +2,31 @@ import { StfError, UsageError } from '../src/errors.ts';
 import { matmulBench } from './matmul.ts';
 import { sampleBench } from './sample.ts';
 import { stableTargetBench } from './stable-target.ts';
+import { tableBench } from './table.ts';
 import { trainStepBench } from './train-step.ts';
+
+/** What a benchmark found; one with a text of its own is printed as that, then as one JSON line. */
+type Report = object & { readonly text?: string };
 
 /*
  * npm run bench -- NAME [options] [--json]: fixed work, set-up outside the clock, warm-up first, medians with
  * quartiles, and the machine in every report.
  */
-const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<object>>> = {
+const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Report>>> = {
   matmul: matmulBench,
   sample: sampleBench,
   'stable-target': stableTargetBench,
+  table: tableBench,
   'train-step': trainStepBench,
 };
 
 async function main([name = '', ...argv]: readonly string[]): Promise<void> {
   const bench = benches[name];
   if (!bench) throw new UsageError(`unknown benchmark "${name}". Choose one of: ${Object.keys(benches).join(', ')}.`);
-  const report = await bench(argv);
-  process.stdout.write(argv.includes('--json') ? `${JSON.stringify(report)}\n` : `${lines(report).join('\n')}\n`);
+  const { text, ...report } = await bench(argv);
+  const json = JSON.stringify(report);
+  const isJson = argv.includes('--json');
+  process.stdout.write(`${isJson ? json : text === undefined ? lines(report).join('\n') : `${text}\n\n${json}`}\n`);
 }
 
 /** A report as lines `key value`, nested keys joined by dots. */

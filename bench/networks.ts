@@ -1,17 +1,9 @@
+import { parseArgs } from 'node:util';
 import { UsageError } from '../src/errors.ts';
-import { ddpmpp } from '../src/networks/index.ts';
-import type { SongUNetConfig } from '../src/networks/index.ts';
+import { adm, ddpmpp, ncsnpp } from '../src/networks/index.ts';
+import type { DhariwalUNetConfig, SongUNetConfig } from '../src/networks/index.ts';
 
-/** Options that describe the network of a benchmark; the defaults are a DDPM++ of 7 million parameters. */
-export const networkDefaults = {
-  arch: 'ddpmpp',
-  cbase: 64,
-  cres: [1, 2, 2],
-  blocks: 2,
-  attn: [16],
-  resolution: 32,
-} as const;
-
+/** The options that describe the network of a benchmark. */
 export interface NetworkOptions {
   readonly arch: string;
   readonly cbase: number;
@@ -19,6 +11,40 @@ export interface NetworkOptions {
   readonly blocks: number;
   readonly attn: readonly number[];
   readonly resolution: number;
+}
+
+const bench = {
+  arch: 'ddpmpp',
+  cbase: 64,
+  cres: [1, 2, 2],
+  blocks: 2,
+  attn: [16],
+  resolution: 32,
+  batch: 32,
+};
+
+/** Networks that benchmarks know by name, each with the batch it is measured at. */
+export const benchNetworks: Readonly<Record<string, NetworkOptions & { readonly batch: number }>> = {
+  bench,
+  ncsnpp: { ...bench, arch: 'ncsnpp' },
+  ddpmpp128: { ...bench, cbase: 128, batch: 16 },
+  adm: { ...bench, arch: 'adm', cres: [1, 2, 3], attn: [16, 8], batch: 16 },
+};
+
+/**
+ * The network that `--network` names, as defaults of the options that describe it, so that each can be given as well.
+ *
+ * @throws UsageError for a name that is not known
+ */
+export function networkDefaults(argv: readonly string[]) {
+  const { values } = parseArgs({ args: [...argv], options: { network: { type: 'string' } }, strict: false });
+  const network = typeof values.network === 'string' ? values.network : 'bench';
+  if (!Object.hasOwn(benchNetworks, network)) {
+    throw new UsageError(
+      `--network: unknown value "${network}". Choose one of: ${Object.keys(benchNetworks).join(', ')}.`,
+    );
+  }
+  return { network, ...benchNetworks[network] };
 }
 
 /** The options of the network alone, for a report. */
@@ -31,11 +57,25 @@ export const describeNetwork = ({ arch, cbase, cres, blocks, attn, resolution }:
   resolution,
 });
 
-export function networkFrom(options: NetworkOptions): SongUNetConfig {
-  if (options.arch !== 'ddpmpp')
-    throw new UsageError(`--arch: unknown value "${options.arch}". Choose one of: ddpmpp.`);
+const architectures: Readonly<Record<string, SongUNetConfig | DhariwalUNetConfig>> = {
+  ddpmpp,
+  ncsnpp,
+  adm: { ...adm, labelDim: 0 },
+};
+
+/**
+ * The configuration of an unconditional network without dropout.
+ *
+ * @throws UsageError for an architecture that is not known
+ */
+export function networkFrom(options: NetworkOptions): SongUNetConfig | DhariwalUNetConfig {
+  if (!Object.hasOwn(architectures, options.arch)) {
+    throw new UsageError(
+      `--arch: unknown value "${options.arch}". Choose one of: ${Object.keys(architectures).join(', ')}.`,
+    );
+  }
   return {
-    ...ddpmpp,
+    ...architectures[options.arch],
     resolution: options.resolution,
     modelChannels: options.cbase,
     channelMult: options.cres,

@@ -7,7 +7,7 @@ import { concat, div, input, matmul, mul, reshape, add, slice, softmax, square, 
 import type { DType, Tensor } from '../src/graph/index.ts';
 import { loadCifar10, nodeRuntime } from '../src/node/index.ts';
 import { fillNormal, fillUniform, streams } from '../src/numerics/random.ts';
-import { compileStreamedPosterior, stableTarget } from '../src/objective/index.ts';
+import { compileStreamedMean, stableTarget } from '../src/objective/index.ts';
 import type { Perturbation } from '../src/objective/index.ts';
 import type { Program, Runtime } from '../src/runtime/index.ts';
 import { readArguments } from './arguments.ts';
@@ -76,9 +76,9 @@ export async function stableTargetBench(argv: readonly string[]) {
   const wholeData = await inOwnProcess<WholeReport>('stable-target', [...shared, '--part', 'whole']);
   const step = await inOwnProcess<StepReport>('train-step', [
     ...['--batch', String(options['step-batch'])],
-    ...['--threads', String(options.threads)],
+    ...['--threads', String(options.threads), '--peer', 'none'],
   ]);
-  const stepMsPerSample = step.ms.median / step.batch;
+  const stepMsPerSample = step.ours.ms.median / step.batch;
   return {
     bench: 'stable-target',
     batch: options.batch,
@@ -89,7 +89,7 @@ export async function stableTargetBench(argv: readonly string[]) {
       trainStep: {
         network: step.network,
         batch: step.batch,
-        ms: step.ms.median,
+        ms: step.ours.ms.median,
         msPerSample: rounded(stepMsPerSample),
       },
       costInTrainSteps: rounded(wholeData.msPerSample / stepMsPerSample),
@@ -113,7 +113,7 @@ async function repeated(count: number, run: () => Promise<TargetReport>): Promis
 interface StepReport {
   readonly network: object;
   readonly batch: number;
-  readonly ms: { readonly median: number };
+  readonly ours: { readonly ms: { readonly median: number } };
 }
 
 async function inOwnProcess<Report>(bench: string, argv: readonly string[]): Promise<Report> {
@@ -255,12 +255,12 @@ type WholeReport = Awaited<ReturnType<typeof whole>>;
 async function whole({ batch, block }: Options, runtime: Runtime) {
   const dataset = await cifar10OrTheLike();
   const dimension = dataset.sampleShape.reduce((product, extent) => product * extent, 1);
-  const posterior = await compileStreamedPosterior(runtime, dataset, { samples: batch, block });
+  const means = await compileStreamedMean(runtime, dataset, { samples: batch, block });
   const clean = new Float32Array(batch * dimension);
   for (let i = 0; i < batch; i++) dataset.read(i, clean, i * dimension);
   const samples = { ...makeNoise(batch, dimension), clean };
-  const timing = await time(() => posterior.over(samples), { warmUp: 1, count: 5 });
-  await posterior.release();
+  const timing = await time(() => means.over(samples), { warmUp: 1, count: 5 });
+  await means.release();
   return {
     dataSet: dataset.name,
     references: dataset.length,

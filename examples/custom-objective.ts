@@ -43,7 +43,14 @@ const { source, pieces } = nn.fromFlat(table, weights);
 // x = clean + σ noise, and its stable target.
 const [clean, noise] = [input('clean', [batch, 2]), input('noise', [batch, 2])];
 const sigma = input('sigma', [batch]);
-const target = referenceTarget({ clean, noise, sigma }, { shared: input('references', [references, 2]) });
+const groups = {
+  source: input('groups', [batch], 'int64'),
+  reference: input('referenceGroups', [references], 'int64'),
+};
+const target = referenceTarget(
+  { clean, noise, sigma },
+  { shared: input('references', [references, 2]), labels: groups },
+);
 const level = reshape(sigma, [batch, 1]);
 const error = sub(makeDenoiser(source, config)(add(clean, mul(level, noise)), sigma), target);
 
@@ -91,6 +98,8 @@ for (let i = 0; i < steps; i++) {
     {
       clean: valuesOf(dataset, draw.batch),
       references: valuesOf(dataset, draw.shared),
+      groups: draw.batchGroups,
+      referenceGroups: draw.sharedGroups,
       noise: noiseValues,
       sigma: Float32Array.from({ length: batch }, (_, sample) =>
         drawNoiseLevel(noiseLevels, { seed, step: i, sample }),

@@ -50,6 +50,7 @@ export type { ToyKind, ToyOptions } from './data/toy.ts';
 // Networks.
 export {
   adm,
+  augmentDimOf,
   buildNetwork,
   ddpmpp,
   dhariwalUNet,
@@ -88,7 +89,9 @@ export {
   noiseLevelFrom,
   numberArithmetic,
   outputForms,
+  perSample,
   preconditioning,
+  preconditioningForPyTorch,
   preconditioningFromPyTorch,
   preconditioningName,
   priorLogDensity,
@@ -139,7 +142,9 @@ export type {
 
 // Objectives: denoising score matching and the stable target, over references from any source.
 export {
+  checkReferences,
   compileNeighbourSearch,
+  compileStreamedMean,
   compileStreamedPosterior,
   compileTargets,
   denoisingLoss,
@@ -148,6 +153,7 @@ export {
   finishPosterior,
   gated,
   mergeSums,
+  passes,
   posterior,
   referenceSizes,
   referenceSource,
@@ -179,7 +185,9 @@ export type {
   ReferenceSourceOptions,
   ReferenceTensors,
   SigmaGate,
+  StreamedMean,
   StreamedPosterior,
+  StreamOptions,
   TargetProgram,
 } from './objective/index.ts';
 
@@ -213,16 +221,19 @@ export {
   adamScalars,
   compileTrainStep,
   decodeCheckpoint,
+  denoiserFromPyTorch,
   emaBetaAt,
   encodeCheckpoint,
   exportPyTorch,
   formulationOf,
   formulations,
   importPyTorch,
+  isCheckpoint,
   learningRateAt,
   outputOf,
   parseTrainingOptions,
   presets,
+  rangeNames,
   train,
   trainingVectors,
   withOutput,

@@ -54,7 +54,7 @@ export function importCommand(io: Io): Command {
     )
     .addHelpText(
       'after',
-      '\nExamples:\n  stf import network-snapshot-200000.pkl --out edm.safetensors\n  stf import weights.pth --precond vp --out vp.safetensors\n  stf sample --network edm.safetensors',
+      '\nExamples:\n  stf import network-snapshot-200000.pkl --out edm.safetensors\n  stf import weights.pth --precond vp --out vp.safetensors\n  stf sample --network edm.safetensors\n  stf train --resume edm.safetensors --lr 1e-4 --duration 201',
     )
     .action(async (file: string, wish: ImportWish) => importFile(file, wish, io));
 }

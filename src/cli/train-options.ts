@@ -1,12 +1,14 @@
-import { makeDenoiser } from '../diffusion/index.ts';
+import { makeDenoiser, preconditioningName, sigmaRange } from '../diffusion/index.ts';
 import { ShapeError, UsageError } from '../errors.ts';
 import { input } from '../graph/index.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { parameterTable } from '../nn/index.ts';
+import { restrictsClass } from '../objective/index.ts';
 import { archName } from '../node/run-reader.ts';
 import { dataName, dataShape, toyKindOf } from '../node/training-data.ts';
-import { parseTrainingOptions, presets } from '../training/index.ts';
-import type { PresetName, TrainingOptions } from '../training/index.ts';
+import { formulationOf, largestSigma, largestTrainedSigma, parseTrainingOptions, presets } from '../training/index.ts';
+import type { FormulationName, PresetName, TrainingOptions } from '../training/index.ts';
+import { withinRange } from '../sampling/index.ts';
 import { betaMaxOf, scheduleOf, trainFlags } from './train-flags/index.ts';
 
 /** Options of `stf train` that the user typed, by name without dashes. */
@@ -44,6 +46,33 @@ export function resumedRunOptions(own: TrainingOptions, given: GivenFlags): Trai
   return checked(apply(own, given));
 }
 
+/**
+ * The options of a new run that begins with a checkpoint: those of the checkpoint, and on top of them what the user typed.
+ *
+ * @throws UsageError also for an option that would make it another network, dropout apart
+ */
+export function continuedOptions(own: TrainingOptions, given: GivenFlags): TrainingOptions {
+  for (const flag of trainFlags) {
+    const text = given.get(flag.name);
+    if (text === undefined || flag.group === 'Data') continue;
+    if (denoiserOf(flag.set(own, text)) !== denoiserOf(own))
+      throw new UsageError(
+        `--${flag.name} can't be changed when training goes on from a checkpoint: it is ${flag.show(own) ?? 'not set'}, got ${text}.`,
+      );
+  }
+  const options = apply(own, given);
+  const [needed, found] = [sampleShapeOf(own.denoiser.network), dataShape(options.data).sampleShape];
+  if (needed.join() !== found.join())
+    throw new UsageError(
+      `--data ${dataName(options.data)}: the network of the checkpoint is for samples of shape [${needed.join(', ')}], and these have [${found.join(', ')}].`,
+    );
+  return checked(options);
+}
+
+/** Network and preconditioning as text, but for what only training asks for. */
+const denoiserOf = ({ denoiser: { network, preconditioning } }: TrainingOptions): string =>
+  JSON.stringify([{ ...network, dropout: 0, labelDropout: 0 }, preconditioning]);
+
 function apply(base: TrainingOptions, given: GivenFlags): TrainingOptions {
   return trainFlags.reduce((options, flag) => {
     const text = given.get(flag.name);
@@ -54,8 +83,9 @@ function apply(base: TrainingOptions, given: GivenFlags): TrainingOptions {
 /** Makes the network fit the data, and checks everything that can be checked without reading data. */
 function checked(options: TrainingOptions): TrainingOptions {
   checkSchedule(options);
-  const fitted = parseTrainingOptions(fitToData(options));
+  const fitted = parseTrainingOptions(fitToData(withKnownLevels(options)));
   checkLength(fitted);
+  checkNeighbours(fitted);
   checkAttention(fitted);
   checkNetwork(fitted);
   return fitted;
@@ -69,6 +99,67 @@ function checkSchedule(options: TrainingOptions): void {
   if (sigmaMin !== undefined && sigmaMax !== undefined && !(sigmaMin < sigmaMax))
     throw new UsageError(
       `--process-sigma-min must be below --process-sigma-max, got ${sigmaMin} and ${sigmaMax}. Are they swapped?`,
+    );
+  const largest = largestTrainedSigma(options);
+  if (!(largest <= largestSigma)) {
+    const flags = levelFlags[formulationOf(options.denoiser.preconditioning)];
+    throw new UsageError(
+      `${flags}: the largest noise level that is trained must be at most ${largestSigma}, got ${Number(largest.toPrecision(4))}. ` +
+        'Float32 keeps seven digits: nothing of the data is left in such noise.',
+    );
+  }
+}
+
+/** What the largest noise level of a formulation depends on. */
+const levelFlags: Readonly<Record<FormulationName, string>> = {
+  edm: '--p-mean, --p-std or --process-sigma-max',
+  vp: '--beta-max',
+  ve: '--process-sigma-max',
+  iddpm: '--c1, --c2 or --noise-steps',
+  'sub-vp': '--beta-max',
+  flow: '--epsilon-t',
+};
+
+/**
+ * A sampler that stays within the noise levels that the network is trained for.
+ *
+ * @throws UsageError when nothing of its range is left
+ */
+function withKnownLevels(options: TrainingOptions): TrainingOptions {
+  const { samples, denoiser } = options;
+  const known = sigmaRange(denoiser.preconditioning);
+  if (samples.sigmaMin < samples.sigmaMax && !(samples.sigmaMin < known.max && samples.sigmaMax > known.min))
+    throw new UsageError(
+      `--sigma-min and --sigma-max must overlap with the noise levels that are trained, ${known.min} to ${known.max}, got ${samples.sigmaMin} and ${samples.sigmaMax}.`,
+    );
+  return { ...options, samples: { ...samples, ...withinRange(samples, known) } };
+}
+
+/** What was typed and could not be followed, in sentences. */
+export function notesOn(options: TrainingOptions, given: GivenFlags): string[] {
+  const { samples, denoiser } = options;
+  const typed = [['sigma-min', samples.sigmaMin] as const, ['sigma-max', samples.sigmaMax] as const];
+  return typed.flatMap(([name, value]) => {
+    const text = given.get(name);
+    if (text === undefined || Number(text) === value) return [];
+    return [
+      `--${name} ${text}: the network (${preconditioningName(denoiser.preconditioning)}) is not trained for it; taking ${value}.`,
+    ];
+  });
+}
+
+/** Fewer samples than neighbours show as soon as the length of the data is known; those of a class when they are read. */
+function checkNeighbours({ data, objective, denoiser }: TrainingOptions): void {
+  if (objective.kind !== 'stf' || objective.references.kind !== 'nearest') return;
+  const { length, classes } = dataShape(data);
+  const samples = data.kind === 'toy' ? data.length : (data.maxImages ?? length);
+  const isOfClass = restrictsClass(objective, denoiser.network.labelDim);
+  // The smallest class has at most an equal share.
+  const most = isOfClass ? Math.floor(samples / classes) : samples;
+  const { neighbours } = objective.references;
+  if (neighbours >= most)
+    throw new UsageError(
+      `--neighbours must be below ${most}, the number of samples ${isOfClass ? 'that the smallest class can have' : 'in the data set'}, got ${neighbours}.`,
     );
 }
 

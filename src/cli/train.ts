@@ -26,7 +26,13 @@ export function trainCommand(io: Io): Command {
         'quickstart; toy-2d when --data are points',
       ),
     )
-    .addOption(textOption('--resume', 'RUN', 'Go on with a run: its folder, or its newest checkpoint file'))
+    .addOption(
+      textOption(
+        '--resume',
+        'RUN',
+        'Go on with a run: its folder or newest checkpoint; or begin one with a checkpoint, as stf import makes',
+      ),
+    )
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(new Option('-n, --dry-run', 'Print the resolved options and the number of parameters, and exit'));
@@ -63,7 +69,12 @@ const trainExamples = `Examples:
 function resumeNote(): string {
   const names = trainFlags.filter(({ onResume }) => onResume).map(({ name }) => `--${name}`);
   const half = Math.ceil(names.length / 2);
-  return `With --resume these can be changed, and no others:\n  ${names.slice(0, half).join(' ')}\n  ${names.slice(half).join(' ')}`;
+  return [
+    'With --resume these can be changed, and no others:',
+    `  ${names.slice(0, half).join(' ')}`,
+    `  ${names.slice(half).join(' ')}`,
+    'A checkpoint file that lies in no run begins a new one, in which all but its network can be changed.',
+  ].join('\n');
 }
 
 /** Presets with a column of their own; the others differ from the last of them in a few options. */

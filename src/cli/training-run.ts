@@ -7,23 +7,25 @@ import { findResumable } from '../node/run-reader.ts';
 import type { ResumableRun } from '../node/run-reader.ts';
 import { loadTrainingData } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
-import { train } from '../training/index.ts';
+import { describeTarget, train } from '../training/index.ts';
 import type { PresetName, TrainingOptions, TrainingSummary } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { shellPath, suggested } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
-import { countParameters, newRunOptions, resumedRunOptions } from './train-options.ts';
+import { continuedOptions, countParameters, newRunOptions, notesOn, resumedRunOptions } from './train-options.ts';
 import type { GivenFlags } from './train-options.ts';
 
 /** A run that is going to be: everything that can be checked has been, and nothing has been written. */
 export interface TrainingPlan {
   readonly options: TrainingOptions;
   readonly parameters: number;
-  /** Where the new run folder goes. */
+  /** Where a new run folder goes. */
   readonly outdir: string;
-  /** The run that goes on. */
+  /** The run that goes on, or the checkpoint that a new run begins with. */
   readonly resumed: ResumableRun | undefined;
+  /** Sentences on what was typed and could not be followed. */
+  readonly notes: readonly string[];
 }
 
 /**
@@ -41,26 +43,36 @@ export async function makePlan(wish: {
   if (resume === undefined) {
     const options = newRunOptions(preset, given);
     await requireCreatable(outdir);
-    return { options, parameters: countParameters(options), outdir, resumed: undefined };
+    return {
+      options,
+      parameters: countParameters(options),
+      outdir,
+      resumed: undefined,
+      notes: notesOn(options, given),
+    };
   }
   if (preset !== undefined)
     throw new UsageError(`--preset can't be given with --resume: a run goes on with its own options, got ${preset}.`);
   const resumed = await findResumable(resume);
-  const options = resumedRunOptions(resumed.checkpoint.options, given);
-  await requireCreatable(resumed.folder);
-  return { options, parameters: countParameters(options), outdir, resumed };
+  const own = resumed.checkpoint.options;
+  const options = resumed.folder === undefined ? continuedOptions(own, given) : resumedRunOptions(own, given);
+  await requireCreatable(resumed.folder ?? outdir);
+  return { options, parameters: countParameters(options), outdir, resumed, notes: notesOn(options, given) };
 }
 
 /** Prints what a run would be. */
 export async function describePlan(plan: TrainingPlan, io: Io): Promise<void> {
-  const { print } = makeConsole(io);
+  const { print, note } = makeConsole(io);
   const { options, parameters, outdir, resumed } = plan;
+  plan.notes.forEach((line) => note(line));
   print(JSON.stringify(options, null, 2));
   print();
   print(`Parameters:  ${grouped(parameters)}`);
+  print(`Target:      ${describeTarget(options)}`);
   print(`Images:      ${grouped(Math.round(options.durationKimg * 1000))} in steps of ${options.batch}`);
   if (resumed) print(`Resumes:     ${resumed.file}: ${remaining(plan)}`);
-  else print(`Run folder:  ${outdir}/${runFolderName(await nextRunNumber(outdir), options)}`);
+  if (resumed?.folder === undefined)
+    print(`Run folder:  ${outdir}/${runFolderName(await nextRunNumber(outdir), options)}`);
   print('Dry run: nothing was written.');
 }
 
@@ -88,6 +100,7 @@ export async function runPlan(
 ): Promise<TrainingOutcome | undefined> {
   const { options, outdir, resumed } = plan;
   const console = makeConsole(io);
+  plan.notes.forEach((line) => console.note(line));
   for (const { reason } of resumed?.damaged ?? []) console.note(`passed over a damaged checkpoint: ${reason}`);
   if (resumed && resumed.checkpoint.progress.nimg >= options.durationKimg * 1000) {
     console.print(`${resumed.file}: ${remaining(plan)}. A longer --duration goes on.`);
@@ -99,19 +112,21 @@ export async function runPlan(
   stopIfInterrupted(io, 'training had not begun, and nothing was written');
 
   const print = (line: string): void => console.print(line);
-  const folder = resumed
-    ? await RunFolder.resume(
-        resumed.folder,
-        options,
-        resumed.checkpoint.progress,
-        resumed.damaged.map(({ file }) => file),
-        print,
-      )
-    : await RunFolder.create(outdir, options, print);
+  const folder =
+    resumed?.folder !== undefined
+      ? await RunFolder.resume(
+          resumed.folder,
+          options,
+          resumed.checkpoint.progress,
+          resumed.damaged.map(({ file }) => file),
+          print,
+        )
+      : await RunFolder.create(outdir, options, print);
   folder.print(`Run folder: ${folder.path}`);
   folder.print(
     `Training ${grouped(plan.parameters)} parameters on ${grouped(dataset.length)} samples of ${dataset.name}, ${runtime.engine} on ${runtime.device} with ${runtime.threads} threads`,
   );
+  folder.print(`Target: ${describeTarget(options)}`);
   if (resumed) folder.print(`Resuming ${resumed.file}: ${remaining(plan)}`);
 
   const bar = console.progress({

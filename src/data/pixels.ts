@@ -1,6 +1,14 @@
 import { NonFiniteError } from '../errors.ts';
+import { cast, div, sub } from '../graph/index.ts';
+import type { Tensor } from '../graph/index.ts';
 
 /* Between stored pixels 0..255 and values in [-1, 1]: the only home of the two formulas. */
+
+/** Steps of a pixel in a unit of values. */
+export const pixelSteps = 127.5;
+
+/** The same as `imageToFloat` in a graph: pixels of any shape, uint8, to values in float32. */
+export const pixelsToValues = (pixels: Tensor): Tensor => sub(div(cast(pixels, 'float32'), pixelSteps), 1);
 
 /**
  * Pixels to values, u / 127.5 - 1, in [-1, 1].
@@ -14,7 +22,7 @@ export function imageToFloat(
   out: Float32Array = new Float32Array(pixels.length),
   offset = 0,
 ): Float32Array {
-  for (let i = 0; i < pixels.length; i++) out[offset + i] = pixels[i] / 127.5 - 1;
+  for (let i = 0; i < pixels.length; i++) out[offset + i] = pixels[i] / pixelSteps - 1;
   return out;
 }
 
@@ -36,7 +44,7 @@ export function toUint8(images: Float32Array | Float64Array, elementsPerImage = 
       const image = Math.floor(i / elementsPerImage);
       throw new NonFiniteError(`images: image ${image} has the value ${x} at its element ${i % elementsPerImage}`);
     }
-    pixels[i] = Math.min(Math.max(x * 127.5 + 128, 0), 255);
+    pixels[i] = Math.min(Math.max(x * pixelSteps + 128, 0), 255);
   }
   return pixels;
 }

@@ -46,5 +46,5 @@ export const tensorArithmetic = ({ shape, dtype }: Tensor): Arithmetic<Tensor> =
 function logOnePlus(x: Tensor): Tensor {
   const rounded = add(x, 1);
   const isOne = equal(rounded, 1);
-  return where(isOne, x, div(mul(x, log(rounded)), where(isOne, 1, sub(rounded, 1))));
+  return where(isOne, x, mul(log(rounded), div(x, where(isOne, 1, sub(rounded, 1)))));
 }

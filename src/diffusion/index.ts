@@ -20,7 +20,7 @@ export { flowProcess } from './processes/flow.ts';
 export type { FlowSchedule } from './processes/flow.ts';
 export { iddpmAlphaBar, iddpmNoiseLevels, nearestLevel } from './processes/iddpm.ts';
 export type { IddpmSchedule } from './processes/iddpm.ts';
-export { eulerMaruyama, priorLogDensity, timestepOf } from './processes/process.ts';
+export { eulerMaruyama, mostNoiseSteps, priorLogDensity, timestepOf } from './processes/process.ts';
 export type { Discretization, LinearSde, Process, TimeRange } from './processes/process.ts';
 export { reverseDrift, reverseSde } from './processes/reverse.ts';
 export type { ReverseSde } from './processes/reverse.ts';

@@ -30,6 +30,14 @@ export const arrayTypes: Readonly<Record<SafetensorsDtype, TensorArrayType>> = {
   BF16: Uint16Array,
 };
 
+/**
+ * Whether a file is meant to be of this format, whole or not: by a header length that is possible, and the brace behind it.
+ */
+export function looksLikeSafetensors(bytes: Uint8Array): boolean {
+  if (bytes.length < 9 || bytes[8] !== 0x7b) return false;
+  return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true) <= BigInt(longestHeader);
+}
+
 /** The limit of the reference implementation: a longer header is an attack or another format. */
 const longestHeader = 100_000_000;
 const metadataKey = '__metadata__';
@@ -154,7 +162,7 @@ function readHeader(bytes: Uint8Array): { header: object; dataStart: number } {
   const headerLength = Number(declared);
   if (8 + headerLength > bytes.length)
     throw new FormatError(
-      `safetensors: the header should end at byte ${8 + headerLength}, but the file ends at ${bytes.length}; truncated?`,
+      `safetensors: a header of ${headerLength} bytes should follow byte 8, and ${bytes.length - 8} remain; truncated?`,
     );
   let header: unknown;
   try {

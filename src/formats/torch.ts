@@ -1,6 +1,7 @@
 import { unzipSync } from 'fflate';
 import type { UnzipFileInfo } from 'fflate';
 import { FormatError } from '../errors.ts';
+import { crc32 } from './crc32.ts';
 import { kindOf, unpickle } from './pickle.ts';
 import { arrayTypes } from './safetensors.ts';
 import type { NamedTensor, SafetensorsDtype } from './safetensors.ts';
@@ -21,6 +22,9 @@ const sizeOf = (dtype: SafetensorsDtype): number => arrayTypes[dtype].BYTES_PER_
 /**
  * Reads a file of torch.save (.pt, .pth), or a plain pickle with tensors (.pkl). No code is run: names that are not on
  * the list of `torch-pickle.ts` are refused.
+ *
+ * Archives have a checksum of every entry, which is compared. The older form of torch.save and plain pickles, .pkl, have
+ * none: values of tensors that were damaged on the way are not noticed in them, lengths and structure are.
  *
  * @param file  the whole file
  * @returns     its object: dicts are Maps, tensors TorchTensor, modules PickledObject
@@ -121,11 +125,15 @@ function readZip(bytes: Uint8Array): unknown {
   return value;
 }
 
-/** The entries of an archive. None may be compressed, and together they are not longer than the archive. */
+/**
+ * The entries of an archive, each with the checksum that the directory gives. None may be compressed, and together they
+ * are not longer than the archive.
+ */
 function unzipStored(bytes: Uint8Array): ReadonlyMap<string, Uint8Array> {
   let total = 0;
   let count = 0;
-  const sizes = new Map<string, number>();
+  const promised = new Map<string, { size: number; checksum: number }>();
+  const directory = directoryChecksums(bytes);
   const accept = ({ name, size, originalSize, compression }: UnzipFileInfo): boolean => {
     total += size;
     count += 1;
@@ -134,8 +142,8 @@ function unzipStored(bytes: Uint8Array): ReadonlyMap<string, Uint8Array> {
       throw new FormatError(`torch: the entry ${shown} is compressed; torch.save never does that`);
     if (!(total <= bytes.length) || count > bytes.length / 46)
       throw new FormatError(`torch: the entries up to ${shown} are longer than the archive; damaged?`);
-    if (sizes.has(name)) throw new FormatError(`torch: the entry ${shown} comes twice`);
-    sizes.set(name, size);
+    if (promised.has(name)) throw new FormatError(`torch: the entry ${shown} comes twice`);
+    promised.set(name, { size, checksum: directory() });
     return true;
   };
   let files: Record<string, Uint8Array>;
@@ -148,11 +156,47 @@ function unzipStored(bytes: Uint8Array): ReadonlyMap<string, Uint8Array> {
     );
   }
   const entries = new Map(Object.entries(files));
-  for (const [name, size] of sizes) {
-    if (entries.get(name)?.length !== size)
-      throw new FormatError(`torch: the entry ${JSON.stringify(name.slice(0, 80))} is cut off; truncated?`);
+  for (const [name, { size, checksum }] of promised) {
+    const entry = entries.get(name);
+    const shown = JSON.stringify(name.slice(0, 80));
+    if (entry?.length !== size) throw new FormatError(`torch: the entry ${shown} is cut off; truncated?`);
+    const found = crc32(entry);
+    if (found !== checksum)
+      throw new FormatError(
+        `torch: the entry ${shown} has the CRC-32 ${hexadecimal(found)}, and was written with ${hexadecimal(checksum)}; damaged?`,
+      );
   }
   return entries;
+}
+
+const hexadecimal = (value: number): string => value.toString(16).padStart(8, '0');
+
+/**
+ * The checksums of the entries in the order of the archive's directory, one at each call: fflate looks for the directory
+ * in the same way, but gives none. Source: APPNOTE.TXT of PKWARE, sections 4.3.12 to 4.3.16.
+ *
+ * @throws RangeError where the directory leaves the archive
+ */
+function directoryChecksums(bytes: Uint8Array): () => number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let at: number | undefined;
+  return () => {
+    at ??= directoryStart(view);
+    const checksum = view.getUint32(at + 16, true);
+    at += 46 + view.getUint16(at + 28, true) + view.getUint16(at + 30, true) + view.getUint16(at + 32, true);
+    return checksum;
+  };
+}
+
+/** Where the directory begins: the end record says so, or that of zip64 whose locator lies before it. */
+function directoryStart(view: DataView): number {
+  let end = view.byteLength - 22;
+  while (view.getUint32(end, true) !== 0x06054b50) end--;
+  if (end >= 20 && view.getUint32(end - 20, true) === 0x07064b50) {
+    const wide = view.getUint32(end - 12, true);
+    if (view.getUint32(wide, true) === 0x06064b50) return view.getUint32(wide + 48, true);
+  }
+  return view.getUint32(end + 16, true);
 }
 
 function checkFilled(storages: ReadonlyMap<string, TorchStorage>, source: string): void {

@@ -1,6 +1,7 @@
-import { UsageError } from '../errors.ts';
+import { FormatError, UsageError } from '../errors.ts';
 import type { NetworkConfig } from './build.ts';
 import type { DhariwalUNetConfig } from './dhariwal-unet.ts';
+import { requireFilter } from './resample-filter.ts';
 import type { SongUNetConfig } from './song-unet.ts';
 
 /** Keyword arguments as a PyTorch checkpoint records them. */
@@ -25,6 +26,7 @@ const preconditioners: Readonly<Record<string, { modelType: string; own: readonl
  * @param kwargs       its arguments, those that it passes on to the network included
  * @returns            the network; the preconditioner's own arguments are left to the caller
  * @throws UsageError for a class, network or argument that is not known here, and for a value of the wrong kind
+ * @throws FormatError for a value that no network has: a width or a list beyond all bounds, a filter that sums to 0
  */
 export function networkConfigFromPyTorch(constructor: string, kwargs: PyTorchKwargs): NetworkConfig {
   const preconditioner = Object.hasOwn(preconditioners, constructor) ? preconditioners[constructor] : undefined;
@@ -70,7 +72,7 @@ function songUNetFromPyTorch(kwargs: PyTorchKwargs): SongUNetConfig {
     channelMultNoise: read.count('channel_mult_noise', 1),
     encoder: read.choice('encoder_type', ['standard', 'skip', 'residual']),
     decoder: read.choice('decoder_type', ['standard', 'skip']),
-    resampleFilter: read.numbers('resample_filter', [1, 1]),
+    resampleFilter: requireFilter('SongUNet: argument "resample_filter"', read.numbers('resample_filter', [1, 1])),
   };
   read.end();
   return config;
@@ -106,6 +108,21 @@ function dhariwalUNetFromPyTorch(kwargs: PyTorchKwargs, outputs: number): Dhariw
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
 const isCount = (value: unknown): value is number => isNumber(value) && Number.isInteger(value) && value >= 0;
 
+/*
+ * Bounds far beyond every network, so that nothing is sized by a file's numbers before they have been compared with its
+ * tensors.
+ */
+const largestCount = 1_000_000;
+const longestList = 64;
+
+/** @throws FormatError for more or larger counts than the bounds */
+function requireBounded(what: string, counts: readonly number[]): void {
+  if (counts.length > longestList)
+    throw new FormatError(`${what} must have at most ${longestList} numbers, got ${counts.length}`);
+  const beyond = counts.find((each) => each > largestCount);
+  if (beyond !== undefined) throw new FormatError(`${what} must be at most ${largestCount}, got ${beyond}`);
+}
+
 /** Reads arguments one by one, checks each, and knows at the end which were never asked for. */
 function argumentsOf(owner: string, kwargs: PyTorchKwargs) {
   const asked = new Set<string>();
@@ -113,7 +130,7 @@ function argumentsOf(owner: string, kwargs: PyTorchKwargs) {
     asked.add(name);
     const value = kwargs[name] ?? fallback;
     if (accepts(value)) return value;
-    const found = value === undefined ? 'nothing' : JSON.stringify(value);
+    const found = value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 60);
     throw new UsageError(`${owner}: argument "${name}" must be ${kind}, got ${found}.`);
   };
   const listOf =
@@ -121,10 +138,17 @@ function argumentsOf(owner: string, kwargs: PyTorchKwargs) {
     (value: unknown): value is readonly number[] =>
       Array.isArray(value) && value.every(accepts);
   return {
-    count: (name: string, fallback?: number) => take(name, fallback, isCount, 'an integer of at least 0'),
+    count: (name: string, fallback?: number): number => {
+      const value = take(name, fallback, isCount, 'an integer of at least 0');
+      requireBounded(`${owner}: argument "${name}"`, [value]);
+      return value;
+    },
     number: (name: string, fallback?: number) => take(name, fallback, isNumber, 'a number'),
-    counts: (name: string, fallback: readonly number[]) =>
-      take(name, fallback, listOf(isCount), 'a list of integers of at least 0'),
+    counts: (name: string, fallback: readonly number[]): readonly number[] => {
+      const values = take(name, fallback, listOf(isCount), 'a list of integers of at least 0');
+      requireBounded(`${owner}: argument "${name}"`, values);
+      return values;
+    },
     numbers: (name: string, fallback: readonly number[]) => take(name, fallback, listOf(isNumber), 'a list of numbers'),
     /** One of some names, the first of which is the default. */
     choice: <T extends string>(name: string, allowed: readonly [T, ...T[]]): T =>

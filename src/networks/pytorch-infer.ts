@@ -2,6 +2,7 @@ import { UsageError } from '../errors.ts';
 import { float32Values } from '../formats/half.ts';
 import type { NamedTensor } from '../formats/safetensors.ts';
 import type { DhariwalUNetConfig } from './dhariwal-unet.ts';
+import { longestFilter, requireFilter } from './resample-filter.ts';
 import type { SongUNetConfig } from './song-unet.ts';
 import { resolutionName } from './unet-block.ts';
 
@@ -15,6 +16,7 @@ export type StateDict = ReadonlyMap<string, NamedTensor>;
  *
  * @param state  by the network's own names, without the `model.` of a preconditioner
  * @throws UsageError naming the tensor that is missing, or does not look as it should
+ * @throws FormatError naming a filter that sums to 0, or to no number
  */
 export function networkConfigFromState(state: StateDict): SongUNetConfig | DhariwalUNetConfig {
   const read = reader(state);
@@ -107,14 +109,16 @@ function reader(state: StateDict) {
       if (name === undefined)
         throw new UsageError('there is no tensor "resample_filter", which tells how the resolution changes.');
       const [, , height, width] = shape(name, 4);
-      const values = float32Values(name, state.get(name)!);
       if (height !== width)
         throw new UsageError(`"${name}" has shape [1, 1, ${height}, ${width}], which is not square.`);
+      if (height > longestFilter)
+        throw new UsageError(`"${name}" has shape [1, 1, ${height}, ${width}], and at most ${longestFilter} is known.`);
+      const values = float32Values(name, state.get(name)!);
       // A row of the outer product of a / sum(a) with itself adds up to the element of a / sum(a).
       const sums = Array.from({ length: height }, (_, i) =>
         values.subarray(i * width, (i + 1) * width).reduce((sum, value) => sum + value, 0),
       );
-      return inWholeNumbers(sums);
+      return requireFilter(`"${name}"`, inWholeNumbers(sums));
     },
   };
 }

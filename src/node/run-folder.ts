@@ -226,11 +226,12 @@ export function runFolderName(number: number, { data, denoiser, objective, batch
   return parts.join('-');
 }
 
-/** `dsm`, `stf1024` for the paper's fresh references, `stf-bank1024` for others. */
+/** `dsm`, `stf1024` for the paper's fresh references, `stf-bank1024` for others; `-gate2-20` and `-mixed` where so. */
 function objectiveName(objective: TrainingOptions['objective']): string {
   if (objective.kind === 'dsm') return 'dsm';
-  const { references } = objective;
-  return references.kind === 'fresh' ? `stf${references.count}` : `stf-${describeReferences(references)}`;
+  const { references, gate, mixLabels } = objective;
+  const source = references.kind === 'fresh' ? `stf${references.count}` : `stf-${describeReferences(references)}`;
+  return `${source}${gate ? `-gate${gate.sigmaMin}-${gate.sigmaMax}` : ''}${mixLabels ? '-mixed' : ''}`;
 }
 
 /** The number after the largest one among the runs in a folder; 0 when there are none. */

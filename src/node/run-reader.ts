@@ -64,22 +64,25 @@ export async function findCheckpoint(path: string): Promise<FoundCheckpoint> {
   );
 }
 
-/** A run that can be taken up again. */
+/** A run that can be taken up again, or a checkpoint that a new run can begin with. */
 export interface ResumableRun extends FoundCheckpoint {
-  readonly folder: string;
+  /** Of the run; undefined for a checkpoint file that lies in none, such as an imported one. */
+  readonly folder: string | undefined;
 }
 
 /**
  * Finds the checkpoint to go on from.
  *
- * @param path a run folder, for its newest whole checkpoint, or that checkpoint's file
- * @throws UsageError   when it is not part of a run, belongs to another network than the run's, or is not the newest
+ * @param path a run folder, for its newest whole checkpoint, that checkpoint's file, or a checkpoint that lies in no run
+ * @throws UsageError   when it belongs to another network than the run's, or is not the newest
  * @throws FormatError  when it is damaged
  */
 export async function findResumable(path: string): Promise<ResumableRun> {
   const found = await findCheckpoint(path);
   const { file, checkpoint } = found;
   const folder = dirname(file);
+  if (!(await isFolder(path)) && !(await isFile(join(folder, runFiles.options))))
+    return { folder: undefined, ...found };
   const options = await readRunOptions(folder);
   if (JSON.stringify(options.denoiser) !== JSON.stringify(checkpoint.options.denoiser)) {
     throw new UsageError(
@@ -148,6 +151,10 @@ export function archName(network: NetworkConfig): 'ddpmpp' | 'ncsnpp' | 'adm' | 
   if (network.kind === 'mlp') return 'mlp';
   if (network.kind === 'dhariwal-unet') return 'adm';
   return network.embedding === 'fourier' ? 'ncsnpp' : 'ddpmpp';
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
 }
 
 async function isFolder(path: string): Promise<boolean> {

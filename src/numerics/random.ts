@@ -19,6 +19,7 @@ export const streams = {
   toyData: 11,
   probeOrder: 12,
   references: 13,
+  probeReferences: 14,
 } as const;
 
 export type Stream = (typeof streams)[keyof typeof streams];

@@ -1,3 +1,4 @@
+import { pixelSteps } from '../data/pixels.ts';
 import { add, cast, constant, dequantize, gather, matmul, mean, mul, reshape, slice, sub } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 
@@ -38,7 +39,6 @@ export interface Frame {
  * that are scaled.
  */
 const pixelZero = 128;
-const pixelSteps = 127.5;
 
 /** The value that the origin of pixels stands for. */
 export const pixelOrigin = 0.5 / pixelSteps;
@@ -106,7 +106,7 @@ export const pieces = (count: number, length: number): [number, number][] =>
   Array.from({ length: Math.ceil(count / length) }, (_, i) => [i * length, Math.min(count, (i + 1) * length)]);
 
 /** References whose mean is the centre of all. */
-const rowsForCentre = 64;
+export const rowsForCentre = 64;
 
 /**
  * A point amid the references [1, d], from the first of them: the nearer to it samples and references are, the less

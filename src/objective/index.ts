@@ -31,7 +31,14 @@ export type {
   ReferenceSource,
   ReferenceSourceOptions,
 } from './references/index.ts';
-export { compileStreamedPosterior } from './streamed-posterior.ts';
-export type { PerturbedSamples, PositionRange, PosteriorValues, StreamedPosterior } from './streamed-posterior.ts';
+export { compileStreamedMean, compileStreamedPosterior } from './streamed-posterior.ts';
+export type {
+  PerturbedSamples,
+  PositionRange,
+  PosteriorValues,
+  StreamedMean,
+  StreamedPosterior,
+  StreamOptions,
+} from './streamed-posterior.ts';
 export { compileTargets } from './target-program.ts';
 export type { TargetProgram } from './target-program.ts';

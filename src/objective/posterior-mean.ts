@@ -105,9 +105,12 @@ function sumsOver(
   const frame = frameOf(perturbation, reference, centre);
   const [batch] = perturbation.clean.shape;
   const { candidates = Math.max(mostCandidates, fewPairs / batch) } = options;
-  const { logWeights, squaredDistances } = weigh(frame, allowedBy(options), candidates);
+  const allowed = allowedBy(options);
+  const { logWeights, squaredDistances } = weigh(frame, allowed, candidates);
   const largest = max(logWeights, 1, true);
-  const weights = exp(sub(logWeights, largest));
+  const all = exp(sub(logWeights, largest));
+  // Where none counts the largest is that of those that do not.
+  const weights = allowed ? where(allowed, all, 0) : all;
   const total = sum(weights, 1, true);
   return {
     largest,
@@ -144,7 +147,8 @@ function allowedBy({ labels, counts }: PosteriorOptions): Tensor | undefined {
 
 /**
  * The posterior from the sums over all its references. The variance is Σ w |y - source|² - |mean - source|²: measured
- * from the source nothing cancels where the source has almost all of the weight.
+ * from the source nothing cancels where the source has almost all of the weight. Of a sample for which no reference
+ * counts, all is NaN.
  */
 export function finishPosterior(sums: PosteriorSums, centre: Tensor, clean: Tensor): Posterior {
   const posteriorMean = add(div(sums.weighted, sums.total), centre);
@@ -161,7 +165,7 @@ export function finishPosterior(sums: PosteriorSums, centre: Tensor, clean: Tens
  *
  * @param perturbation  B noisy samples of dimension d
  * @param reference     [n, d]; of type uint8 they are pixels u that stand for u / 127.5 - 1
- * @throws ShapeError when the dimensions differ, UsageError for an impossible block
+ * @throws ShapeError when the dimensions differ or there are no references, UsageError for an impossible block
  */
 export function posterior(perturbation: Perturbation, reference: Tensor, options: PosteriorOptions = {}): Posterior {
   const centre = centreOf(reference, perturbation.clean.dtype);
@@ -172,7 +176,7 @@ export function posterior(perturbation: Perturbation, reference: Tensor, options
  * The sums over a reference set, in blocks.
  *
  * @param centre  [1, d], any point amid the data
- * @throws ShapeError when the dimensions differ, UsageError for an impossible block
+ * @throws ShapeError when the dimensions differ or there are no references, UsageError for an impossible block
  */
 export function sumReferences(
   perturbation: Perturbation,
@@ -186,6 +190,7 @@ export function sumReferences(
       `posterior: samples are ${formatShape(perturbation.clean.shape)}, references ${formatShape(reference.shape)}; the last axis must agree.`,
     );
   }
+  if (count === 0) throw new ShapeError('posterior: there must be at least 1 reference, got 0.');
   const { block = 4096 } = options;
   if (!Number.isInteger(block) || block < 1)
     throw new UsageError(`posterior: block must be an integer of at least 1, got ${block}.`);
@@ -209,8 +214,8 @@ export function sumReferences(
  *
  * @param perturbation  B noisy samples x = clean + sigma · noise, of dimension d
  * @param reference     [n, d]; to be unbiased it holds the sources among its rows
- * @returns             targets [B, d]
- * @throws ShapeError when the dimensions differ
+ * @returns             targets [B, d]; NaN for a sample for which labels let no reference count
+ * @throws ShapeError when the dimensions differ or there are no references
  */
 export const stableTarget = (perturbation: Perturbation, reference: Tensor, options: PosteriorOptions = {}): Tensor =>
   stopGradient(posterior(perturbation, reference, options).mean);

@@ -2,11 +2,12 @@ import { ShapeError, UsageError } from '../errors.ts';
 import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { constant, evaluate, input } from '../graph/index.ts';
-import type { TensorData } from '../graph/index.ts';
+import type { Tensor, TensorData } from '../graph/index.ts';
 import type { Program, Runtime } from '../runtime/index.ts';
-import { pixelOrigin } from './frame.ts';
-import { emptySums, takeReferences } from './posterior-mean.ts';
-import type { PosteriorSums } from './posterior-mean.ts';
+import { pixelOrigin, rowsForCentre } from './frame.ts';
+import { emptySums, finishPosterior, takeReferences } from './posterior-mean.ts';
+import type { Posterior, PosteriorSums } from './posterior-mean.ts';
+import { nobody } from './references/source.ts';
 
 /** Noisy samples x = clean + sigma · noise, as values. */
 export interface PerturbedSamples {
@@ -36,36 +37,89 @@ export interface PositionRange {
   readonly end: number;
 }
 
-/** Posterior over reference sets of any size, taken a block at a time in memory that does not grow with them. */
-export interface StreamedPosterior {
+/** Something worked out over reference sets of any size, taken a block at a time in memory that does not grow with them. */
+interface Streamed<Result> {
   /**
-   * @param perturbed   at most as many samples as the posterior was compiled for
+   * @param perturbed   at most as many samples as was compiled for
    * @param references  positions in the data set, one by one or as a range; left out: the whole data set
-   * @throws UsageError for more samples, no references, or positions outside the data set
+   * @throws UsageError for more samples, no references, positions outside the data set, or a sample of a class that no
+   *   reference has
    * @throws ShapeError when the values do not fit the number of samples
    */
-  over(perturbed: PerturbedSamples, references?: ArrayLike<number> | PositionRange): Promise<PosteriorValues>;
+  over(perturbed: PerturbedSamples, references?: ArrayLike<number> | PositionRange): Promise<Result>;
   release(): Promise<void>;
 }
 
-const sumNames = ['largest', 'total', 'weighted', 'squaredDistances', 'squaredWeights'] as const;
+export type StreamedPosterior = Streamed<PosteriorValues>;
 
-/**
- * Compiles the streamed posterior over references from a data set. Bytes go to the engine as they are.
- *
- * @param samples  noisy samples at a time, S: each call takes the time of as many
- * @param block    references at a time: the memory is S · block weights and block · d values
- */
+/** Posterior means [S, d] alone. */
+export type StreamedMean = Streamed<Float64Array>;
+
+/** How much is taken at a time. */
+export interface StreamOptions {
+  /** Noisy samples, S: each call takes the time of as many. */
+  readonly samples: number;
+  /** References: the memory is S · block weights and block · d values. */
+  readonly block: number;
+}
+
+/** Compiles the streamed posterior over references from a data set: 6 · S · n · d operations over n of them. */
 export async function compileStreamedPosterior(
   runtime: Runtime,
   dataset: Dataset,
-  { samples, block }: { samples: number; block: number },
+  options: StreamOptions,
 ): Promise<StreamedPosterior> {
+  const setup = await compileStream(runtime, dataset, options, allSums);
+  return {
+    over: async (perturbed, references) => {
+      const [mean, variance, effectiveSources] = await stream(runtime, setup, perturbed, references, (posterior) => [
+        posterior.mean,
+        posterior.variance,
+        posterior.effectiveSources,
+      ]);
+      return { mean, variance, effectiveSources };
+    },
+    release: () => setup.program.release(),
+  };
+}
+
+/** The same for the posterior mean alone, which is the stable target: 4 · S · n · d operations. */
+export async function compileStreamedMean(
+  runtime: Runtime,
+  dataset: Dataset,
+  options: StreamOptions,
+): Promise<StreamedMean> {
+  const setup = await compileStream(runtime, dataset, options, sumsOfMean);
+  return {
+    over: async (perturbed, references) =>
+      (await stream(runtime, setup, perturbed, references, (posterior) => [posterior.mean]))[0],
+    release: () => setup.program.release(),
+  };
+}
+
+type SumName = keyof PosteriorSums;
+const sumsOfMean = ['largest', 'total', 'weighted'] as const satisfies SumName[];
+const allSums = [...sumsOfMean, 'squaredDistances', 'squaredWeights'] as const satisfies SumName[];
+
+interface Setup extends StreamOptions {
+  readonly program: Program;
+  readonly dataset: Dataset;
+  readonly names: readonly SumName[];
+  /** The sums over no references, as state. */
+  readonly empty: Parameters<Runtime['createState']>[0];
+}
+
+/** A program that takes a block of references into sums that are its state. Bytes go to the engine as they are. */
+async function compileStream(
+  runtime: Runtime,
+  dataset: Dataset,
+  { samples, block }: StreamOptions,
+  names: readonly SumName[],
+): Promise<Setup> {
   const dimension = sampleSize(dataset);
   const start = emptySums(samples, dimension);
-  const before = Object.fromEntries(
-    sumNames.map((name) => [name, input(name, start[name].shape)]),
-  ) as unknown as PosteriorSums;
+  const before = { ...start };
+  for (const name of names) before[name] = input(name, start[name].shape);
   const perturbation = {
     clean: input('clean', [samples, dimension]),
     noise: input('noise', [samples, dimension]),
@@ -86,45 +140,29 @@ export async function compileStreamedPosterior(
   const program = await runtime.compile({
     name: 'streamed posterior',
     outputs: {},
-    state: Object.fromEntries(sumNames.map((name) => [name, { current: before[name], next: after[name] }])),
+    state: Object.fromEntries(names.map((name) => [name, { current: before[name], next: after[name] }])),
   });
-  const values = evaluate(sumNames.map((name) => start[name]));
+  const values = evaluate(names.map((name) => start[name]));
   const empty = Object.fromEntries(
-    sumNames.map((name, i) => [
+    names.map((name, i) => [
       name,
       { shape: values[i].shape, dtype: 'float32' as const, data: Float32Array.from(values[i].data) },
     ]),
   );
-  const setup = { program, dataset, empty, samples, block };
-  return {
-    over: (perturbed, references) => stream(runtime, setup, perturbed, references),
-    release: () => program.release(),
-  };
+  return { program, dataset, names, empty, samples, block };
 }
 
-/** Labels of places that hold no reference and of places that hold no sample: they match nothing. */
-const noReference = -2n;
+/** Label of places that hold no sample: it matches nothing. */
 const noSample = -3n;
-
-/** References whose mean is the centre of all. */
-const rowsForCentre = 64;
-
-interface Setup {
-  readonly program: Program;
-  readonly dataset: Dataset;
-  /** The sums over no references. */
-  readonly empty: Parameters<Runtime['createState']>[0];
-  readonly samples: number;
-  readonly block: number;
-}
 
 async function stream(
   runtime: Runtime,
   setup: Setup,
   perturbed: PerturbedSamples,
   references: ArrayLike<number> | PositionRange = { start: 0, end: setup.dataset.length },
-): Promise<PosteriorValues> {
-  const { program, dataset, empty, block } = setup;
+  wanted: (posterior: Posterior) => Tensor[],
+): Promise<Float64Array[]> {
+  const { program, dataset, empty, block, names } = setup;
   const { labels } = perturbed;
   const dimension = sampleSize(dataset);
   const padded = padSamples(perturbed, setup.samples, dimension);
@@ -142,17 +180,21 @@ async function stream(
       dataset.read(index, values, i * dimension);
       referenceLabels[i] = BigInt(labels ? dataset.label(index) : 0);
     }
-    referenceLabels.fill(noReference, count);
+    referenceLabels.fill(nobody, count);
     // Any point amid the data does. For pixels it is the middle of their range, which the program knows.
     centre ??= isBytes
       ? new Float32Array(dimension).fill(pixelOrigin)
       : meanOf(values, Math.min(count, rowsForCentre), dimension);
     await program.run({ ...padded, reference: values, referenceLabels, ...(!isBytes && { centre }) }, state);
   }
-  const [, total, weighted, squaredDistances, squaredWeights] = (await Promise.all(
-    sumNames.map((name) => state.read(name)),
-  )) as Float32Array[];
-  return finish({ total, weighted, squaredDistances, squaredWeights }, centre!, perturbed);
+  const sums: Record<string, Float32Array> = {};
+  for (const name of names) sums[name] = (await state.read(name)) as Float32Array;
+  const lonely = sums.total.subarray(0, perturbed.sigma.length).findIndex((total) => total === 0);
+  if (lonely >= 0)
+    throw new UsageError(
+      `streamed posterior: no reference counts for sample ${lonely}: none of the ${length} has its class, ${labels?.[lonely]}.`,
+    );
+  return finish(sums, centre!, perturbed, wanted);
 }
 
 /** The samples as the program takes them: as many as it was compiled for, the rest at the origin and of no class. */
@@ -191,26 +233,25 @@ function meanOf(values: Uint8Array | Float32Array, count: number, dimension: num
   return Float32Array.from(mean);
 }
 
-/** The same as `finishPosterior`, in float64, for the samples that there are. */
+/** The posterior from its sums, in float64, for the samples that there are. */
 function finish(
-  sums: Record<'total' | 'weighted' | 'squaredDistances' | 'squaredWeights', Float32Array>,
+  sums: Readonly<Record<string, Float32Array>>,
   centre: Float32Array,
   { clean, sigma }: PerturbedSamples,
-): PosteriorValues {
+  wanted: (posterior: Posterior) => Tensor[],
+): Float64Array[] {
   const samples = sigma.length;
+  const rows = (values: Float32Array, columns: number): Tensor =>
+    constant(Float64Array.from(values.subarray(0, samples * columns)), [samples, columns], 'float64');
   const dimension = centre.length;
-  const mean = new Float64Array(samples * dimension);
-  const variance = new Float64Array(samples);
-  const effectiveSources = new Float64Array(samples);
-  for (let s = 0; s < samples; s++) {
-    let fromSource = 0;
-    for (let k = 0; k < dimension; k++) {
-      const at = s * dimension + k;
-      mean[at] = sums.weighted[at] / sums.total[s] + centre[k];
-      fromSource += (mean[at] - clean[at]) ** 2;
-    }
-    variance[s] = Math.max(sums.squaredDistances[s] / sums.total[s] - fromSource, 0);
-    effectiveSources[s] = sums.total[s] ** 2 / sums.squaredWeights[s];
-  }
-  return { mean, variance, effectiveSources };
+  const known: Partial<Record<SumName, Tensor>> = {};
+  for (const name of Object.keys(sums) as SumName[])
+    known[name] = rows(sums[name], name === 'weighted' ? dimension : 1);
+  const all = { ...emptySums(samples, dimension, 'float64'), ...known };
+  const posterior = finishPosterior(
+    all,
+    constant(Float64Array.from(centre), [1, dimension], 'float64'),
+    rows(clean, dimension),
+  );
+  return evaluate(wanted(posterior)).map(({ data }) => data);
 }

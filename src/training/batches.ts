@@ -2,12 +2,12 @@ import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { imageToFloat } from '../data/pixels.ts';
 import { drawNoiseLevel } from '../diffusion/index.ts';
-import { compileStreamedPosterior, passes, referenceSource, restrictsClass } from '../objective/index.ts';
-import type { ReferenceDraw, StreamedPosterior } from '../objective/index.ts';
+import { compileStreamedMean, passes, referenceSource, restrictsClass } from '../objective/index.ts';
+import type { ReferenceDraw, StreamedMean } from '../objective/index.ts';
 import { fillKeepMask, fillNormal, fillUniform, streams } from '../numerics/random.ts';
 import type { Runtime } from '../runtime/index.ts';
 import type { TrainingOptions } from './options.ts';
-import type { RoundData } from './train-step.ts';
+import type { RoundData } from './round.ts';
 
 /**
  * Makes the data of every step: which samples, their references, noise, noise levels and dropout. All of it is a function
@@ -19,8 +19,8 @@ export interface BatchSource {
   release(): Promise<void>;
 }
 
-/** References of the streamed posterior that are taken at a time. */
-const streamedBlock = 2048;
+/** References of the streamed posterior, and samples, that are taken at a time. */
+const streamed = { block: 2048, mostSamples: 512 };
 
 /**
  * @param dropoutPerSample  decisions that dropout needs for a sample
@@ -40,9 +40,10 @@ export async function batchSource(
     seed,
     restrictsClass: restrictsClass(objective, denoiser.network.labelDim),
   });
-  const streamed =
+  const samplesAtATime = Math.min(batch, streamed.mostSamples);
+  const means =
     references?.kind === 'all'
-      ? await compileStreamedPosterior(runtime, dataset, { samples: perRound, block: streamedBlock })
+      ? await compileStreamedMean(runtime, dataset, { samples: samplesAtATime, block: streamed.block })
       : undefined;
   const gather = (rows: Uint32Array): Uint8Array | Float32Array => gatherRows(dataset, rows);
 
@@ -53,18 +54,16 @@ export async function batchSource(
       const shared = draw.shared.length > 0 ? gather(draw.shared) : undefined;
       const all: RoundData[] = [];
       for (let first = 0; first < batch; first += perRound) {
-        const samples = samplesOf(clean, { step, first, count: perRound, dropoutPerSample }, draw, dataset, options);
         all.push({
-          ...samples,
+          ...samplesOf(clean, { step, first, count: perRound, dropoutPerSample }, draw, dataset, options),
           ...referencesOf(draw, first, perRound, shared, gather),
-          ...(streamed && { target: await targetsOf(streamed, samples, draw.batch, first, dataset, options) }),
         });
       }
-      return all;
+      return means ? withTargets(all, means, samplesAtATime, draw.batch, dataset, options) : all;
     },
     release: async () => {
       await source.release();
-      await streamed?.release();
+      await means?.release();
     },
   };
 }
@@ -130,33 +129,46 @@ function referencesOf(
   };
 }
 
-/** Posterior means over the whole data set; of samples whose noise level is outside the gate, nothing is worked out. */
-async function targetsOf(
-  streamed: StreamedPosterior,
-  { clean, noise, sigma }: Pick<RoundData, 'noise' | 'sigma' | 'clean'>,
+/**
+ * Rounds with posterior means over the whole data set as targets. Samples whose noise level is outside the gate keep the
+ * clean one; the others are worked out as many at a time as fit, whatever round they are in.
+ */
+async function withTargets(
+  rounds: readonly RoundData[],
+  means: StreamedMean,
+  samplesAtATime: number,
   batch: Uint32Array,
-  first: number,
   dataset: Dataset,
   { objective, denoiser }: TrainingOptions,
-): Promise<Float32Array> {
+): Promise<RoundData[]> {
   const size = sampleSize(dataset);
-  const values = clean instanceof Uint8Array ? imageToFloat(clean) : clean.slice();
   const gate = objective.kind === 'stf' ? objective.gate : null;
-  const inside = Array.from(sigma.keys()).filter((i) => passes(gate, sigma[i]));
-  if (inside.length === 0) return values;
-  const rowsOf = (all: Float32Array): Float32Array => {
-    const chosen = new Float32Array(inside.length * size);
-    inside.forEach((i, k) => chosen.set(all.subarray(i * size, (i + 1) * size), k * size));
-    return chosen;
-  };
-  const { mean } = await streamed.over({
-    clean: rowsOf(values),
-    noise: rowsOf(noise),
-    sigma: Float32Array.from(inside, (i) => sigma[i]),
-    ...(restrictsClass(objective, denoiser.network.labelDim) && {
-      labels: inside.map((i) => dataset.label(batch[first + i])),
+  const isRestricted = restrictsClass(objective, denoiser.network.labelDim);
+  const targeted = rounds.map((round) => ({
+    ...round,
+    target: round.clean instanceof Uint8Array ? imageToFloat(round.clean) : round.clean.slice(),
+  }));
+  const samples = targeted.flatMap(({ target, noise, sigma }) =>
+    Array.from(sigma, (level, i) => {
+      const of = (values: Float32Array): Float32Array => values.subarray(i * size, (i + 1) * size);
+      return { target: of(target), noise: of(noise), sigma: level };
     }),
-  });
-  inside.forEach((i, k) => values.set(mean.subarray(k * size, (k + 1) * size), i * size));
-  return values;
+  );
+  const inside = Array.from(samples.keys()).filter((sample) => passes(gate, samples[sample].sigma));
+  for (let first = 0; first < inside.length; first += samplesAtATime) {
+    const chosen = inside.slice(first, first + samplesAtATime);
+    const joined = (name: 'target' | 'noise'): Float32Array => {
+      const all = new Float32Array(chosen.length * size);
+      chosen.forEach((sample, i) => all.set(samples[sample][name], i * size));
+      return all;
+    };
+    const found = await means.over({
+      clean: joined('target'),
+      noise: joined('noise'),
+      sigma: Float32Array.from(chosen, (sample) => samples[sample].sigma),
+      ...(isRestricted && { labels: chosen.map((sample) => dataset.label(batch[sample])) }),
+    });
+    chosen.forEach((sample, i) => samples[sample].target.set(found.subarray(i * size, (i + 1) * size)));
+  }
+  return targeted;
 }

@@ -33,11 +33,11 @@ export function checkDerived(denoiser: DenoiserConfig, state: ReadonlyMap<string
   for (const [name, expected] of derivedBuffers(denoiser)) {
     const found = state.get(name);
     if (!found) continue;
-    const values = float32Values(name, found);
     if (found.shape.join() !== expected.shape.join())
       throw new UsageError(
         `"${name}" has shape [${found.shape}], and the network's configuration makes it [${expected.shape}].`,
       );
+    const values = float32Values(name, found);
     const stored = roundoffs[found.dtype as keyof typeof roundoffs];
     if (name === 'u' && denoiser.preconditioning.kind === 'iddpm') checkTable(denoiser.preconditioning, values, stored);
     else checkFilter(name, values, expected.data as Float32Array, stored);
@@ -48,7 +48,7 @@ function checkFilter(name: string, found: Float32Array, expected: Float32Array, 
   const largest = expected.reduce((most, each) => Math.max(most, Math.abs(each)), 0);
   // Up to four roundings here or there, and that of the file.
   const allowed = (4 * roundoffs.F32 + stored) * largest;
-  const place = expected.findIndex((each, i) => !(Math.abs(found[i] - each) <= allowed));
+  const place = expected.findIndex((each, i) => !(allowed < Infinity && Math.abs(found[i] - each) <= allowed));
   if (place >= 0)
     throw new UsageError(
       `"${name}" holds ${found[place]} where the configuration's filter has ${expected[place]}: the network resamples in another way.`,
@@ -67,7 +67,7 @@ function checkTable(schedule: IddpmSchedule, found: Float32Array, stored: number
   iddpmNoiseLevels(schedule).forEach((level, j) => {
     const allowed =
       roundingsPerStep * roundoffs.F32 * Math.sqrt(steps - j + 1) * (1 + level ** 2) + 2 * stored * level ** 2;
-    if (Math.abs(found[j] ** 2 - level ** 2) <= allowed) return;
+    if (allowed < Infinity && Math.abs(found[j] ** 2 - level ** 2) <= allowed) return;
     throw new UsageError(
       `"u" has the noise level ${found[j]} at step ${j}, where C_1 = ${c1}, C_2 = ${c2} and M = ${steps} make ${level}: ` +
         'a schedule of its own, which would be changed. Schedules that these three numbers make can be imported.',

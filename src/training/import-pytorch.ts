@@ -1,8 +1,8 @@
-import { makeDenoiser, preconditioningFromPyTorch } from '../diffusion/index.ts';
+import { makeDenoiser, mostNoiseSteps, preconditioningFromPyTorch } from '../diffusion/index.ts';
 import type { DenoiserConfig } from '../diffusion/index.ts';
 import { FormatError, ShapeError, UsageError } from '../errors.ts';
 import { float32Values } from '../formats/half.ts';
-import { decodeSafetensors } from '../formats/safetensors.ts';
+import { decodeSafetensors, looksLikeSafetensors } from '../formats/safetensors.ts';
 import type { NamedTensor } from '../formats/safetensors.ts';
 import { readTorchCheckpoint } from '../formats/torch-module.ts';
 import type { TorchAdam, TorchCheckpoint, TorchNetwork } from '../formats/torch-module.ts';
@@ -92,20 +92,17 @@ export function importPyTorch(bytes: Uint8Array, source: string, wish: ImportOpt
   });
 }
 
-/** Steps of iDDPM that are read where the file has no table of them. */
-const mostSteps = 100_000;
-
 /** Refuses a configuration that asks for much more than the file holds, before anything is built from it. */
 function checkExtent({ network, preconditioning }: DenoiserConfig, state: StateDict): void {
   const levels = network.kind === 'mlp' ? 1 : network.channelMult.length;
-  const blocks = levels * network.blocks;
+  const blocks = levels * (network.blocks + 1);
   if (blocks > state.size)
     throw new UsageError(
       `its network has ${blocks} blocks and more, and the file ${state.size} tensors: they do not belong together.`,
     );
   if (preconditioning.kind !== 'iddpm') return;
   const table = state.get('u');
-  const steps = table ? table.data.length - 1 : Math.min(preconditioning.steps, mostSteps);
+  const steps = table ? table.data.length - 1 : Math.min(preconditioning.steps, mostNoiseSteps);
   if (preconditioning.steps !== steps)
     throw new UsageError(
       `its preconditioning has ${preconditioning.steps} steps, and the tensor "u" the noise levels of ${table ? steps : 'none'}.`,
@@ -137,7 +134,7 @@ function notesOnTypes(table: ParameterTable, state: StateDict): string[] {
 
 /** A file of PyTorch, or a safetensors file with a state dict and perhaps the arguments of its network. */
 function readCheckpoint(bytes: Uint8Array): TorchCheckpoint {
-  if (!isSafetensors(bytes)) return readTorchCheckpoint(bytes);
+  if (!looksLikeSafetensors(bytes)) return readTorchCheckpoint(bytes);
   const { tensors: state, metadata } = decodeSafetensors(bytes);
   if (metadata.format === checkpointFormat)
     throw new UsageError(
@@ -148,12 +145,6 @@ function readCheckpoint(bytes: Uint8Array): TorchCheckpoint {
   const kwargs = jsonObject(text);
   if (!kwargs) throw new FormatError(`metadata "init_kwargs" is not a JSON object: ${text.slice(0, 60)}`);
   return { ema: { constructor, kwargs, state, parameters: [] } };
-}
-
-/** Whether a JSON header of the length that the first eight bytes tell begins behind them. */
-function isSafetensors(bytes: Uint8Array): boolean {
-  if (bytes.length < 9 || bytes[8] !== 0x7b) return false;
-  return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true) <= BigInt(bytes.length - 8);
 }
 
 function jsonObject(text: string): Record<string, unknown> | undefined {

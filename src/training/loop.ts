@@ -13,7 +13,8 @@ import { StatisticsCollector } from './statistics.ts';
 import type { TickStatistics } from './statistics.ts';
 import { rangeOf, tickProbe } from './target-probe.ts';
 import { compileTrainStep, trainingVectors } from './train-step.ts';
-import type { RoundData, StepResult, TrainStep } from './train-step.ts';
+import type { RoundData } from './round.ts';
+import type { StepResult, TrainStep } from './train-step.ts';
 
 export interface TrainingJob {
   readonly runtime: Runtime;

@@ -1,7 +1,9 @@
 import { z } from 'zod';
-import { outputForms, weightings } from '../diffusion/index.ts';
+import { mostNoiseSteps, outputForms, weightings } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
-import { checkSizes } from './train-step.ts';
+import { filterFault } from '../networks/resample-filter.ts';
+import { largestSigma, largestTrainedSigma } from './noise-range.ts';
+import { checkSizes } from './round.ts';
 
 /*
  * Everything that determines a training run, as plain data: what `options.json` holds and a checkpoint carries. Every
@@ -13,14 +15,19 @@ const positive = z.number().positive();
 const nonNegative = z.number().nonnegative();
 const probability = z.number().min(0).lt(1);
 
+/** Of each of which a network has parameters: more than this is a mistake, or an attack. */
+const blocks = count.max(1000);
+const width = count.max(1_000_000);
+const noiseSteps = count.max(mostNoiseSteps);
+
 /** What all U-Nets have. */
 const unet = {
   resolution: count,
   channels: count,
-  modelChannels: count,
-  channelMult: z.array(count).min(1).readonly(),
+  modelChannels: width,
+  channelMult: z.array(width).min(1).max(32).readonly(),
   channelMultEmbedding: count,
-  blocks: count,
+  blocks,
   attentionResolutions: z.array(count).readonly(),
   dropout: probability,
   labelDim: z.number().int().nonnegative(),
@@ -35,7 +42,13 @@ const songUNet = z.object({
   channelMultNoise: count,
   encoder: z.enum(['standard', 'skip', 'residual']),
   decoder: z.enum(['standard', 'skip']),
-  resampleFilter: z.array(z.number()).min(1).readonly(),
+  resampleFilter: z
+    .array(z.number())
+    .readonly()
+    .superRefine((row, context) => {
+      const fault = filterFault(row);
+      if (fault !== undefined) context.addIssue({ code: 'custom', message: `must ${fault}` });
+    }),
 });
 
 const dhariwalUNet = z.object({ kind: z.literal('dhariwal-unet'), ...unet, outChannels: count });
@@ -43,8 +56,8 @@ const dhariwalUNet = z.object({ kind: z.literal('dhariwal-unet'), ...unet, outCh
 const mlp = z.object({
   kind: z.literal('mlp'),
   sampleShape: z.array(count).min(1).readonly(),
-  width: count,
-  blocks: count,
+  width,
+  blocks,
   labelDim: z.number().int().nonnegative(),
   labelDropout: z.number().min(0).max(1),
   dropout: probability,
@@ -52,13 +65,13 @@ const mlp = z.object({
 
 const vpSchedule = { betaD: positive, betaMin: positive, epsilonT: z.number().positive().lt(1) };
 const veSchedule = { sigmaMin: positive, sigmaMax: positive };
-const iddpmSchedule = { c1: positive, c2: nonNegative, steps: count };
+const iddpmSchedule = { c1: positive, c2: nonNegative, steps: noiseSteps };
 
 /** A forward process. */
 const processSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('ve'), ...veSchedule }),
-  z.object({ kind: z.literal('vp'), ...vpSchedule, steps: count }),
-  z.object({ kind: z.literal('sub-vp'), ...vpSchedule, steps: count }),
+  z.object({ kind: z.literal('vp'), ...vpSchedule, steps: noiseSteps }),
+  z.object({ kind: z.literal('sub-vp'), ...vpSchedule, steps: noiseSteps }),
   z.object({ kind: z.literal('edm'), ...veSchedule }),
   z.object({ kind: z.literal('flow'), epsilonT: z.number().positive().lt(0.5) }),
 ]);
@@ -68,7 +81,7 @@ export const denoiserSchema = z.object({
   network: z.discriminatedUnion('kind', [songUNet, dhariwalUNet, mlp]),
   preconditioning: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('edm'), sigmaData: positive }),
-    z.object({ kind: z.literal('vp'), ...vpSchedule, steps: count }),
+    z.object({ kind: z.literal('vp'), ...vpSchedule, steps: noiseSteps }),
     z.object({ kind: z.literal('ve'), ...veSchedule }),
     z.object({ kind: z.literal('iddpm'), ...iddpmSchedule }),
     z.object({ kind: z.literal('process'), process: processSchema, output: z.enum(outputForms) }),
@@ -177,6 +190,11 @@ function checkTogether(options: TrainingOptions): TrainingOptions {
       );
     }
   }
+  const largest = largestTrainedSigma(options);
+  if (!(largest <= largestSigma))
+    throw new UsageError(
+      `noiseLevels: the largest noise level must be at most ${largestSigma}, got ${largest}: float32 keeps seven digits, and nothing of the data is left in such noise.`,
+    );
   if (samples.sigmaMin >= samples.sigmaMax) {
     throw new UsageError(
       `samples: sigmaMin must be below sigmaMax, got sigmaMin = ${samples.sigmaMin} and sigmaMax = ${samples.sigmaMax}. Are they swapped?`,

@@ -93,6 +93,8 @@ const predictsVariance = (network: NetworkConfig): boolean =>
 function checkOutputs({ network, preconditioning: { kind } }: DenoiserConfig): void {
   if (network.kind === 'mlp' || predictsVariance(network) === (kind === 'iddpm')) return;
   const [has, others] =
-    kind === 'iddpm' ? ['as many channels out as in', 'edm, vp or ve'] : ['twice as many channels out as in', 'iddpm'];
+    kind === 'iddpm'
+      ? ['as many channels out as in', 'edm, vp, ve, sub-vp or flow']
+      : ['twice as many channels out as in', 'iddpm'];
   throw new UsageError(`--precond ${kind} does not fit: the network has ${has}. Choose ${others}.`);
 }

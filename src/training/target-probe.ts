@@ -56,6 +56,7 @@ export async function tickProbe(runtime: Runtime, dataset: Dataset, options: Tra
     batch: count,
     seed,
     restrictsClass: restrictsClass(objective, denoiser.network.labelDim),
+    stream: streams.probeReferences,
     order: createDataOrder(population.length, seed, { stream: streams.probeOrder, step: (epoch) => epoch + 1 }),
   });
   const sizes = referenceSizes(references, count, denoiser.network.labelDim);
@@ -83,6 +84,7 @@ export async function tickProbe(runtime: Runtime, dataset: Dataset, options: Tra
 function referencesOf(trained: ReferenceConfig | undefined, batch: number): ReferenceConfig {
   if (!trained) return { kind: 'fresh', count: referencesForDsm };
   if (trained.kind === 'batch') return { kind: 'fresh', count: batch };
+  if (trained.kind === 'nearest') return { ...trained, neighbours: Math.min(trained.neighbours, mostSamples - 1) };
   // What was seen before is, to a fresh sample, as good as any other.
   if (trained.kind === 'bank') return { kind: 'fresh', count: trained.count };
   return trained;

@@ -111,7 +111,7 @@ describe('a command line that makes no sense', () => {
     [
       'data for another output',
       'train --output denoiser --sigma-data 1',
-      /--sigma-data is an option of --precond edm, and the preconditioning is edm-denoiser\./,
+      /--sigma-data is an option of --precond edm without --output, which asks for denoiser\./,
     ],
     ['hiding classes without any', 'train --label-dropout 0.1', /--label-dropout needs .* \(--cond\), got 0\.1\./],
     [
@@ -153,6 +153,46 @@ describe('a command line that makes no sense', () => {
     ],
     ['a beta of 1', 'train --beta2 1', /--beta2 must be a number at least 0 and below 1, got 1\./],
     ['noise levels swapped', 'train --sigma-min 90', /sigmaMin must be below sigmaMax, got sigmaMin = 90 /],
+    [
+      'more steps than there is memory for',
+      'train --precond iddpm --noise-steps 1000000000',
+      /--noise-steps must be an integer from 2 to 100000, got 1000000000\./,
+    ],
+    ...(
+      [
+        ['--precond vp --beta-max 1e6', '--beta-max'],
+        ['--precond sub-vp --beta-max 200', '--beta-max'],
+        ['--precond ve --process-sigma-max 1e300', '--process-sigma-max'],
+        ['--output v --process-sigma-max 1e7', '--p-mean, --p-std or --process-sigma-max'],
+        ['--precond flow --epsilon-t 1e-9', '--epsilon-t'],
+        ['--precond iddpm --c1 1e-9', '--c1, --c2 or --noise-steps'],
+        ['--p-mean 100', '--p-mean, --p-std or --process-sigma-max'],
+      ] as const
+    ).map(([flags, named]): [string, string, RegExp] => [
+      `noise beyond float32: ${flags}`,
+      `train ${flags}`,
+      new RegExp(`^stf train: ${named}: the largest noise level that is trained must be at most 1000000, got `),
+    ]),
+    [
+      'a sampler outside the noise levels that are trained',
+      'train --precond ve --sigma-min 200 --sigma-max 300',
+      /--sigma-min and --sigma-max must overlap with the noise levels that are trained, 0\.02 to 100, got 200 and 300\./,
+    ],
+    [
+      'as many neighbours as images',
+      'train --references nearest --max-images 50 --neighbours 50',
+      /--neighbours must be below 50, the number of samples in the data set, got 50\./,
+    ],
+    [
+      'more neighbours than images',
+      'train --references nearest --neighbours 50000',
+      /--neighbours must be below 50000, the number of samples in the data set, got 50000\./,
+    ],
+    [
+      'more neighbours than points of a class can be',
+      'train --data eight-gaussians --cond --references nearest --max-images 80 --neighbours 10',
+      /--neighbours must be below 10, the number of samples that the smallest class can have, got 10\./,
+    ],
     ['another resolution', 'train --resolution 64', /--resolution must be that of the data, 32, got 64\./],
     ['more images than there are', 'train --max-images 50001', /--max-images must be at most 50000, .* got 50001\./],
     ['classes that there are not', 'train --data swiss-roll --cond', /--cond needs classes, and swiss-roll has none\./],
@@ -296,10 +336,10 @@ describe('checkpoints', () => {
       await expectRefused(argv, /is a checkpoint of another network .*: an MLP of width 24 .*, not an MLP of width 16/);
   });
 
-  test('that lie in no run', async () => {
+  test('that lie in a folder of no run', async () => {
     writeFileSync(path(), checkpointOf(tinyOptions(16)));
     await expectRefused(
-      ['train', '--resume', path()],
+      ['train', '--resume', folder.path],
       /options\.json: no such file or folder\. .* is not the folder of a run\./,
     );
     mkdirSync(folder.join('empty'));

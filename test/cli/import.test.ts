@@ -1,9 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { makeDenoiser } from '../../src/diffusion/index.ts';
 import { decodeSafetensors } from '../../src/formats/safetensors.ts';
 import { readTorchCheckpoint } from '../../src/formats/torch-module.ts';
-import { decodeCheckpoint } from '../../src/training/index.ts';
+import { ddpmpp } from '../../src/networks/index.ts';
+import { initialize, parameterTable } from '../../src/nn/index.ts';
+import { decodeCheckpoint, exportPyTorch, presets } from '../../src/training/index.ts';
 import type { TrainingOptions } from '../../src/training/index.ts';
 import { torchZip } from '../support/torch-files.ts';
 import { stf, temporaryFolder } from './support.ts';
@@ -114,6 +117,46 @@ describe('a state dict', () => {
     }
     const overruled = await stf(['import', snapshot, '--precond', 've', '--out', folder.join('d.safetensors')]);
     expect(overruled).toMatchObject({ code: 2, stderr: expect.stringContaining('--precond are for state dicts') });
+  });
+});
+
+describe('training goes on from an imported network', () => {
+  const out = (): string => folder.join('imported.safetensors');
+  const resume = (): string[] => ['train', '--resume', out(), '--outdir', folder.join('runs'), '--dry-run'];
+
+  test('in a run of its own', async () => {
+    const recipe = presets['cifar10-edm-ddpmpp'];
+    const small = { modelChannels: 8, channelMult: [1, 2], blocks: 1, attentionResolutions: [16] };
+    const denoiser = { ...recipe.denoiser, network: { ...ddpmpp, ...small } };
+    const table = parameterTable((source) => makeDenoiser(source, denoiser));
+    const weights = initialize(table, 1);
+    const vectors = { weights, ema: weights, 'adam.m': weights, 'adam.v': weights };
+    writeFileSync(
+      folder.join('official-000100.safetensors'),
+      exportPyTorch({ options: { ...recipe, denoiser }, table, vectors }),
+    );
+    expect(await stf(['import', folder.join('official-000100.safetensors'), '--out', out()])).toMatchObject({
+      code: 0,
+    });
+    const { code, stdout, stderr } = await stf([
+      ...resume(),
+      '--objective',
+      'dsm',
+      '--duration',
+      '0.15',
+      '--batch',
+      '64',
+    ]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/Resumes: .*imported\.safetensors: 100\.0 of 150 kimg done, 50\.0 kimg remain/);
+    expect(stdout).toMatch(/Run folder: .*00000-cifar10-uncond-ddpmpp-edm-dsm-batch64-fp32/);
+  });
+
+  test('on images of its size only', async () => {
+    expect(await stf(['import', snapshot, '--out', out()])).toMatchObject({ code: 0 });
+    const message =
+      'stf train: --data cifar10: the network of the checkpoint is for samples of shape [3, 16, 16], and these have [3, 32, 32].\n';
+    expect(await stf(resume())).toMatchObject({ code: 2, stderr: message });
   });
 });
 

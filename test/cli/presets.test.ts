@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ddpmpp, ncsnpp } from '../../src/networks/index.ts';
+import { adm, ddpmpp, ncsnpp } from '../../src/networks/index.ts';
 import type { TrainingOptions } from '../../src/training/index.ts';
 import { stf } from './support.ts';
 
@@ -48,6 +48,16 @@ async function dryRun(...flags: string[]): Promise<{ options: TrainingOptions; p
 
 test('the sizes are the published ones', () => {
   expect(parametersOf).toEqual({ ddpmpp: 55_732_739, ncsnpp: 56_395_523 });
+});
+
+test('ADM: the published network of ImageNet without its classes, at half the resolution', async () => {
+  const { options, parameters } = await dryRun('--preset', 'cifar10-edm-adm');
+  expect(options).toMatchObject({ ...recipe, denoiser: { network: { ...adm, resolution: 32, labelDim: 0 } } });
+  // The count differs by attention alone, at 32, 16 and 8: of the lowest level there, of the highest here.
+  const attention = (width: number): number => 2 * width + 4 * width ** 2 + 4 * width;
+  const published = 295_899_267 - 1000 * 768;
+  // Three blocks of the encoder and four of the decoder.
+  expect(parameters).toBe(published + 7 * (attention(192) - attention(768)));
 });
 
 describe.each(['ddpmpp', 'ncsnpp'] as const)('%s', (arch) => {

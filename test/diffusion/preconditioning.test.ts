@@ -9,6 +9,7 @@ import {
   preconditioningFromPyTorch,
   roundSigma,
   sigmaRange,
+  tensorArithmetic,
   vpProcess,
 } from '../../src/diffusion/index.ts';
 import type { PreconditioningConfig } from '../../src/diffusion/index.ts';
@@ -92,6 +93,19 @@ describe('VP, VE and iDDPM', () => {
     levels.forEach((sigma, i) =>
       expectClose([result[i]], [999 * vpProcess(vp).time(sigma)], { relative: 12 * 2 ** -24 }, `sigma ${sigma}`),
     );
+  });
+
+  test('ln(1 + x) of a graph: from the smallest float32 to the largest', async () => {
+    const x = Float32Array.of(0, 2e-38, 1e-7, 1, 1e20, 4e36, 1e37, 3e38);
+    const given = input('x', [x.length]);
+    const program = await nodeRuntime({ threads: 1 }).compile({
+      name: 'log1p',
+      outputs: { result: tensorArithmetic(given).log1p(given) },
+    });
+    const result = (await program.run({ x })).result as Float32Array;
+    await program.release();
+    // A sum, a difference, a quotient, a logarithm and a product: five roundings.
+    x.forEach((value, i) => expectClose([result[i]], [Math.log1p(value)], { relative: 5 * 2 ** -24 }, `x = ${value}`));
   });
 
   test('iDDPM tells the network the step whose noise level is nearest, counted from low noise', () => {
@@ -178,8 +192,14 @@ describe('arguments of a PyTorch checkpoint', () => {
   test('anything else is refused by name', () => {
     expect(() => preconditioningFromPyTorch('toString', {})).toThrow(UsageError);
     expect(() => preconditioningFromPyTorch('VEPrecond', { sigma_max: 'all' })).toThrow(
-      'VEPrecond: argument "sigma_max" must be a number above 0, got "all".',
+      'VEPrecond: argument "sigma_max" must be a number from 1e-18 to 1e18, got "all".',
     );
-    expect(() => preconditioningFromPyTorch('VPPrecond', { M: 2.5 })).toThrow('"M" must be an integer, got 2.5');
+    expect(() => preconditioningFromPyTorch('VPPrecond', { M: 2.5 })).toThrow(
+      '"M" must be an integer of at most 100000, got 2.5',
+    );
+    expect(() => preconditioningFromPyTorch('VEPrecond', { sigma_min: 0 })).toThrow(
+      '"sigma_min" must be a number from',
+    );
+    expect(preconditioningFromPyTorch('iDDPMPrecond', { C_2: 0 })).toMatchObject({ c2: 0 });
   });
 });

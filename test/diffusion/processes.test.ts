@@ -216,6 +216,24 @@ describe('discrete steps', () => {
     expect([0, 40, 80].map(edm.discretize(10).timestep)).toEqual([0, 4, 9]);
   });
 
+  test('where the equation of the linear path is singular there is no step, and before there is', () => {
+    const discrete = flow.discretize(1000);
+    expect(() => discrete.step(1)).toThrow(UsageError);
+    expect(() => discrete.step(1)).toThrow('the equation of the process is singular at time 1.');
+    const last = discrete.step(1 - 1e-3);
+    expectClose([last.drift, last.diffusion ** 2], [-1, 2 * (1e3 - 1) * 1e-3], { relative: 1e-12 });
+  });
+
+  test('the time of infinite noise is where nothing of the data is left', () => {
+    expect([flow, vp, subVp, ve, edm].map((process) => process.time(Infinity))).toEqual([
+      1,
+      Infinity,
+      Infinity,
+      Infinity,
+      Infinity,
+    ]);
+  });
+
   test('too few steps are refused', () => {
     expect(() => vp.discretize(19)).toThrow(
       'steps must be an integer of at least 20 for a noise rate of up to 20, got 19',

@@ -138,6 +138,21 @@ describe('archives', () => {
     expect(refusal(archive({}, { compressed: true }))).toMatch(/"a\/data\.pkl" is compressed/);
   });
 
+  test('a bit that flipped in any entry is noticed, by the entry', () => {
+    const bytes = archive({}, { data: new Uint8Array(24).fill(0x5a) });
+    const at = bytes.indexOf(0x5a);
+    expect([...bytes.subarray(at, at + 24)]).toEqual(Array.from({ length: 24 }, () => 0x5a));
+    bytes[at + 7] ^= 0x10;
+    // 24 bytes 0x5a and the same with one bit flipped, by Python's zlib.crc32.
+    expect(refusal(bytes)).toMatch(
+      /the entry "a\/data\/0" has the CRC-32 5efdf8ba, and was written with 49ac61c7; damaged\?/,
+    );
+    const pickle = archive({});
+    const name = Buffer.from(pickle).indexOf('FloatStorage');
+    pickle[name] ^= 1;
+    expect(refusal(pickle)).toMatch(/the entry "a\/data\.pkl" has the CRC-32/);
+  });
+
   test('an archive without an object, and with two', () => {
     expect(refusal(zipSync({ 'a/version': new Uint8Array(1) }, { level: 0 }))).toMatch(/has 0 entries NAME\/data\.pkl/);
     expect(refusal(archive({}, { extra: { 'b/data.pkl': new Uint8Array(1) } }))).toMatch(/has 2 entries/);

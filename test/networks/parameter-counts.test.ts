@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { UsageError } from '../../src/errors.ts';
-import { ddpmpp, mlp, ncsnpp, songUNet } from '../../src/networks/index.ts';
-import type { MlpConfig, SongUNetConfig } from '../../src/networks/index.ts';
+import { adm, buildNetwork, ddpmpp, mlp, ncsnpp, songUNet } from '../../src/networks/index.ts';
+import type { MlpConfig, NetworkConfig, SongUNetConfig } from '../../src/networks/index.ts';
 import { parameterTable } from '../../src/nn/index.ts';
 
 const tableOf = (config: SongUNetConfig) => parameterTable((source) => songUNet(source, config));
@@ -146,4 +148,37 @@ test('MLP: the parameters of its layers', () => {
   const count = 4 * 16 + 16 + 2 * square + (15 * 16 + 16) + 2 * 3 * square + (16 * 15 + 15);
   expect(parameterTable((source) => mlp(source, config)).trained).toBe(count);
   expect(parameterTable((source) => mlp(source, { ...config, labelDim: 0 })).trained).toBe(count - (4 * 16 + 16));
+});
+
+/** The networks that Karras et al. 2022 published, as their options for training say. */
+const at64 = { resolution: 64, channelMult: [1, 2, 2, 2], augmentDim: 9 };
+const published: Record<string, NetworkConfig> = {
+  'CIFAR-10, DDPM++': { ...ddpmpp, augmentDim: 9 },
+  'CIFAR-10, DDPM++, with classes': { ...ddpmpp, augmentDim: 9, labelDim: 10 },
+  'CIFAR-10, NCSN++': { ...ncsnpp, augmentDim: 9 },
+  'CIFAR-10, NCSN++, with classes': { ...ncsnpp, augmentDim: 9, labelDim: 10 },
+  'FFHQ and AFHQv2, DDPM++': { ...ddpmpp, ...at64 },
+  'FFHQ and AFHQv2, NCSN++': { ...ncsnpp, ...at64 },
+  'ImageNet, ADM, with classes': adm,
+};
+
+describe('the published networks have the sizes that docs/networks.md tells', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/networks.md'), 'utf8');
+  const told = new Map(
+    [...page.matchAll(/^\| (\S[^|]*?) *\|.*\| *([\d,]+) *\|$/gm)].map(([, name, count]) => [
+      name,
+      Number(count.replaceAll(',', '')),
+    ]),
+  );
+
+  test('and no others', () => {
+    expect([...told.keys()]).toEqual(Object.keys(published));
+  });
+
+  test.each(Object.keys(published))('%s', (name) => {
+    const config = published[name];
+    const { trained } = parameterTable((source) => buildNetwork(source, config));
+    expect(trained).toBe(told.get(name));
+    if (config.kind === 'song-unet') expect(trained).toBe(countByHand(config));
+  });
 });

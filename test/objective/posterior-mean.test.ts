@@ -244,3 +244,21 @@ test('references of another dimension than the samples are refused', () => {
   expect(() => posterior(sample, input('r', [5, 4]))).toThrow(ShapeError);
   expect(() => posterior(sample, input('r', [5, 4]))).toThrow('samples are [2, 3], references [5, 4]');
 });
+
+test('a sample for which no reference counts has no target, and the others keep theirs', () => {
+  const column = (...values: number[]) => constant(values, [values.length, 1], 'float64');
+  const int64 = (...values: number[]) => constant(BigInt64Array.from(values, BigInt), [values.length], 'int64');
+  const perturbation = { clean: column(1, 2), noise: column(0.3, -0.4), sigma: constant([1, 1], [2], 'float64') };
+  const labels = { source: int64(0, 1), reference: int64(1, 1, 2) };
+  const [target] = evaluate([stableTarget(perturbation, column(2, 3, 7), { labels })]);
+  const x = 2 - 0.4;
+  const weight = Math.exp(((x - 2) ** 2 - (x - 3) ** 2) / 2);
+  expect(target.data[0]).toBeNaN();
+  // Two roundings of a soft-max.
+  expectClose([target.data[1]], [(2 + 3 * weight) / (1 + weight)], { relative: 1e-14 });
+});
+
+test('no references at all are refused', () => {
+  const sample = { clean: input('c', [2, 3]), noise: input('z', [2, 3]), sigma: input('s', [2]) };
+  expect(() => posterior(sample, input('r', [0, 3]))).toThrow('there must be at least 1 reference, got 0');
+});

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { compileStreamedPosterior } from '../../src/objective/index.ts';
+import { compileStreamedMean, compileStreamedPosterior } from '../../src/objective/index.ts';
 import type { StreamedPosterior } from '../../src/objective/index.ts';
 import { memoryDataset } from '../../src/data/dataset.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
@@ -113,4 +113,27 @@ test('images are read as values in [-1, 1]', async () => {
   await posterior.release();
   // At sigma 1e4 both count alike, to 1e-8: the mean of (-1, 1) and (-0.6, 0.6).
   expectClose(mean, [-0.8, 0.8], { absolute: 1e-6 });
+});
+
+test('the mean alone is the mean of the posterior, bit by bit', async () => {
+  const options = { samples, block: 7 };
+  const runtime = nodeRuntime({ threads: 1 });
+  const [whole, mean] = [
+    await compileStreamedPosterior(runtime, dataset, options),
+    await compileStreamedMean(runtime, dataset, options),
+  ];
+  expect(await mean.over(perturbed)).toEqual((await whole.over(perturbed)).mean);
+  await whole.release();
+  await mean.release();
+});
+
+test('a sample of a class that no reference has is an error', async () => {
+  const mean = await compileStreamedMean(nodeRuntime({ threads: 1 }), dataset, { samples, block: 4 });
+  const ofOther = { ...perturbed, labels: sources.map(() => labels[0]) };
+  const references = Uint32Array.from([1, 2, 3]).filter((row) => labels[row] !== labels[0]);
+  expect(references.length).toBeGreaterThan(0);
+  await expect(mean.over(ofOther, references)).rejects.toThrow(
+    `no reference counts for sample 0: none of the ${references.length} has its class, ${labels[0]}.`,
+  );
+  await mean.release();
 });

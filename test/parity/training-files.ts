@@ -5,7 +5,8 @@ import { flatten, viewsOf } from '../../src/nn/index.ts';
 import type { ParameterTable } from '../../src/nn/index.ts';
 import { emaBetaAt, learningRateAt } from '../../src/training/schedule.ts';
 import { compileTrainStep } from '../../src/training/train-step.ts';
-import type { RoundData, TrainStep } from '../../src/training/train-step.ts';
+import type { RoundData } from '../../src/training/index.ts';
+import type { TrainStep } from '../../src/training/train-step.ts';
 import { BadData, Unsupported, compare, same } from './check.ts';
 import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
@@ -213,6 +214,9 @@ function readRun(file: ParityFile, images: Images, { batch_size: batch, accumula
           noise: part(noise.data, perSample, step, round),
           sigma: part(sigma.data, 1, step, round),
           augmentLabels: augment && part(augment.data, augment.data.length / (steps * batch), step, round),
+          // The official loop lets every reference count, however it is augmented.
+          sourceGroups: new BigInt64Array(size),
+          referenceGroups: new BigInt64Array(references),
           labels: labels && BigInt64Array.from(own, (row) => BigInt(labels[row])),
         };
       }),

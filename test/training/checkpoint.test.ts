@@ -4,7 +4,7 @@ import { makeDenoiser } from '../../src/diffusion/index.ts';
 import { FormatError, StfError, UsageError } from '../../src/errors.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../src/formats/safetensors.ts';
 import { parameterTable } from '../../src/nn/index.ts';
-import { decodeCheckpoint, encodeCheckpoint } from '../../src/training/index.ts';
+import { decodeCheckpoint, encodeCheckpoint, isCheckpoint } from '../../src/training/index.ts';
 import type { TrainingState } from '../../src/training/index.ts';
 import { testValues } from '../support/random.ts';
 import { toyOptions } from './toy-run.ts';
@@ -33,6 +33,15 @@ test('a checkpoint comes back bit for bit', () => {
   expect(decoded.table).toEqual(table);
   for (const [name, values] of Object.entries(vectors))
     expect(bits(decoded.vectors[name as keyof typeof vectors]), name).toEqual(bits(values));
+});
+
+test('is told from other files by its metadata', () => {
+  expect(isCheckpoint(bytes)).toBe(true);
+  const { tensors, metadata } = decodeSafetensors(bytes);
+  expect(isCheckpoint(encodeSafetensors(tensors, { ...metadata, format: 'pt' }))).toBe(false);
+  expect(isCheckpoint(encodeSafetensors(tensors))).toBe(false);
+  for (const other of [bytes.subarray(0, bytes.length - 1), new Uint8Array(0), Uint8Array.of(0x80, 2, 0x2e)])
+    expect(isCheckpoint(other)).toBe(false);
 });
 
 test('its tensors are the parameters by name, for any reader of the format', () => {

@@ -141,6 +141,13 @@ describe('what can not be imported is named', () => {
     expect(() => importPyTorch(changed('model_channels', 'model_chinnels'), 'x.pkl')).toThrow(/"model_chinnels"/);
   });
 
+  test('a safetensors file that ends early, as one', () => {
+    const bytes = exportPyTorch(importPyTorch(snapshot, 'first'));
+    expect(() => importPyTorch(bytes.subarray(0, 300), 'x.safetensors')).toThrow(
+      /^x\.safetensors: safetensors: a header of \d{4,} bytes should follow byte 8, and 292 remain; truncated\?$/,
+    );
+  });
+
   test('a constructor that is not on the list', () => {
     const importing = () => importPyTorch(changed('_load_from_bytes', '_load_from_bitez'), 'x.pkl');
     expect(importing).toThrow(FormatError);
@@ -205,19 +212,43 @@ describe('files that were damaged on the way', () => {
   });
 
   // Built, these would take all memory or all day.
-  test.each<[Record<string, unknown>, RegExp]>([
-    [{ num_blocks: 1e9 }, /its network has \d+ blocks and more, and the file \d+ tensors/],
-    [{ model_channels: 2 ** 24 }, /its network has \d+ parameters, and the file holds \d+ numbers/],
+  const impossible: [Record<string, unknown>, RegExp][] = [
+    [{ num_blocks: 1e5 }, /its network has \d+ blocks and more, and the file \d+ tensors/],
+    [{ num_blocks: 1e9 }, /"num_blocks" must be at most 1000000, got 1000000000/],
+    [{ model_channels: 2 ** 16 }, /its network has \d+ parameters, and the file holds \d+ numbers/],
+    [{ model_channels: 2 ** 24 }, /"model_channels" must be at most 1000000, got 16777216/],
+    [
+      { num_blocks: 0, channel_mult: Array.from({ length: 60 }, () => 1) },
+      /its network has 60 blocks and more|channelMult/,
+    ],
+    [{ attn_resolutions: Array.from({ length: 100_000 }, () => 1) }, /must have at most 64 numbers, got 100000/],
     [{ model_channels: 2 ** 52 }, /./],
     [{ channel_mult: Array.from({ length: 40 }, () => 1) }, /./],
     [{ img_resolution: 0 }, /./],
-    [{ label_dim: 2 ** 40 }, /its network has \d+ parameters, and the file holds \d+ numbers/],
-    [{ resample_filter: Array.from({ length: 999 }, () => 1) }, /resample_filter" has shape/],
-  ])('a configuration that asks for more than there is: %j', (change, message) => {
-    const { constructor, kwargs, state } = readTorchCheckpoint(snapshot).ema!;
-    const metadata = { class_name: constructor, init_kwargs: JSON.stringify({ ...kwargs, ...change }) };
-    const bytes = encodeSafetensors(state, metadata);
-    expect(outcome(bytes)).toBe('refused');
-    expect(() => importPyTorch(bytes, 'x.pkl')).toThrow(message);
-  });
+    [{ label_dim: 2 ** 19 }, /its network has \d+ parameters, and the file holds \d+ numbers/],
+    [{ resample_filter: [1, 2, 1] }, /resample_filter" has shape \[1,1,4,4\], and the .* \[1,1,3,3\]/],
+    [
+      { resample_filter: Array.from({ length: 100_000 }, () => 1) },
+      /^x\.pkl: SongUNet: argument "resample_filter" must have 1 to 64 numbers, got 100000/,
+    ],
+    // Filters that nothing can be divided by: compared with infinities, anything would pass.
+    [
+      { resample_filter: [1, 3, -3, -1] },
+      /"resample_filter" must have a sum that it can be divided by, got the sum 0 of/,
+    ],
+    [{ resample_filter: [1e200, 3e200, 3e200, 1e200] }, /"resample_filter" must have a sum that it can be divided by/],
+    [{ resample_filter: [1e-200, 3e-200, 3e-200, 1e-200] }, /"resample_filter" must have a sum that it can be/],
+    [{ sigma_data: 1e-300 }, /EDMPrecond: argument "sigma_data" must be a number from 1e-18 to 1e18, got 1e-300/],
+    [{ sigma_data: 1e30 }, /EDMPrecond: argument "sigma_data" must be a number from 1e-18 to 1e18, got 1e\+30/],
+  ];
+  test.each(impossible.map(([change, message]) => [JSON.stringify(change).slice(0, 60), change, message] as const))(
+    'a configuration that asks for more than there is, or for nonsense: %s',
+    (_, change, message) => {
+      const { constructor, kwargs, state } = readTorchCheckpoint(snapshot).ema!;
+      const metadata = { class_name: constructor, init_kwargs: JSON.stringify({ ...kwargs, ...change }) };
+      const bytes = encodeSafetensors(state, metadata);
+      expect(outcome(bytes)).toBe('refused');
+      expect(() => importPyTorch(bytes, 'x.pkl')).toThrow(message);
+    },
+  );
 });

@@ -184,6 +184,11 @@ describe('forms of files and names', () => {
     const denoiser = { ...small, preconditioning: { kind: 'edm', sigmaData: 0.3 } } as const;
     const given = importPyTorch(files.safetensors, 'x', { denoiser });
     expect(given).toMatchObject({ options: { denoiser }, notes: [] });
+    const asIddpm = () =>
+      importPyTorch(files.safetensors, 'x', { preconditioning: formulations.iddpm.preconditioning });
+    expect(asIddpm).toThrow(
+      /^x: --precond iddpm does not fit: the network has as many .*\. Choose edm, vp, ve, sub-vp or flow\.$/,
+    );
     // Not twice: a file that says it itself is not overruled.
     const says = exportPyTorch(given);
     expect(() => importPyTorch(says, 'x', { denoiser })).toThrow(/^x: it says itself .* EDMPrecond: --network-of/);
@@ -287,6 +292,11 @@ describe('what does not fit is named', () => {
       { [filter]: bits([1, 1, 2, 2], Float32Array.of(0.3, 0.2, 0.2, 0.3)) },
       /up\.skip\.resample_filter" holds 0\.3/,
     ],
+    [
+      'a filter of infinities',
+      { [filter]: bits([1, 1, 2, 2], Float32Array.of(NaN, Infinity, 1, 1)) },
+      /resample_filter/,
+    ],
     ['a filter of another length', { [filter]: bits([1, 1, 3, 3]) }, /resample_filter" has shape \[1,1,3,3\]/],
   ])('%s', (_, change, message) => {
     const changed = new Map<string, NamedTensor>();
@@ -321,6 +331,13 @@ describe("iDDPM's noise levels", () => {
   });
   const withTable = (data: Float32Array): Uint8Array =>
     encodeSafetensors(new Map([...state, ['u', { dtype: 'F32', shape: [data.length], data }]]), kwargs({}));
+
+  test('without an offset, C_2 = 0, go out and come back', () => {
+    const flat = { network, preconditioning: { ...iddpm.preconditioning, c2: 0 } };
+    const imported = importPyTorch(encodeSafetensors(exported(flat).state, kwargs({ C_2: 0 })), 'x');
+    expect(imported.options.denoiser).toEqual(flat);
+    expect(importPyTorch(exportPyTorch(imported), 'x').options.denoiser).toEqual(flat);
+  });
 
   test('are exported with the bits that PyTorch gives them', () => {
     const { tensors } = decodeSafetensors(readFileSync(join(folder, 'tables_iddpm.safetensors')));
@@ -360,8 +377,8 @@ describe("iDDPM's noise levels", () => {
 
   test('of another length than M are refused before anything is computed', () => {
     const importing = () => importPyTorch(encodeSafetensors(state, kwargs({ M: 2 ** 40 })), 'x');
-    expect(importing).toThrow(
-      /^x: its preconditioning has 1099511627776 steps, and the tensor "u" the noise levels of 1000/,
-    );
+    expect(importing).toThrow(/^x: iDDPMPrecond: argument "M" must be an integer of at most 100000, got 1099511627776/);
+    const other = () => importPyTorch(encodeSafetensors(state, kwargs({ M: 100_000 })), 'x');
+    expect(other).toThrow(/^x: its preconditioning has 100000 steps, and the tensor "u" the noise levels of 1000/);
   });
 });

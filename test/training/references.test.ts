@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { batchSource } from '../../src/training/batches.ts';
-import { compileTrainStep, parseTrainingOptions, train } from '../../src/training/index.ts';
+import type { SongUNetConfig } from '../../src/networks/index.ts';
+import { compileTrainStep, parseTrainingOptions, presets, train } from '../../src/training/index.ts';
 import type { TrainingOptions } from '../../src/training/index.ts';
 import type { ReferenceConfig, SigmaGate } from '../../src/objective/index.ts';
 import { naivePosterior, rowsOf } from '../objective/naive-posterior.ts';
@@ -138,4 +139,31 @@ test('options with a gate upside down are refused', () => {
   expect(() => optionsWith({ kind: 'batch' }, { gate: { sigmaMin: 3, sigmaMax: 2 } })).toThrow(
     'gate: sigmaMin must be below sigmaMax, got sigmaMin = 3 and sigmaMax = 2. Are they swapped?',
   );
+});
+
+test('augmented samples need references that are told apart by their augmentation', async () => {
+  const { denoiser, ...options } = optionsWith({ kind: 'batch' });
+  const size = {
+    resolution: 8,
+    modelChannels: 8,
+    channelMult: [1],
+    attentionResolutions: [],
+    blocks: 1,
+    augmentDim: 2,
+  };
+  const network = { ...presets.quickstart.denoiser.network, ...size } as SongUNetConfig;
+  const config = { ...options, denoiser: { ...denoiser, network }, batch: 2, sampleDtype: 'float32' } as const;
+  const step = await compileTrainStep(runtime, config, { seed: 1 });
+  const images = Float32Array.from({ length: 2 * 3 * 64 }, (_, i) => Math.sin(i));
+  const round = { clean: images, noise: images.slice().reverse(), sigma: Float32Array.of(0.5, 2), reference: images };
+  const scalars = { learningRate: 1e-3, emaBeta: 0.5, step: 1 };
+  const augmentLabels = Float32Array.of(0, 0, 1, 0);
+  await expect(step.run([{ ...round, augmentLabels }], scalars)).rejects.toThrow(
+    '"augmentLabels" came without "sourceGroups" and "referenceGroups"',
+  );
+  const groups = BigInt64Array.of(0n, 1n);
+  const given = { ...round, augmentLabels, sourceGroups: groups, referenceGroups: groups };
+  expect((await step.run([given], scalars)).gradientNorm).toBeGreaterThan(0);
+  expect((await step.run([round], scalars)).gradientNorm).toBeGreaterThan(0);
+  await step.release();
 });

@@ -1,4 +1,4 @@
-import { outputForms, preconditioningName, weightings } from '../../diffusion/index.ts';
+import { mostNoiseSteps, outputForms, preconditioningName, weightings } from '../../diffusion/index.ts';
 import type { OutputForm, PreconditioningConfig } from '../../diffusion/index.ts';
 import { UsageError } from '../../errors.ts';
 import { formulationOf, formulations, outputOf, withOutput, withPreconditioning } from '../../training/index.ts';
@@ -54,7 +54,9 @@ function withLogNormal(
 
 const onlyOfEdm = (name: string, preconditioning: PreconditioningConfig): UsageError =>
   new UsageError(
-    `--${name} is an option of --precond edm, and the preconditioning is ${preconditioningName(preconditioning)}.`,
+    formulationOf(preconditioning) === 'edm'
+      ? `--${name} is an option of --precond edm without --output, which asks for ${outputOf(preconditioning)}.`
+      : `--${name} is an option of --precond edm, and the preconditioning is ${preconditioningName(preconditioning)}.`,
   );
 
 /** Constants of all schedules, by their names in the options. */
@@ -167,7 +169,7 @@ export const formulationFlags: readonly TrainFlag[] = [
     formulations: 've, or edm with --output',
   }),
   scheduleFlag('noise-steps', 'steps', {
-    kind: integer('INT', { min: 2 }),
+    kind: integer('INT', { min: 2, max: mostNoiseSteps }),
     help: 'steps of the discrete schedule, in which the network is told the time',
     formulations: 'vp, sub-vp, iddpm',
   }),

@@ -1,5 +1,10 @@
 import { UsageError } from '../../errors.ts';
+import { mostNoiseSteps } from '../processes/process.ts';
 import type { PreconditioningConfig } from './index.ts';
+
+/** Between these, a constant and its square are numbers that float32 holds with all its digits. */
+const smallestConstant = 1e-18;
+const largestConstant = 1e18;
 
 /**
  * Turns the arguments that a preconditioner of a PyTorch checkpoint was constructed with into our configuration. Arguments
@@ -13,15 +18,19 @@ export function preconditioningFromPyTorch(
   constructor: string,
   kwargs: Readonly<Record<string, unknown>>,
 ): PreconditioningConfig {
-  const number = (name: string, fallback: number): number => {
+  const number = (name: string, fallback: number, { canBeZero = false } = {}): number => {
     const value = kwargs[name] ?? fallback;
-    if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
-    throw new UsageError(`${constructor}: argument "${name}" must be a number above 0, got ${JSON.stringify(value)}.`);
+    if (typeof value === 'number' && value >= smallestConstant && value <= largestConstant) return value;
+    if (canBeZero && value === 0) return value;
+    const shown = typeof value === 'number' ? String(value) : JSON.stringify(value).slice(0, 60);
+    throw new UsageError(
+      `${constructor}: argument "${name}" must be a number from 1e-18 to 1e18${canBeZero ? ', or 0' : ''}, got ${shown}.`,
+    );
   };
   const steps = (): number => {
     const value = number('M', 1000);
-    if (Number.isInteger(value)) return value;
-    throw new UsageError(`${constructor}: argument "M" must be an integer, got ${value}.`);
+    if (Number.isInteger(value) && value <= mostNoiseSteps) return value;
+    throw new UsageError(`${constructor}: argument "M" must be an integer of at most ${mostNoiseSteps}, got ${value}.`);
   };
   switch (constructor) {
     case 'EDMPrecond':
@@ -37,7 +46,7 @@ export function preconditioningFromPyTorch(
     case 'VEPrecond':
       return { kind: 've', sigmaMin: number('sigma_min', 0.02), sigmaMax: number('sigma_max', 100) };
     case 'iDDPMPrecond':
-      return { kind: 'iddpm', c1: number('C_1', 0.001), c2: number('C_2', 0.008), steps: steps() };
+      return { kind: 'iddpm', c1: number('C_1', 0.001), c2: number('C_2', 0.008, { canBeZero: true }), steps: steps() };
     default:
       throw new UsageError(
         `the preconditioner ${JSON.stringify(constructor)} is not known. Known are: EDMPrecond, VPPrecond, VEPrecond, iDDPMPrecond.`,

@@ -20,7 +20,7 @@ export function flowProcess({ epsilonT }: FlowSchedule): Process {
   return {
     ...equation,
     sigma: (t) => t / (1 - t),
-    time: (sigma) => sigma / (1 + sigma),
+    time: (sigma) => (sigma === Infinity ? 1 : sigma / (1 + sigma)),
     scale: (t) => 1 - t,
     deviation: (t) => t,
     range: { min: epsilonT, max: 1 - epsilonT },

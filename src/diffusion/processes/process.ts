@@ -48,9 +48,16 @@ export interface Discretization {
   readonly steps: number;
   /** Index 0 .. steps - 1 of the step at time t: ⌊t (steps - 1) / T⌋. */
   readonly timestep: (t: number) => number;
-  /** The step at time t: x_(i+1) = x_i + drift x_i + diffusion z, z unit normal. */
+  /**
+   * The step at time t: x_(i+1) = x_i + drift x_i + diffusion z, z unit normal.
+   *
+   * @throws UsageError where the equation is singular: at t = 1 of the linear path
+   */
   readonly step: (t: number) => LinearSde;
 }
+
+/** Steps that a discrete schedule may have, beyond every published one: tables of them are part of the network. */
+export const mostNoiseSteps = 100_000;
 
 /** The index of the step at time t, of steps up to the time `end`: ⌊t (steps - 1) / end⌋. */
 export const timestepOf = (t: number, steps: number, end = 1): number => Math.floor((t * (steps - 1)) / end);
@@ -66,7 +73,13 @@ export function eulerMaruyama(process: Pick<Process, 'drift' | 'diffusion' | 'en
   return {
     steps,
     timestep: (t) => timestepOf(t, steps, process.end),
-    step: (t) => ({ drift: process.drift(t) * width, diffusion: process.diffusion(t) * Math.sqrt(width) }),
+    step: (t) => {
+      const step = { drift: process.drift(t) * width, diffusion: process.diffusion(t) * Math.sqrt(width) };
+      if (Number.isFinite(step.drift) && Number.isFinite(step.diffusion)) return step;
+      throw new UsageError(
+        `step: the equation of the process is singular at time ${t}. Stay within its range of times.`,
+      );
+    },
   };
 }
 

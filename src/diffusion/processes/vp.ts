@@ -57,7 +57,7 @@ export function subVpScale<T>(m: Arithmetic<T>, sigma: T): T {
  */
 export const vpProcess = (schedule: VpProcessOptions): Process => ({
   sigma: (t) => Math.sqrt(Math.expm1(integral(schedule, t))),
-  time: (sigma) => vpTime(numberArithmetic, schedule, sigma),
+  time: (sigma) => (sigma === Infinity ? Infinity : vpTime(numberArithmetic, schedule, sigma)),
   scale: (t) => Math.exp(-integral(schedule, t) / 2),
   deviation: (t) => Math.sqrt(-Math.expm1(-integral(schedule, t))),
   drift: (t) => -rate(schedule, t) / 2,
@@ -113,7 +113,7 @@ export function subVpProcess(schedule: VpProcessOptions): Process {
   return {
     ...equation,
     sigma: (t) => 2 * Math.sinh(integral(schedule, t) / 2),
-    time: (sigma) => subVpTime(numberArithmetic, schedule, sigma),
+    time: (sigma) => (sigma === Infinity ? Infinity : subVpTime(numberArithmetic, schedule, sigma)),
     scale: (t) => Math.exp(-integral(schedule, t) / 2),
     deviation: (t) => -Math.expm1(-integral(schedule, t)),
     range: { min: schedule.epsilonT ?? 1e-5, max: 1 },

@@ -1,7 +1,7 @@
 import { createDataOrder } from '../../data/order.ts';
 import type { DataOrder } from '../../data/order.ts';
 import { UsageError } from '../../errors.ts';
-import { streams } from '../../numerics/random.ts';
+import type { Stream } from '../../numerics/random.ts';
 import { groupsOf, nobody } from './source.ts';
 import type { ReferenceSource } from './source.ts';
 
@@ -20,14 +20,15 @@ export function classBank(options: {
   readonly rowLabels: ArrayLike<number>;
   readonly classes: number;
   readonly seed: number;
+  readonly stream: Stream;
 }): ReferenceSource {
-  const { order, batch, perClass, rowLabels, classes, seed } = options;
+  const { order, batch, perClass, rowLabels, classes, seed, stream } = options;
   const members = membersOf(rowLabels, classes);
   const orders = new Map<number, DataOrder>();
   const orderOf = (label: number): DataOrder => {
     const known = orders.get(label);
     if (known) return known;
-    const address = { stream: streams.references, step: (epoch: number) => epoch * classes + label };
+    const address = { stream, step: (epoch: number) => epoch * classes + label };
     const made = createDataOrder(members[label].length, seed, address);
     orders.set(label, made);
     return made;

@@ -2,7 +2,8 @@ import { UsageError } from '../../errors.ts';
 
 /**
  * Where the references of a stable target come from. Each holds the sources of the mini-batch. All but `nearest` are
- * unbiased: given the noisy sample and the set of references, any of them may have been the source alike.
+ * unbiased: given the noisy sample and the set of references, any of them may have been the source alike; of the banks that
+ * holds over the draw of what they hold, not given it. docs/theory/references.md has more.
  *
  * - batch: the mini-batch itself. Costs nothing to load.
  * - fresh: `count` samples that the step takes from the data order, the mini-batch first. Xu et al. 2023.

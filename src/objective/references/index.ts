@@ -1,8 +1,12 @@
 import type { Dataset } from '../../data/dataset.ts';
 import { createDataOrder } from '../../data/order.ts';
 import type { DataOrder } from '../../data/order.ts';
+import { UsageError } from '../../errors.ts';
+import { streams } from '../../numerics/random.ts';
+import type { Stream } from '../../numerics/random.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import { classBank } from './class-bank.ts';
+import { checkReferences } from './config.ts';
 import type { ReferenceConfig } from './config.ts';
 import { nearestReferences } from './nearest.ts';
 import { compileNeighbourSearch } from './neighbours.ts';
@@ -23,20 +27,27 @@ export interface ReferenceSourceOptions {
   readonly restrictsClass: boolean;
   /** Order in which the data set is gone through; that of training when left out. */
   readonly order?: DataOrder;
+  /** Where the references beside the order's are drawn from; `streams.references` when left out. */
+  readonly stream?: Stream;
 }
 
 /**
  * The source of mini-batches and their references. Denoising score matching, `undefined`, is the source without
  * references; with `all` the mini-batch comes without them too, since the whole data set is streamed beside.
  *
- * @throws UsageError when the data set is too small or has no classes
+ * @throws UsageError when references, mini-batch and data set do not fit together
  */
 export async function referenceSource(
   runtime: Runtime,
   dataset: Dataset,
   config: ReferenceConfig | undefined,
-  { batch, seed, restrictsClass, order = createDataOrder(dataset.length, seed) }: ReferenceSourceOptions,
+  options: ReferenceSourceOptions,
 ): Promise<ReferenceSource> {
+  const { batch, seed, restrictsClass, order = createDataOrder(dataset.length, seed) } = options;
+  const { stream = streams.references } = options;
+  if (config) checkReferences(config, batch, restrictsClass);
+  if (restrictsClass && dataset.classes === 0)
+    throw new UsageError(`references: data set ${dataset.name} has no classes to restrict them to.`);
   const labelOf = restrictsClass ? (row: number): number => dataset.label(row) : undefined;
   const window = { order, batch, labelOf };
   switch (config?.kind) {
@@ -51,12 +62,22 @@ export async function referenceSource(
       return rollingBank({ ...window, count: config.count });
     case 'class-bank': {
       const rowLabels = Array.from({ length: dataset.length }, (_, row) => dataset.label(row));
-      return classBank({ order, batch, perClass: config.perClass, rowLabels, classes: dataset.classes, seed });
+      return classBank({ order, batch, perClass: config.perClass, rowLabels, classes: dataset.classes, seed, stream });
     }
     case 'nearest': {
       const { neighbours, others } = config;
       const search = await compileNeighbourSearch(runtime, dataset, { count: neighbours, samples: batch, labelOf });
-      return nearestReferences({ order, batch, others, neighbours, search, length: dataset.length, labelOf, seed });
+      return nearestReferences({
+        order,
+        batch,
+        others,
+        neighbours,
+        search,
+        length: dataset.length,
+        labelOf,
+        seed,
+        stream,
+      });
     }
   }
 }

@@ -1,8 +1,8 @@
 import { createDataOrder } from '../../data/order.ts';
 import type { DataOrder } from '../../data/order.ts';
-import { streams } from '../../numerics/random.ts';
+import type { Stream } from '../../numerics/random.ts';
 import type { NeighbourSearch } from './neighbours.ts';
-import { groupsOf, nobody } from './source.ts';
+import { groupsOf } from './source.ts';
 import type { OwnReferences, ReferenceSource } from './source.ts';
 
 /**
@@ -21,16 +21,17 @@ export function nearestReferences(options: {
   readonly length: number;
   readonly labelOf?: ((row: number) => number) | undefined;
   readonly seed: number;
+  readonly stream: Stream;
 }): ReferenceSource {
-  const { order, batch, others, neighbours, search, length, labelOf, seed } = options;
-  const otherOrder = createDataOrder(length, seed, { stream: streams.references, step: (epoch) => epoch });
+  const { order, batch, others, neighbours, search, length, labelOf, seed, stream } = options;
+  const otherOrder = createDataOrder(length, seed, { stream, step: (epoch) => epoch });
   const sizes = new Map<number, number>();
   for (let row = 0; row < length; row++) {
     const label = labelOf?.(row) ?? 0;
     sizes.set(label, (sizes.get(label) ?? 0) + 1);
   }
 
-  const ownReferences = async (sources: Uint32Array, shared: Uint32Array, groups: BigInt64Array) => {
+  const ownReferences = async (sources: Uint32Array, shared: Uint32Array, groups: ArrayLike<number>) => {
     const near = await search.of(sources);
     const own: OwnReferences = {
       rows: new Uint32Array(batch * (neighbours + 1)),
@@ -45,7 +46,7 @@ export function nearestReferences(options: {
       const label = labelOf?.(source) ?? 0;
       let counted = 0;
       shared.forEach((row, k) => {
-        const counts = groups[k] !== nobody && groups[k] === BigInt(label) && !mine.has(row);
+        const counts = groups[k] === label && !mine.has(row);
         own.sharedCounts[b * others + k] = counts ? 1 : 0;
         counted += counts ? 1 : 0;
       });
@@ -64,7 +65,7 @@ export function nearestReferences(options: {
         shared,
         batchGroups: BigInt64Array.from(sources, (row) => BigInt(labelOf?.(row) ?? 0)),
         sharedGroups,
-        own: await ownReferences(sources, shared, sharedGroups),
+        own: await ownReferences(sources, shared, Float64Array.from(sharedGroups, Number)),
       };
     },
     release: () => search.release(),

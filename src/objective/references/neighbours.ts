@@ -15,6 +15,9 @@ import {
   where,
 } from '../../graph/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
+import { rowsForCentre } from '../frame.ts';
+import { never } from '../log-weights.ts';
+import { nobody } from './source.ts';
 
 /** Finds the rows of a data set that are nearest to rows of it. */
 export interface NeighbourSearch {
@@ -26,11 +29,9 @@ export interface NeighbourSearch {
   release(): Promise<void>;
 }
 
-/** Far below every score. */
-const never = -1e30;
-
 /**
- * Searches all of the data set, a block at a time, by Euclidean distance. What is found is kept: 4 · count bytes a row.
+ * Searches all of the data set, a block at a time, by Euclidean distance; where distances differ by no more than float32
+ * rounds their squares, either may be taken for the smaller. What is found is kept: 4 · count bytes a row.
  *
  * @param options.count    neighbours of a row
  * @param options.samples  rows that are searched for at a time
@@ -66,7 +67,7 @@ export async function compileNeighbourSearch(
   const program = await runtime.compile({ name: 'nearest rows', outputs: { indices, scores: pickAt(score, indices) } });
 
   const known = new Map<number, Uint32Array>();
-  const middle = meanOf(dataset, Math.min(block, dataset.length));
+  const middle = meanOf(dataset, Math.min(rowsForCentre, dataset.length));
 
   /** Searches for up to `samples` rows. */
   const search = async (rows: readonly number[]): Promise<void> => {
@@ -79,8 +80,8 @@ export async function compileNeighbourSearch(
     const found = rows.map((): Candidate[] => []);
     for (let start = 0; start < dataset.length; start += block) {
       const blockValues = new Float32Array(block * dimension);
-      // No row has the class -3: what is beyond the end of the data matches nothing.
-      const blockLabels = new BigInt64Array(block).fill(-3n);
+      // What is beyond the end of the data matches nothing.
+      const blockLabels = new BigInt64Array(block).fill(nobody);
       for (let i = 0; i < block && start + i < dataset.length; i++) {
         dataset.read(start + i, blockValues, i * dimension);
         blockLabels[i] = BigInt(labelOf(start + i));
