@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { UsageError } from '../errors.ts';
-import { add, input, toOnnx } from '../graph/index.ts';
+import { countFlops, input, matmul, sum, toOnnx } from '../graph/index.ts';
 import type { Runtime } from '../runtime/index.ts';
 import { builtFor, devices, nodeRuntime } from './onnxruntime.ts';
 import type { Device, NodeRuntimeOptions } from './onnxruntime.ts';
@@ -35,6 +35,15 @@ function isSoftwareOnly(env: NodeJS.ProcessEnv = process.env): boolean {
   return !renderers && !existsSync('/dev/nvidia0') && !existsSync('/dev/dxg');
 }
 
+/** Rows and columns of the matrices that are multiplied to try a device: 0.3 GFLOP. */
+const probeSize = 512;
+/**
+ * 10^9 operations a second, launch and copies included, below which a device is taken for an imitation: SwiftShader comes
+ * to 1 on two cores, and graphics inside a processor to hundreds. It catches a card whose driver is missing, so that a
+ * software driver stands in for it.
+ */
+const slowestCard = 20;
+
 const absent: Readonly<Record<Exclude<Device, 'cpu'>, string>> = {
   webgpu: 'no graphics card with a driver for it was found (on Linux: a Vulkan driver and libvulkan1)',
   cuda: "CUDA's libraries, or the engine's for it, are not installed: see docs/gpu.md",
@@ -46,10 +55,13 @@ const absent: Readonly<Record<Exclude<Device, 'cpu'>, string>> = {
 export async function examineDevice(device: Device): Promise<DeviceFinding> {
   if (device === 'cpu') return { device, isUsable: true, isSoftware: false, note: '' };
   if (!builtFor().includes(device)) return { device, isUsable: false, isSoftware: false, note: absent[device] };
-  const x = input('x', [2]);
-  const { isOpen } = await openElsewhere(toOnnx({ y: add(x, x) }), device);
+  const x = input('x', [probeSize, probeSize]);
+  const product = matmul(x, x);
+  const model = toOnnx({ y: sum(product) }, { name: 'probe' });
+  const { isOpen, ms } = await openElsewhere(model, device, { shape: x.shape });
   if (!isOpen) return { device, isUsable: false, isSoftware: false, note: absent[device] };
-  const isSoftware = device === 'webgpu' && isSoftwareOnly();
+  const isSlow = countFlops([product]) / ms / 1e6 < slowestCard;
+  const isSoftware = device === 'webgpu' && (isSoftwareOnly() || isSlow);
   return { device, isUsable: true, isSoftware, note: isSoftware ? 'software, slow' : '' };
 }
 

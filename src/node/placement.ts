@@ -21,23 +21,53 @@ export interface Placement {
 }
 
 /**
- * Opens a model in a process of its own and leaves when that worked: what breaks there breaks nothing here. The engine
- * tells where it puts operators in its log alone, and its log goes to the error stream alone.
+ * Opens a model in a process of its own: what breaks there breaks nothing here. The engine tells where it puts operators
+ * in its log alone, and its log goes to the error stream alone. With a shape, the model's input `x`, it is run three times
+ * and the fastest run is told in milliseconds.
  */
-const opener =
-  'const [engine, model, options] = process.argv.slice(1);' +
-  'require(engine).InferenceSession.create(model, JSON.parse(options)).then((session) => session.release()).catch(' +
-  '(error) => { console.error(error.message); process.exitCode = 1; });';
+const opener = `
+const [engine, model, options, shape] = process.argv.slice(1);
+const { InferenceSession, Tensor } = require(engine);
+(async () => {
+  const session = await InferenceSession.create(model, JSON.parse(options));
+  if (shape) {
+    const dims = JSON.parse(shape);
+    const x = new Tensor('float32', new Float32Array(dims.reduce((a, b) => a * b)), dims);
+    let best = Infinity;
+    for (let run = 0; run < 3; run++) {
+      const start = performance.now();
+      await session.run({ x });
+      best = Math.min(best, performance.now() - start);
+    }
+    console.log('fastest run: ' + best);
+  }
+  await session.release();
+})().catch((error) => { console.error(error.message); process.exitCode = 1; });
+`;
+
+/** A driver that takes longer in milliseconds is stuck. */
+const longestTrial = 60_000;
 
 /** What opening a model led to. */
 export interface Opened {
   readonly isOpen: boolean;
   /** Everything the engine said. */
   readonly log: string;
+  /** Milliseconds of the fastest of three runs, when it was run. */
+  readonly ms: number;
 }
 
-/** Opens a model on a device, in a process of its own. `isVerbose` asks the engine for its log. */
-export async function openElsewhere(model: Uint8Array, device: Device, isVerbose = false): Promise<Opened> {
+/**
+ * Opens a model on a device, in a process of its own.
+ *
+ * @param options.isVerbose  asks the engine for its log
+ * @param options.shape      runs the model, too, on an input `x` of this shape
+ */
+export async function openElsewhere(
+  model: Uint8Array,
+  device: Device,
+  { isVerbose = false, shape }: { isVerbose?: boolean; shape?: readonly number[] } = {},
+): Promise<Opened> {
   const folder = await mkdtemp(join(tmpdir(), 'stf-device-'));
   try {
     const modelFile = join(folder, 'model.onnx');
@@ -45,17 +75,20 @@ export async function openElsewhere(model: Uint8Array, device: Device, isVerbose
     const { sessionOptions } = optionsFor({ device, threads: 1 });
     const options = { ...sessionOptions, ...(isVerbose && { logSeverityLevel: 0, logVerbosityLevel: 1 }) };
     const engine = createRequire(import.meta.url).resolve('onnxruntime-node');
+    const args = [engine, modelFile, JSON.stringify(options), ...(shape ? [JSON.stringify(shape)] : [])];
     // A file, not a pipe: the engine drops what a pipe does not take at once.
     const logFile = join(folder, 'log.txt');
-    const log = await open(logFile, 'w');
+    const logHandle = await open(logFile, 'w');
     const code = await new Promise<number | null>((resolve, reject) => {
-      const child = spawn(process.execPath, ['-e', opener, engine, modelFile, JSON.stringify(options)], {
-        stdio: ['ignore', log.fd, log.fd],
+      const child = spawn(process.execPath, ['-e', opener, ...args], {
+        stdio: ['ignore', logHandle.fd, logHandle.fd],
+        ...(shape && { timeout: longestTrial }),
       });
       child.on('error', reject);
       child.on('exit', resolve);
-    }).finally(() => log.close());
-    return { isOpen: code === 0, log: await readFile(logFile, 'utf8') };
+    }).finally(() => logHandle.close());
+    const log = await readFile(logFile, 'utf8');
+    return { isOpen: code === 0, log, ms: Number(/fastest run: ([\d.]+)/.exec(log)?.[1] ?? NaN) };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -68,7 +101,7 @@ export async function openElsewhere(model: Uint8Array, device: Device, isVerbose
  */
 export async function placementOf(spec: GraphSpec, device: Device): Promise<Placement> {
   const { widths } = optionsFor({ device, threads: 1 });
-  const { isOpen, log } = await openElsewhere(writeModel(spec, widths), device, true);
+  const { isOpen, log } = await openElsewhere(writeModel(spec, widths), device, { isVerbose: true });
   if (!isOpen) throw new StfError(`${spec.name} can't be compiled for ${device}: ${lastLine(log)}`);
   return { graph: spec.name, ...readPlacements(log, device) };
 }
