@@ -8,7 +8,7 @@ import type { EngineState } from './engine-state.ts';
 import { fromOrt, toOrt } from './ort.ts';
 import type { InferenceSession, OrtApi, OrtTensor, Widths } from './ort.ts';
 import type { GraphSpec, Program, Runtime, State } from './runtime.ts';
-import { serial, unqueued } from './serial.ts';
+import { serial } from './serial.ts';
 import type { Serial } from './serial.ts';
 import { checkInputs, describeGraph } from './signature.ts';
 import type { Signature } from './signature.ts';
@@ -32,7 +32,8 @@ export interface OnnxRuntimeOptions {
 
 /**
  * Calls that must not overlap wait here: two sessions on a graphics card must not run at once in one process, and the
- * engine in a browser takes one call at a time.
+ * engine in a browser takes one call at a time. On the processor it is the calls of one runtime that wait, since they may
+ * share state.
  */
 const oneAtATime = serial();
 
@@ -43,7 +44,7 @@ const oneAtATime = serial();
  */
 export function onnxRuntime(api: OrtApi, options: OnnxRuntimeOptions): Runtime {
   const { engine, device, threads, stateIn, sessionOptions, widths } = options;
-  const queue = stateIn === 'own-buffers' ? unqueued : oneAtATime;
+  const queue = stateIn === 'own-buffers' ? serial() : oneAtATime;
   const context: Context = { ...options, api, queue };
   const memory: DeviceMemory = {
     api,
@@ -118,8 +119,8 @@ class OrtProgram implements Program {
     for (const [key, { dtype, shape }] of needed) feeds[key] = toOrt(api, widths, dtype, inputs[key], shape);
     const fetches: Record<string, OrtTensor | null> = {};
     for (const result of results) fetches[result] = null;
-    for (const [entry, output] of writes) fetches[output] = held!.back(entry);
     return queue(async () => {
+      for (const [entry, output] of writes) fetches[output] = held!.back(entry);
       for (const [entry, { input }] of reads) feeds[input] = await held!.front(entry);
       const fetched = await this.session.run(feeds, fetches);
       const outputs: Record<string, TensorData> = {};

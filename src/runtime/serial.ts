@@ -10,6 +10,3 @@ export function serial(): Serial {
     return next;
   };
 }
-
-/** No queue: for engines whose calls do not get in each other's way. */
-export const unqueued: Serial = (task) => task();

@@ -1,5 +1,16 @@
 import { join } from 'node:path';
-import { evaluate, fromFloat64, input, primitives, sizeOf, toFloat64 } from '../../src/graph/index.ts';
+import {
+  add,
+  constant,
+  evaluate,
+  fromFloat64,
+  input,
+  mul,
+  primitives,
+  sizeOf,
+  sum,
+  toFloat64,
+} from '../../src/graph/index.ts';
 import { apply } from '../../src/graph/tensor.ts';
 import type { ExampleInput, Primitive } from '../../src/graph/tensor.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
@@ -105,6 +116,41 @@ async function sampling(cpu: Runtime, device: Runtime): Promise<Record<string, n
   return { samples: relativeDifference(await draw(cpu), await draw(device)) };
 }
 
+/** Entries of state that take each other's place, a run that is refused, and values that the host writes. */
+const exchanging = (cpu: Runtime, device: Runtime): Promise<Record<string, number>> =>
+  compared(cpu, device, async (runtime) => {
+    const [a, b, count] = [input('a', [3]), input('b', [3]), input('count', [3], 'int64')];
+    const one = constant([1], [1], 'int64');
+    const program = await runtime.compile({
+      name: 'exchange',
+      outputs: { before: a, total: sum(add(a, b)) },
+      state: {
+        a: { current: a, next: b },
+        b: { current: b, next: mul(a, 2) },
+        count: { current: count, next: add(count, one) },
+      },
+    });
+    const entry = (...values: number[]) => ({ shape: [3], dtype: 'float32' as const, data: Float32Array.from(values) });
+    const state = runtime.createState({
+      a: entry(1, 2, 3),
+      b: entry(-4, 5, 6),
+      count: { shape: [3], dtype: 'int64', data: BigInt64Array.of(0n, -7n, 2n ** 31n - 9n) },
+    });
+    const readAll = async (): Promise<void> => {
+      for (const name of state.entries.keys()) await state.read(name);
+    };
+    for (const isAccepted of [true, true, false, true]) {
+      await program.run({}, state, () => isAccepted);
+      await readAll();
+    }
+    state.write('b', Float32Array.of(7, 8, 9));
+    await readAll();
+    // Two at once wait for each other.
+    await Promise.all([program.run({}, state), program.run({}, state)]);
+    await readAll();
+    await program.release();
+  });
+
 /** A run that goes on on the other device after half of its steps, as a checkpoint lets it, against one that stays. */
 async function changing(cpu: Runtime, device: Runtime): Promise<Record<string, number>> {
   const whole = toyOptions();
@@ -139,6 +185,7 @@ const comparisons: Readonly<
   Record<string, (cpu: Runtime, device: Runtime, fixtures: string) => Promise<Record<string, number>>>
 > = {
   operators: (_, device) => operators(device),
+  'exchange of state': exchanging,
   'parity networks': networks,
   'training step on points': (cpu, device) => training(cpu, device, 'points', 1),
   'training step on points in two rounds': (cpu, device) => training(cpu, device, 'points', 2),

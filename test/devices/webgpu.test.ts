@@ -39,6 +39,7 @@ test('WebGPU in software agrees with the processor', { timeout: 400_000 }, async
   expect(Object.entries(errors).filter(([, error]) => !(error <= tolerance))).toEqual([]);
   expect(results.map(({ name }) => name)).toEqual([
     'operators',
+    'exchange of state',
     'parity networks',
     'training step on points',
     'training step on points in two rounds',
@@ -46,6 +47,9 @@ test('WebGPU in software agrees with the processor', { timeout: 400_000 }, async
     'Heun sampling',
     'run that changes devices',
   ]);
+  // Copies and whole numbers are exact.
+  const exchange = results.find(({ name }) => name === 'exchange of state')!.errors;
+  expect(Object.values(exchange)).toEqual([0, 0, 0, 0, 0]);
   // Both parity networks, every case, and all that a step leaves behind were compared.
   const count = (name: string): number => Object.keys(results.find((each) => each.name === name)!.errors).length;
   expect(count('parity networks')).toBe(20);
