@@ -71,9 +71,9 @@ const boundaries = [
   ),
   error(
     'core-knows-no-native-package',
-    'these packages run in Node only: import them from src/node or src/cli',
+    'these packages are tied to Node or to browsers: import them from src/node, src/cli or src/web',
     { path: core },
-    { path: '(^|node_modules/)(onnxruntime-node|@resvg/resvg-js|commander)(/|$)' },
+    { path: '(^|node_modules/)(onnxruntime-node|onnxruntime-web|@resvg/resvg-js|commander)(/|$)' },
   ),
   error(
     'errors-at-the-bottom',

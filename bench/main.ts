@@ -1,4 +1,5 @@
 import { StfError, UsageError } from '../src/errors.ts';
+import { gpuBench } from './gpu.ts';
 import { matmulBench } from './matmul.ts';
 import { sampleBench } from './sample.ts';
 import { stableTargetBench } from './stable-target.ts';
@@ -13,6 +14,7 @@ type Report = object & { readonly text?: string };
  * quartiles, and the machine in every report.
  */
 const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Report>>> = {
+  gpu: gpuBench,
   matmul: matmulBench,
   sample: sampleBench,
   'stable-target': stableTargetBench,

@@ -1,7 +1,8 @@
 import { relative } from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import { integer } from './values.ts';
+import { deviceChoices } from '../node/devices.ts';
+import { choice, integer } from './values.ts';
 import type { ValueKind } from './values.ts';
 
 /** An option whose text is checked as it is read. `fallback` tells in the help what holds without it. */
@@ -20,6 +21,10 @@ export const textOption = (flags: string, valueName: string, help: string, prese
 /** The option that every command has that computes. */
 export const threadsOption = (): Option =>
   valueOption('--threads', integer('INT', { min: 1 }), 'Threads to compute with', 'all cores');
+
+/** Where it computes. */
+export const deviceOption = (): Option =>
+  valueOption('--device', choice('NAME', deviceChoices), `Where to compute: ${deviceChoices.join(', ')}`, 'cpu');
 
 /** Makes a command and those below it show help in our way: `--batch INT  Images a step [>= 1] [default: 32]`. */
 export function formatHelp(command: Command): void {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
+import type { DeviceChoice } from '../node/devices.ts';
 import { formatDuration } from '../node/progress.ts';
 import { readStatistics } from '../node/run-reader.ts';
 import { targetVariances } from '../node/tick-line.ts';
@@ -7,13 +8,20 @@ import { grouped } from '../report/ticks.ts';
 import type { TickStatistics } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { fetchDataset } from './dataset.ts';
-import { shellPath, suggested, textOption, threadsOption } from './help.ts';
+import { deviceOption, shellPath, suggested, textOption, threadsOption } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
 import { countOf, stableOf } from './train-flags/index.ts';
 import { sample } from './sample.ts';
 import { makePlan, runPlan } from './training-run.ts';
 import type { TrainingOutcome, TrainingPlan } from './training-run.ts';
+
+interface QuickstartWish {
+  readonly outdir: string;
+  readonly duration?: string;
+  readonly device?: DeviceChoice;
+  readonly threads?: number;
+}
 
 /** `stf quickstart`, which `npm start` runs. */
 export function quickstartCommand(io: Io): Command {
@@ -27,18 +35,19 @@ export function quickstartCommand(io: Io): Command {
     .addOption(
       textOption('--duration', 'MIMG', 'Length of training, in million images').default(undefined, "the preset's"),
     )
+    .addOption(deviceOption())
     .addOption(threadsOption())
     .addHelpText('after', '\nExample:\n  stf quickstart')
-    .action(async ({ outdir, duration, threads }: { outdir: string; duration?: string; threads?: number }) => {
+    .action(async ({ outdir, duration, device, threads }: QuickstartWish) => {
       const given = new Map(duration === undefined ? [] : [['duration', duration]]);
       const plan = await makePlan({ outdir, preset: 'quickstart', given });
       await fetchDataset(io);
-      const outcome = await runPlan(plan, { threads, io });
+      const outcome = await runPlan(plan, { device, threads, io });
       if (!outcome?.finished) return;
       const samples = join(outcome.folder.path, 'samples');
       stopIfInterrupted(io, `training is complete: ${outcome.folder.path}`);
       const seeds = Array.from({ length: 64 }, (_, seed) => seed + 64);
-      const { picture } = await sample({ network: outcome.folder.path, outdir: samples, seeds, threads }, io);
+      const { picture } = await sample({ network: outcome.folder.path, outdir: samples, seeds, device, threads }, io);
       const { print } = makeConsole(io);
       const ticks = await readStatistics(outcome.folder.path);
       for (const line of summaryOf(plan, outcome, ticks, picture!)) print(line);

@@ -3,7 +3,8 @@ import { preconditioningName, sigmaRange } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { ensureWritableFolder } from '../node/files.ts';
-import { nodeRuntime } from '../node/onnxruntime.ts';
+import { deviceRuntime } from '../node/devices.ts';
+import type { DeviceChoice } from '../node/devices.ts';
 import { formatDuration } from '../node/progress.ts';
 import { requireCreatable } from '../node/run-folder.ts';
 import { findCheckpoint } from '../node/run-reader.ts';
@@ -12,7 +13,7 @@ import { compileDenoiser, edmNoiseLevels, generateWith, withinRange } from '../s
 import type { HeunOptions } from '../sampling/index.ts';
 import { presets } from '../training/index.ts';
 import { makeConsole } from './console.ts';
-import { textOption, threadsOption, valueOption } from './help.ts';
+import { deviceOption, textOption, threadsOption, valueOption } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
 import { sampleWriter } from './sample-writer.ts';
@@ -30,6 +31,7 @@ export interface SampleWish {
   readonly seeds: readonly number[];
   readonly batch?: number | undefined;
   readonly class?: number | undefined;
+  readonly device?: DeviceChoice | undefined;
   readonly threads?: number | undefined;
   /** Sampler options; what is left out is as in the run. */
   readonly sampler?: Partial<HeunOptions>;
@@ -82,6 +84,7 @@ export function sampleCommand(io: Io): Command {
     .addOption(valueOption('--sigma-min', positive, 'Lowest noise level before 0', asInTheRun(samples.sigmaMin)))
     .addOption(valueOption('--sigma-max', positive, 'Highest noise level', asInTheRun(samples.sigmaMax)))
     .addOption(valueOption('--rho', positive, 'How much the steps crowd towards low noise', asInTheRun(samples.rho)))
+    .addOption(deviceOption())
     .addOption(threadsOption())
     .addHelpText('after', sampleExamples)
     .action(async (given: Partial<SampleWish & HeunOptions> & Pick<SampleWish, 'network' | 'outdir'>) => {
@@ -119,7 +122,8 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   }
   const labels = classesOf(wish, found);
   await requireCreatable(wish.outdir);
-  const runtime = nodeRuntime(wish.threads === undefined ? {} : { threads: wish.threads });
+  const { device, threads } = wish;
+  const runtime = await deviceRuntime({ device, ...(threads !== undefined && { threads }) });
   console.note(
     `Drawing ${wish.seeds.length} samples from ${found.file}, trained for ${(progress.nimg / 1000).toFixed(1)} kimg`,
   );

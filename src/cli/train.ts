@@ -1,7 +1,8 @@
 import { Command, Option } from 'commander';
+import type { DeviceChoice } from '../node/devices.ts';
 import { presets } from '../training/index.ts';
 import type { PresetName, TrainingOptions } from '../training/index.ts';
-import { textOption, threadsOption, valueOption } from './help.ts';
+import { deviceOption, textOption, threadsOption, valueOption } from './help.ts';
 import type { Io } from './io.ts';
 import { trainFlags } from './train-flags/index.ts';
 import type { GivenFlags } from './train-options.ts';
@@ -32,6 +33,7 @@ export function trainCommand(io: Io): Command {
         'Go on with a run: its folder or newest checkpoint; or begin one with a checkpoint, as stf import makes',
       ),
     )
+    .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(new Option('-n, --dry-run', 'Print the resolved options and the number of parameters, and exit'));
   for (const { name, group, valueName, help, offHelp, range } of trainFlags) {
@@ -44,16 +46,17 @@ export function trainCommand(io: Io): Command {
   }
   train.addHelpText('after', () => `\n${presetTable()}\n\n${resumeNote()}\n\n${trainExamples}`);
   return train.action(async (_, self: Command) => {
-    const { outdir, preset, resume, threads, dryRun } = self.opts<{
+    const { outdir, preset, resume, device, threads, dryRun } = self.opts<{
       outdir: string;
       preset?: PresetName;
       resume?: string;
+      device?: DeviceChoice;
       threads?: number;
       dryRun?: boolean;
     }>();
     const plan = await makePlan({ outdir, preset, resume, given: givenFlags(self) });
     if (dryRun) await describePlan(plan, io);
-    else await runPlan(plan, { threads, io });
+    else await runPlan(plan, { device, threads, io });
   });
 }
 

@@ -1,5 +1,6 @@
 import { UsageError } from '../errors.ts';
-import { nodeRuntime } from '../node/onnxruntime.ts';
+import { deviceRuntime } from '../node/devices.ts';
+import type { DeviceChoice } from '../node/devices.ts';
 import { formatDuration } from '../node/progress.ts';
 import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../node/run-folder.ts';
 import { findResumable } from '../node/run-reader.ts';
@@ -95,7 +96,7 @@ export interface TrainingOutcome extends TrainingSummary {
  */
 export async function runPlan(
   plan: TrainingPlan,
-  { threads, io }: { threads?: number | undefined; io: Io },
+  { device, threads, io }: { device?: DeviceChoice | undefined; threads?: number | undefined; io: Io },
 ): Promise<TrainingOutcome | undefined> {
   const { options, outdir, resumed } = plan;
   const console = makeConsole(io);
@@ -105,7 +106,7 @@ export async function runPlan(
     console.print(`${resumed.file}: ${remaining(plan)}. A longer --duration goes on.`);
     return undefined;
   }
-  const runtime = nodeRuntime(threads === undefined ? {} : { threads });
+  const runtime = await deviceRuntime({ device, ...(threads !== undefined && { threads }) });
   const dataset = await loadTrainingData(options);
   await letSignalsIn();
   stopIfInterrupted(io, 'training had not begun, and nothing was written');

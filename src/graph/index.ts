@@ -24,6 +24,7 @@ export {
   minimum,
   mul,
   neg,
+  quotient,
   reciprocal,
   sigmoid,
   silu,

@@ -116,7 +116,7 @@ const constantPrimitive = definePrimitive<ConstantAttributes>({
   },
   evaluate: (_, { data }) =>
     data instanceof BigInt64Array ? Float64Array.from(data, Number) : Float64Array.from(data),
-  lower: (onnx, _, { attributes }) => onnx.initializer(attributes),
+  lower: (onnx, _, { attributes }) => onnx.constant(attributes),
   examples: [],
 });
 

@@ -2,11 +2,15 @@
 export { cacheFolder } from './cache.ts';
 export { fetchCifar10, loadCifar10 } from './cifar10.ts';
 export type { Cifar10FetchOptions, Cifar10Files } from './cifar10.ts';
+export { deviceChoices, deviceRuntime, examineDevice, examineDevices } from './devices.ts';
+export type { DeviceChoice, DeviceFinding } from './devices.ts';
 export { examine, matrixProductRate, packageVersion } from './doctor.ts';
 export type { DoctorReport } from './doctor.ts';
 export { writeFileAtomic } from './files.ts';
-export { nodeRuntime } from './onnxruntime.ts';
-export type { NodeRuntimeOptions } from './onnxruntime.ts';
+export { graphPlacements } from './graph-report.ts';
+export { devices, nodeRuntime } from './onnxruntime.ts';
+export type { Device, NodeRuntimeOptions } from './onnxruntime.ts';
+export type { Placement } from './placement.ts';
 export { svgToPng } from './raster.ts';
 export type { RasterOptions } from './raster.ts';
 export { imageGridPng, RunFolder } from './run-folder.ts';

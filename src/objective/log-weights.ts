@@ -1,6 +1,5 @@
 import {
   add,
-  cast,
   concat,
   div,
   gather,
@@ -13,6 +12,7 @@ import {
   minimum,
   mul,
   neg,
+  quotient,
   replaceAt,
   reshape,
   slice,
@@ -174,8 +174,7 @@ function pairsThatMatter(values: Tensor, pairs: number): Pairs {
   const [batch, count] = values.shape;
   // By references first: the largest of values that grow from one sample to the next would take long to find.
   const found = largestIndices(reshape(transpose(values, [1, 0]), [count * batch]), pairs);
-  // Exact: positions are below 2^53, and quotients that are no integers are at least 1 / B away from one.
-  const references = cast(div(cast(found, 'float64'), batch), 'int64');
+  const references = quotient(found, batch);
   const samples = sub(found, mul(references, batch));
   return { samples, references, positions: add(mul(samples, count), references) };
 }

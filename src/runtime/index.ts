@@ -1,4 +1,7 @@
 /** What it takes to run a graph; implemented in node/ and web/. */
+export { onnxRuntime, writeModel } from './onnxruntime.ts';
+export type { OnnxRuntimeOptions } from './onnxruntime.ts';
+export type { OrtApi, Widths } from './ort.ts';
 export type { GraphSpec, Program, Runtime, State, StateAccess } from './runtime.ts';
 export { checkInputs, describeGraph } from './signature.ts';
 export type { Signature } from './signature.ts';

@@ -111,6 +111,18 @@ describe('state', () => {
     }
   });
 
+  test('runs that are started together take place one after another', async () => {
+    const state = made();
+    const runs = await Promise.all([1, 2, 3].map((scale) => reader.run({ scale: Float32Array.of(scale) }, state)));
+    // 3, 4 by 1, by 2 and by 3: exact.
+    expect(runs.map(({ before }) => [...(before as Float32Array)])).toEqual([
+      [3, 4],
+      [3, 4],
+      [6, 8],
+    ]);
+    expect((await values(state))[1]).toEqual([18, 24]);
+  });
+
   test('a run that fails leaves the state as it was', async () => {
     const state = made();
     await expect(reader.run({ scale: Float32Array.of(1, 2) }, state)).rejects.toThrow(UsageError);

@@ -11,10 +11,11 @@ import { bits } from '../types.ts';
 import type { DType, Shape, TensorData } from '../types.ts';
 
 /**
- * Who will run the model. `onnxruntime` may use its fused `com.microsoft` operators; `standard` keeps to operators of
- * the ONNX standard, so that any engine can run the file.
+ * Who will run the model. `onnxruntime` may use its fused `com.microsoft` operators; `onnxruntime-32-bit` is for its
+ * graphics devices, which have fewer of them and no 64-bit integers: those are written as int32, in inputs and outputs
+ * too. `standard` keeps to operators of the ONNX standard, so that any engine can run the file.
  */
-export type Dialect = 'onnxruntime' | 'standard';
+export type Dialect = 'onnxruntime' | 'onnxruntime-32-bit' | 'standard';
 
 /** Attribute values of ONNX nodes. Integers and floats are told apart by the wrapper functions below. */
 export type AttributeValue = { int: number } | { ints: readonly number[] } | { float: number } | { string: string };
@@ -39,6 +40,11 @@ export class OnnxBuilder {
     readonly dialect: Dialect,
     private readonly taken: ReadonlySet<string> = new Set(),
   ) {}
+
+  /** The element type that stands for one of ours. */
+  dataType(dtype: DType): DataType {
+    return dtype === 'int64' && this.dialect === 'onnxruntime-32-bit' ? DataType.INT32 : onnxDataType[dtype];
+  }
 
   private fresh(prefix: string): string {
     const name = `${prefix}${this.count++}`;
@@ -75,10 +81,23 @@ export class OnnxBuilder {
     return true;
   }
 
-  /** A constant tensor. */
+  /** A constant value of the graph. */
+  constant({ dtype, shape, data }: { dtype: DType; shape: Shape; data: TensorData }): string {
+    return this.dataType(dtype) === DataType.INT32 && data instanceof BigInt64Array
+      ? this.store(DataType.INT32, shape, Int32Array.from(data, Number))
+      : this.initializer({ dtype, shape, data });
+  }
+
+  /** A constant tensor of exactly this type, such as an operator's own parameters. */
   initializer({ dtype, shape, data }: { dtype: DType; shape: Shape; data: TensorData }): string {
+    return this.store(onnxDataType[dtype], shape, data);
+  }
+
+  private store(dataType: DataType, shape: Shape, data: TensorData | Int32Array): string {
     const key =
-      data.length <= 64 ? `${dtype}[${shape.join()}]${Array.from<number | bigint>(data).map(bits).join()}` : undefined;
+      data.length <= 64
+        ? `${dataType}[${shape.join()}]${Array.from<number | bigint>(data).map(bits).join()}`
+        : undefined;
     const known = key === undefined ? undefined : this.small.get(key);
     if (known !== undefined) return known;
     const name = this.fresh('c');
@@ -86,7 +105,7 @@ export class OnnxBuilder {
     this.initializers.push(
       create(TensorProtoSchema, {
         name,
-        dataType: onnxDataType[dtype],
+        dataType,
         dims: shape.map((dimension) => BigInt(dimension)),
         rawData,
       }),
@@ -104,6 +123,13 @@ export class OnnxBuilder {
     });
   }
 
+  /** 0, 1, ..., count - 1, of the type that stands for int64. */
+  countUp(count: number): string {
+    const scalar = (value: bigint): string =>
+      this.constant({ dtype: 'int64', shape: [], data: BigInt64Array.of(value) });
+    return this.node('Range', [scalar(0n), scalar(BigInt(count)), scalar(1n)]);
+  }
+
   /** A scalar of a floating-point type. */
   scalar(value: number, dtype: DType): string {
     const data = dtype === 'float64' ? Float64Array.of(value) : Float32Array.of(value);
@@ -118,6 +144,14 @@ export class OnnxBuilder {
     return permutation.every((axis, i) => axis === i)
       ? x
       : this.node('Transpose', [x], { perm: { ints: permutation } });
+  }
+
+  /** `a · b` of two matrices [m, k] and [k, n], or transposed as told. */
+  matrixProduct(a: string, b: string, { transA = false, transB = false, dtype = 'float32' } = {}): string {
+    const transposes = { transA: { int: Number(transA) }, transB: { int: Number(transB) } };
+    if (this.dialect === 'onnxruntime' && dtype === 'float32')
+      return this.node('FusedMatMul', [a, b], transposes, { domain: 'com.microsoft' });
+    return this.node('Gemm', [a, b], transposes);
   }
 
   /** `x[starts : ends]` along `axes`. */

@@ -3,7 +3,7 @@ import { ShapeError } from '../../errors.ts';
 import { ancestors, isInput } from '../tensor.ts';
 import type { Tensor } from '../tensor.ts';
 import type { TensorType } from '../types.ts';
-import { OnnxBuilder, onnxDataType } from './builder.ts';
+import { OnnxBuilder } from './builder.ts';
 import type { Dialect } from './builder.ts';
 import {
   GraphProtoSchema,
@@ -46,7 +46,7 @@ export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxO
     if (isInput(node)) {
       const inputName = node.attributes.name;
       if (inputs.has(inputName)) throw new ShapeError(`toOnnx: two inputs are named "${inputName}".`);
-      inputs.set(inputName, valueInfo(inputName, node));
+      inputs.set(inputName, valueInfo(inputName, node, builder));
     }
     const args = node.inputs.map((each) => values.get(each)!);
     values.set(node, node.primitive.lower(builder, args, node));
@@ -69,11 +69,11 @@ export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxO
     node: builder.nodes,
     initializer: builder.initializers,
     input: [...inputs.values()],
-    output: named.map(([output, tensor]) => valueInfo(output, tensor)),
+    output: named.map(([output, tensor]) => valueInfo(output, tensor, builder)),
   });
   const opsets = [
     create(OperatorSetIdProtoSchema, { domain: '', version: opset }),
-    ...(dialect === 'onnxruntime' ? [create(OperatorSetIdProtoSchema, { domain: 'com.microsoft', version: 1n })] : []),
+    ...(dialect !== 'standard' ? [create(OperatorSetIdProtoSchema, { domain: 'com.microsoft', version: 1n })] : []),
   ];
   const metadataProps = Object.entries(metadata).map(([key, value]) => ({ key, value }));
   const model = create(ModelProtoSchema, {
@@ -86,12 +86,12 @@ export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxO
   return toBinary(ModelProtoSchema, model);
 }
 
-function valueInfo(name: string, { shape, dtype }: TensorType): ValueInfoProto {
+function valueInfo(name: string, { shape, dtype }: TensorType, builder: OnnxBuilder): ValueInfoProto {
   const dim = shape.map((d) =>
     create(TensorShapeProto_DimensionSchema, { value: { case: 'dimValue', value: BigInt(d) } }),
   );
   const tensorType = create(TypeProto_TensorSchema, {
-    elemType: onnxDataType[dtype],
+    elemType: builder.dataType(dtype),
     shape: create(TensorShapeProtoSchema, { dim }),
   });
   const type = create(TypeProtoSchema, { value: { case: 'tensorType', value: tensorType } });

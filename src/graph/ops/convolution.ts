@@ -262,10 +262,7 @@ function asOneProduct(onnx: OnnxBuilder, x: string, dy: string, batch: number, n
         count(kernel[0]).map((row) => image - row * pitch[1]),
       );
   const right = single ? xFlat : shifted(xFlat, count(kernel[1]));
-  const product =
-    onnx.dialect === 'onnxruntime' && node.dtype === 'float32'
-      ? onnx.node('FusedMatMul', [left, right], { transB: { int: 1 } }, { domain: 'com.microsoft' })
-      : onnx.node('MatMul', [left, onnx.transpose(right, [1, 0])]);
+  const product = onnx.matrixProduct(left, right, { transB: true, dtype: node.dtype });
   // [kh, O, kw, C] to [O, C, kh, kw] in two steps, for each of which the engine has a fast way: long runs, then matrices.
   // As two transpositions it would put them together again to one, which takes five times as long.
   const byOutput = Array.from({ length: out * kernel[0] }, (_, i) => (i % kernel[0]) * out + Math.floor(i / kernel[0]));

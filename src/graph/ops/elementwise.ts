@@ -1,6 +1,5 @@
 import { ShapeError } from '../../errors.ts';
 import type { OnnxBuilder } from '../onnx/builder.ts';
-import { onnxDataType } from '../onnx/builder.ts';
 import { apply, asTensor, definePrimitive } from '../tensor.ts';
 import type { Example, NdArray, Primitive, Tensor } from '../tensor.ts';
 import { broadcastShapes, isFloat, sizeOf } from '../types.ts';
@@ -105,6 +104,21 @@ export const div = binary('div', {
     { inputs: [[2, 3], { shape: [2, 3], range: positive }], attributes: none },
     { inputs: [[2, 3], { shape: [1], range: [-2, -0.5] }], attributes: none },
     { inputs: [[], { shape: [4], range: positive }], attributes: none },
+  ],
+});
+
+/** How often the whole number `b` fits into the whole number `a`, towards zero. No gradient. */
+export const quotient = binary('quotient', {
+  onnx: 'Div',
+  value: (a, b) => Math.trunc(a / b),
+  examples: [
+    {
+      inputs: [
+        { shape: [2, 3], dtype: 'int64', values: [0, 6, 7, -7, 2 ** 24 + 1, 2 ** 31 - 1] },
+        { shape: [3], dtype: 'int64', values: [1, 7, 3] },
+      ],
+      attributes: none,
+    },
   ],
 });
 
@@ -221,7 +235,7 @@ export const cos = unary('cos', { onnx: 'Cos', value: Math.cos, derivative: (x) 
 export const silu = unary('silu', {
   // QuickGelu with alpha = 1 is SiLU in one pass over memory.
   onnx: (onnx, x, dtype) =>
-    onnx.dialect === 'onnxruntime' && dtype === 'float32'
+    onnx.dialect !== 'standard' && dtype === 'float32'
       ? onnx.node('QuickGelu', [x], { alpha: { float: 1 } }, { domain: 'com.microsoft' })
       : onnx.node('Mul', [x, onnx.node('Sigmoid', [x])]),
   value: (x) => x * logistic(x),
@@ -275,7 +289,7 @@ const castPrimitive = definePrimitive<CastAttributes>({
     if (to === 'bool') return x.data.map((value) => Number(value !== 0));
     return isFloat(to) ? x.data : x.data.map(Math.trunc);
   },
-  lower: (onnx, [x], { attributes: { to } }) => onnx.node('Cast', [x], { to: { int: onnxDataType[to] } }),
+  lower: (onnx, [x], { attributes: { to } }) => onnx.node('Cast', [x], { to: { int: onnx.dataType(to) } }),
   vjp: (dy, { inputs: [x] }) => [isFloat(x.dtype) ? cast(dy, x.dtype) : undefined],
   examples: [
     { inputs: [[2, 3]], attributes: { to: 'float64' } },

@@ -1,4 +1,5 @@
 import { ShapeError } from '../../errors.ts';
+import { onnxDataType } from '../onnx/builder.ts';
 import { apply, constant, definePrimitive } from '../tensor.ts';
 import type { Tensor } from '../tensor.ts';
 import { formatShape, normalizeAxis, sameShape, sizeOf } from '../types.ts';
@@ -80,7 +81,8 @@ const gatherGradientPrimitive = definePrimitive<GatherGradientAttributes>({
     const rowShape = shape.filter((_, i) => i !== axis);
     const rows = onnx.transpose(onnx.reshape(dy, [...shape.slice(0, axis), count, ...shape.slice(axis + 1)]), front);
     const zero = onnx.node('Expand', [onnx.scalar(0, dtype), onnx.ints([shape[axis], ...rowShape])]);
-    const scattered = onnx.node('ScatterND', [zero, onnx.reshape(indices, [count, 1]), rows], {
+    const places = onnx.node('Cast', [onnx.reshape(indices, [count, 1])], { to: { int: onnxDataType.int64 } });
+    const scattered = onnx.node('ScatterND', [zero, places, rows], {
       reduction: { string: 'add' },
     });
     return onnx.transpose(
@@ -139,13 +141,14 @@ const largestIndicesPrimitive = definePrimitive<TopKAttributes>({
     }
     return result;
   },
-  lower: (onnx, [x], { attributes: { k } }) =>
-    onnx.node(
-      'TopK',
-      [x, onnx.ints([k])],
-      { axis: { int: -1 }, largest: { int: 1 }, sorted: { int: 1 } },
-      { outputs: 2, output: 1 },
-    ),
+  lower: (onnx, [x], { inputs, attributes: { k } }) => {
+    const options = { axis: { int: -1 }, largest: { int: 1 }, sorted: { int: 1 } };
+    const indices = onnx.node('TopK', [x, onnx.ints([k])], options, { outputs: 2, output: 1 });
+    // Where int32 stands for int64 it can't be cast to on the device, but it can be an index there.
+    return onnx.dataType('int64') === onnxDataType.int64
+      ? indices
+      : onnx.node('Gather', [onnx.countUp(inputs[0].shape.at(-1)!), indices]);
+  },
   examples: [
     { inputs: [[2, 7]], attributes: { k: 3 } },
     { inputs: [{ shape: [1, 4], values: [1, 1, 2, 1] }], attributes: { k: 2 } },

@@ -68,6 +68,12 @@ const matmulPrimitive = definePrimitive<MatMulAttributes>({
       const transposes = { transA: { int: Number(transposeA) }, transB: { int: Number(transposeB) } };
       return onnx.node('FusedMatMul', [a, b], transposes, { domain: 'com.microsoft' });
     }
+    const isRowByRow = transposeB && !transposeA && inputs.every(({ shape }) => shape.at(-2) === 1);
+    if (isRowByRow && onnx.dialect === 'onnxruntime-32-bit')
+      // Inner products of rows: a product of matrices of one row keeps one thread of a graphics card busy for each.
+      return onnx.node('ReduceSum', [onnx.node('Mul', [a, b]), onnx.ints([-1])], { keepdims: { int: 1 } });
+    if (inputs.every(({ shape }) => shape.length === 2))
+      return onnx.matrixProduct(a, b, { transA: transposeA, transB: transposeB, dtype });
     const swap = (x: string, rank: number): string => {
       const axes = Array.from({ length: rank }, (_, axis) => axis);
       return onnx.transpose(x, [...axes.slice(0, -2), rank - 1, rank - 2]);
@@ -132,6 +138,13 @@ const matmulPrimitive = definePrimitive<MatMulAttributes>({
         [5, 1],
       ],
       attributes: { transposeA: false, transposeB: false },
+    },
+    {
+      inputs: [
+        [3, 1, 5],
+        [3, 1, 5],
+      ],
+      attributes: { transposeA: false, transposeB: true },
     },
   ],
 });

@@ -1,8 +1,8 @@
 import { ShapeError } from '../../errors.ts';
 import { apply, constant, definePrimitive } from '../tensor.ts';
 import type { Tensor } from '../tensor.ts';
-import { formatShape, normalizeAxis, sizeOf, stridesOf } from '../types.ts';
-import type { Shape } from '../types.ts';
+import { formatShape, isFloat, normalizeAxis, sizeOf, stridesOf } from '../types.ts';
+import type { DType, Shape } from '../types.ts';
 import { broadcastTo, reshape } from './broadcasting.ts';
 
 interface TransposeAttributes {
@@ -157,7 +157,16 @@ const slicePrimitive = definePrimitive<SliceAttributes>({
     }
     return result;
   },
-  lower: (onnx, [x], { attributes: { axis, start, end } }) => onnx.slice(x, [start], [end], [axis]),
+  lower: (onnx, [x], { dtype, attributes: { axis, start, end } }) => {
+    if (onnx.dialect !== 'onnxruntime-32-bit' || isFloat(dtype)) return onnx.slice(x, [start], [end], [axis]);
+    // Graphics devices slice floats alone. Bytes pass through them exactly, and other integers are picked.
+    if (dtype === 'int64') {
+      const places = onnx.ints(Array.from({ length: end - start }, (_, i) => start + i));
+      return onnx.node('Gather', [x, places], { axis: { int: axis } });
+    }
+    const cast = (value: string, to: DType): string => onnx.node('Cast', [value], { to: { int: onnx.dataType(to) } });
+    return cast(onnx.slice(cast(x, 'float32'), [start], [end], [axis]), dtype);
+  },
   vjp: (dy, { inputs: [x], attributes: { axis, start, end } }) => [pad(dy, axis, start, x.shape[axis] - end)],
   examples: [
     { inputs: [[5]], attributes: { axis: 0, start: 1, end: 4 } },
