@@ -227,7 +227,7 @@ function lowerWeightGradient(onnx: OnnxBuilder, [x, dy]: readonly string[], node
 }
 
 /**
- * One product [kh · O, K] · [kw · C, K]ᵀ over the K = N · (H + 2p) · (W + 2p) positions of the padded images. With dy
+ * One product [O · kh, K] · [kw · C, K]ᵀ over the K = N · (H + 2p) · (W + 2p) positions of the padded images. With dy
  * zero-padded to the same pitch, tap (a, b) of the kernel is an offset of a · pitch + b between the flat dy and the
  * flat x: rows are shifted on the left side and columns on the right, so that kh + kw copies serve kh · kw taps. Where
  * a copy runs over an image's edge, dy is zero.
@@ -255,21 +255,33 @@ function asOneProduct(onnx: OnnxBuilder, x: string, dy: string, batch: number, n
   const count = (length: number): number[] => Array.from({ length }, (_, i) => i);
   const dyFlat = flat(dy, out, 0, [pitch[0] - rows, pitch[1] - columns], [1, 0]);
   const xFlat = flat(x, channels, padding, [padding, padding], [0, 1]);
-  const left = single
-    ? dyFlat
-    : shifted(
-        dyFlat,
-        count(kernel[0]).map((row) => image - row * pitch[1]),
-      );
+  const left = single ? dyFlat : rowShifted(onnx, dyFlat, { out, image, pitch: pitch[1], positions, taps: kernel[0] });
   const right = single ? xFlat : shifted(xFlat, count(kernel[1]));
   const product = onnx.matrixProduct(left, right, { transB: true, dtype: node.dtype });
-  // [kh, O, kw, C] to [O, C, kh, kw] in two steps, for each of which the engine has a fast way: long runs, then matrices.
-  // As two transpositions it would put them together again to one, which takes five times as long.
-  const byOutput = Array.from({ length: out * kernel[0] }, (_, i) => (i % kernel[0]) * out + Math.floor(i / kernel[0]));
-  const runs = onnx.reshape(product, [kernel[0] * out, kernel[1] * channels]);
-  const sorted = single ? runs : onnx.node('Gather', [runs, onnx.ints(byOutput)], { axis: { int: 0 } });
-  const taps = onnx.transpose(onnx.reshape(sorted, [out, sizeOf(kernel), channels]), [0, 2, 1]);
+  const taps = onnx.transpose(onnx.reshape(product, [out, sizeOf(kernel), channels]), [0, 2, 1]);
   return onnx.reshape(taps, [out, channels, ...kernel]);
+}
+
+/**
+ * Copies of a flat dy that are whole rows of pixels apart, as one gathering of rows, which the engine does on all cores:
+ * [O · taps, positions].
+ */
+function rowShifted(
+  onnx: OnnxBuilder,
+  flat: string,
+  {
+    out,
+    image,
+    pitch,
+    positions,
+    taps,
+  }: { out: number; image: number; pitch: number; positions: number; taps: number },
+): string {
+  const rows = positions / pitch;
+  const perImage = image / pitch;
+  const indices = Array.from({ length: taps * rows }, (_, i) => perImage - Math.floor(i / rows) + (i % rows));
+  const byRow = onnx.reshape(flat, [out, rows + perImage, pitch]);
+  return onnx.reshape(onnx.node('Gather', [byRow, onnx.ints(indices)], { axis: { int: 1 } }), [out * taps, positions]);
 }
 
 /**
