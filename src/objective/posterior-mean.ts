@@ -36,7 +36,7 @@ export interface PosteriorOptions {
   readonly counts?: Tensor | undefined;
   /**
    * Pairs of a sample and a reference whose weights are worked out without cancellation, for each sample on average:
-   * samples that need more take them from those that need fewer. Left out: 8, and at least 256 in all.
+   * samples that need more take them from those that need fewer. Left out: 4, and at least 256 in all.
    */
   readonly candidates?: number;
   /** References taken at a time: the memory of a block is B × block weights, and block × d values. */
@@ -136,7 +136,7 @@ export function mergeSums(a: PosteriorSums, b: PosteriorSums): PosteriorSums {
 }
 
 /** Pairs of differences for each sample, and in a small batch for all of them together, unless told otherwise. */
-const mostCandidates = 8;
+const mostCandidates = 4;
 const fewPairs = 256;
 
 /** Which references count for which sample [B, n], if not all do. */
