@@ -2,7 +2,7 @@ import { createDataOrder } from '../../data/order.ts';
 import type { DataOrder } from '../../data/order.ts';
 import type { Stream } from '../../numerics/random.ts';
 import type { NeighbourSearch } from './neighbours.ts';
-import { groupsOf } from './source.ts';
+import { classSizes, groupsOf } from './source.ts';
 import type { OwnReferences, ReferenceSource } from './source.ts';
 
 /**
@@ -25,11 +25,7 @@ export function nearestReferences(options: {
 }): ReferenceSource {
   const { order, batch, others, neighbours, search, length, labelOf, seed, stream } = options;
   const otherOrder = createDataOrder(length, seed, { stream, step: (epoch) => epoch });
-  const sizes = new Map<number, number>();
-  for (let row = 0; row < length; row++) {
-    const label = labelOf?.(row) ?? 0;
-    sizes.set(label, (sizes.get(label) ?? 0) + 1);
-  }
+  const sizes = classSizes(length, labelOf);
 
   const ownReferences = async (sources: Uint32Array, shared: Uint32Array, groups: ArrayLike<number>) => {
     const near = await search.of(sources);

@@ -17,7 +17,7 @@ import {
 import type { Runtime } from '../../runtime/index.ts';
 import { rowsForCentre } from '../frame.ts';
 import { never } from '../log-weights.ts';
-import { nobody } from './source.ts';
+import { classSizes, nobody } from './source.ts';
 
 /** Finds the rows of a data set that are nearest to rows of it. */
 export interface NeighbourSearch {
@@ -128,8 +128,7 @@ interface Candidate {
 }
 
 function requireEnough(dataset: Dataset, count: number, labelOf: (row: number) => number): void {
-  const sizes = new Map<number, number>();
-  for (let row = 0; row < dataset.length; row++) sizes.set(labelOf(row), (sizes.get(labelOf(row)) ?? 0) + 1);
+  const sizes = classSizes(dataset.length, labelOf);
   const smallest = Math.min(...sizes.values());
   if (count >= smallest) {
     const of = sizes.size > 1 ? 'the smallest class of the data set' : 'the data set';

@@ -48,3 +48,10 @@ export function groupsOf(rows: Uint32Array, labelOf?: (row: number) => number): 
     return labelOf ? BigInt(labelOf(row)) : 0n;
   });
 }
+
+/** Number of rows of each class among the first `length`; all are of class 0 when classes do not matter. */
+export function classSizes(length: number, labelOf: (row: number) => number = () => 0): ReadonlyMap<number, number> {
+  const sizes = new Map<number, number>();
+  for (let row = 0; row < length; row++) sizes.set(labelOf(row), (sizes.get(labelOf(row)) ?? 0) + 1);
+  return sizes;
+}
