@@ -4,7 +4,7 @@ import { ancestors, isInput } from '../tensor.ts';
 import type { Tensor } from '../tensor.ts';
 import type { TensorType } from '../types.ts';
 import { OnnxBuilder } from './builder.ts';
-import type { Dialect } from './builder.ts';
+import type { BuilderOptions, Dialect } from './builder.ts';
 import {
   GraphProtoSchema,
   ModelProtoSchema,
@@ -22,7 +22,7 @@ import type { ValueInfoProto } from './onnx_pb.ts';
 const opset = 18n;
 const irVersion = 8n;
 
-export interface OnnxOptions {
+export interface OnnxOptions extends Pick<BuilderOptions, 'channelBlock' | 'without'> {
   readonly name?: string;
   readonly dialect?: Dialect;
   readonly metadata?: Readonly<Record<string, string>>;
@@ -36,10 +36,10 @@ export interface OnnxOptions {
  * @throws ShapeError when two inputs, or an input and an output, share a name
  */
 export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxOptions = {}): Uint8Array {
-  const { name = 'graph', dialect = 'onnxruntime', metadata = {} } = options;
+  const { name = 'graph', dialect = 'onnxruntime', metadata = {}, ...how } = options;
   const nodes = ancestors(Object.values(outputs));
   const inputNames = nodes.filter(isInput).map((node) => node.attributes.name);
-  const builder = new OnnxBuilder(dialect, new Set([...inputNames, ...Object.keys(outputs)]));
+  const builder = new OnnxBuilder({ dialect, taken: new Set([...inputNames, ...Object.keys(outputs)]), ...how });
   const values = new Map<Tensor, string>();
   const inputs = new Map<string, ValueInfoProto>();
   for (const node of nodes) {
@@ -71,9 +71,10 @@ export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxO
     input: [...inputs.values()],
     output: named.map(([output, tensor]) => valueInfo(output, tensor, builder)),
   });
+  const domains = new Set(builder.nodes.map(({ domain }) => domain).filter((domain) => domain !== ''));
   const opsets = [
     create(OperatorSetIdProtoSchema, { domain: '', version: opset }),
-    ...(dialect !== 'standard' ? [create(OperatorSetIdProtoSchema, { domain: 'com.microsoft', version: 1n })] : []),
+    ...[...domains].sort().map((domain) => create(OperatorSetIdProtoSchema, { domain, version: 1n })),
   ];
   const metadataProps = Object.entries(metadata).map(([key, value]) => ({ key, value }));
   const model = create(ModelProtoSchema, {
