@@ -1,6 +1,7 @@
 import type { OnnxBuilder } from '../onnx/builder.ts';
 import type { Tensor } from '../tensor.ts';
 import { sizeOf } from '../types.ts';
+import type { Shape } from '../types.ts';
 import type { ConvAttributes } from './convolution-attributes.ts';
 
 /** How the gradient of a convolution with respect to its weight is written in ONNX, which has no operator for it. */
@@ -33,7 +34,8 @@ function asInterleavedConvolution(
   const [, out, rows, columns] = inputs[1].shape;
   const beside = channelsBeside(channels);
   const strips = channels / beside;
-  const interleaved = onnx.reshape(interleave(onnx, x, { batch, strips, beside, pixels: height * width }), [
+  const channelsLast = onnx.transpose(onnx.reshape(x, [batch * strips, beside, height * width]), [0, 2, 1]);
+  const interleaved = onnx.reshape(exchangeRows(onnx, channelsLast, [batch, strips, height * width * beside]), [
     strips,
     batch,
     height,
@@ -44,24 +46,21 @@ function asInterleavedConvolution(
     dilations: { ints: [1, beside] },
     pads: { ints: [padding, padding * beside, padding, padding * beside] },
   });
-  const taps = onnx.reshape(result, [strips, out, sizeOf(kernel), beside]);
-  return onnx.reshape(onnx.transpose(taps, [1, 0, 3, 2]), [out, channels, ...kernel]);
+  const taps = sizeOf(kernel);
+  const tapsLast = onnx.transpose(onnx.reshape(result, [strips * out, taps, beside]), [0, 2, 1]);
+  return onnx.reshape(exchangeRows(onnx, tapsLast, [strips, out, beside * taps]), [out, channels, ...kernel]);
 }
 
 /**
- * x [N, strips · b, pixels] as [strips, N, pixels, b], in two moves: the engine is fast at exchanging the last two axes,
- * and at gathering whole strips, but not at both in one.
+ * [a, b, length] to [b, a, length], flat, as a gathering of rows. The engine is fast at this and at exchanging the last two
+ * axes, and slow at both in one transposition.
  */
-function interleave(
-  onnx: OnnxBuilder,
-  x: string,
-  { batch, strips, beside, pixels }: { batch: number; strips: number; beside: number; pixels: number },
-): string {
-  const channelsLast = onnx.transpose(onnx.reshape(x, [batch * strips, beside, pixels]), [0, 2, 1]);
-  if (strips === 1) return channelsLast;
-  const order = Array.from({ length: strips * batch }, (_, i) => (i % batch) * strips + Math.floor(i / batch));
-  const rows = onnx.reshape(channelsLast, [batch * strips, pixels * beside]);
-  return onnx.node('Gather', [rows, onnx.ints(order)], { axis: { int: 0 } });
+function exchangeRows(onnx: OnnxBuilder, x: string, [a, b, length]: Shape): string {
+  if (a === 1 || b === 1) return x;
+  const order = onnx.memo(`exchange ${a} ${b}`, () =>
+    onnx.ints(Array.from({ length: a * b }, (_, i) => (i % a) * b + Math.floor(i / a))),
+  );
+  return onnx.node('Gather', [onnx.reshape(x, [a * b, length]), order], { axis: { int: 0 } });
 }
 
 /** Most channels that lie side by side: with more, the pixels of a column are in too many pages of memory. */
