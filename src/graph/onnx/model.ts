@@ -1,5 +1,5 @@
-import { create, toBinary } from '@bufbuild/protobuf';
-import { ShapeError } from '../../errors.ts';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { FormatError, ShapeError, UsageError } from '../../errors.ts';
 import { ancestors, isInput } from '../tensor.ts';
 import type { Tensor } from '../tensor.ts';
 import type { TensorType } from '../types.ts';
@@ -16,11 +16,14 @@ import {
   TypeProtoSchema,
   ValueInfoProtoSchema,
 } from './onnx_pb.ts';
-import type { ValueInfoProto } from './onnx_pb.ts';
+import type { GraphProto, ValueInfoProto } from './onnx_pb.ts';
 
 /** Operator set and format version that are written. 18 is the first in which all reductions take axes as an input. */
 const opset = 18n;
 const irVersion = 8n;
+
+/** What a file of Protocol Buffers can hold. */
+const largestFile = 2 ** 31 - 1;
 
 export interface OnnxOptions {
   readonly name?: string;
@@ -35,8 +38,18 @@ export interface OnnxOptions {
  * @returns        the model's bytes; its inputs are the graph's inputs, by name
  * @throws ShapeError when two inputs, or an input and an output, share a name
  */
-export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxOptions = {}): Uint8Array {
-  const { name = 'graph', dialect = 'onnxruntime', metadata = {} } = options;
+export const toOnnx = (outputs: Readonly<Record<string, Tensor>>, options: OnnxOptions = {}): Uint8Array =>
+  encodeModel(lowerGraph(outputs, options), options);
+
+/**
+ * Writes tensors and all they depend on as nodes of ONNX: a graph that is no file yet.
+ *
+ * @throws ShapeError when two inputs, or an input and an output, share a name
+ */
+export function lowerGraph(
+  outputs: Readonly<Record<string, Tensor>>,
+  { name = 'graph', dialect = 'onnxruntime' }: Pick<OnnxOptions, 'name' | 'dialect'> = {},
+): GraphProto {
   const nodes = ancestors(Object.values(outputs));
   const inputNames = nodes.filter(isInput).map((node) => node.attributes.name);
   const builder = new OnnxBuilder(dialect, new Set([...inputNames, ...Object.keys(outputs)]));
@@ -64,13 +77,24 @@ export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxO
       );
     }
   }
-  const graph = create(GraphProtoSchema, {
+  return create(GraphProtoSchema, {
     name,
     node: builder.nodes,
     initializer: builder.initializers,
     input: [...inputs.values()],
     output: named.map(([output, tensor]) => valueInfo(output, tensor, builder)),
   });
+}
+
+/**
+ * The bytes of a model file.
+ *
+ * @throws UsageError when they are more than such a file can hold
+ */
+export function encodeModel(
+  graph: GraphProto,
+  { dialect = 'onnxruntime', metadata = {} }: Pick<OnnxOptions, 'dialect' | 'metadata'>,
+): Uint8Array {
   const opsets = [
     create(OperatorSetIdProtoSchema, { domain: '', version: opset }),
     ...(dialect !== 'standard' ? [create(OperatorSetIdProtoSchema, { domain: 'com.microsoft', version: 1n })] : []),
@@ -83,7 +107,12 @@ export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxO
     graph,
     metadataProps: metadataProps.map((each) => ({ $typeName: 'onnx.StringStringEntryProto' as const, ...each })),
   });
-  return toBinary(ModelProtoSchema, model);
+  const bytes = toBinary(ModelProtoSchema, model);
+  if (bytes.length > largestFile)
+    throw new UsageError(
+      `an ONNX file holds at most ${largestFile} bytes, and "${graph.name}" has ${bytes.length}: the network is too large for one file.`,
+    );
+  return bytes;
 }
 
 function valueInfo(name: string, { shape, dtype }: TensorType, builder: OnnxBuilder): ValueInfoProto {
@@ -96,4 +125,18 @@ function valueInfo(name: string, { shape, dtype }: TensorType, builder: OnnxBuil
   });
   const type = create(TypeProtoSchema, { value: { case: 'tensorType', value: tensorType } });
   return create(ValueInfoProtoSchema, { name, type });
+}
+
+/**
+ * What the metadata of a model file say.
+ *
+ * @throws FormatError when the bytes are no such file
+ */
+export function readOnnxMetadata(bytes: Uint8Array): Record<string, string> {
+  try {
+    const { metadataProps } = fromBinary(ModelProtoSchema, bytes);
+    return Object.fromEntries(metadataProps.map(({ key, value }) => [key, value]));
+  } catch (error) {
+    throw new FormatError(`this is no ONNX file, or a damaged one: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }

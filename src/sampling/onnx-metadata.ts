@@ -1,0 +1,67 @@
+import { preconditioningName, roundSigma, sigmaRange } from '../diffusion/index.ts';
+import type { DenoiserConfig } from '../diffusion/index.ts';
+import { sampleShapeOf } from '../networks/index.ts';
+import { withinRange } from './generate.ts';
+import { edmNoiseLevels } from './heun.ts';
+import type { HeunOptions } from './heun.ts';
+
+/** How the sampler steps. */
+export type SamplerSettings = Pick<HeunOptions, 'steps' | 'sigmaMin' | 'sigmaMax' | 'rho'>;
+
+/** What a model file says of itself beside what follows from the network. */
+export interface ModelDescription {
+  /** What the model is called. */
+  readonly name: string;
+  /** Licence of the weights, such as CC-BY-4.0; whoever trained them knows. */
+  readonly license: string;
+  /** Version of this package. */
+  readonly version: string;
+}
+
+interface Described {
+  readonly config: DenoiserConfig;
+  readonly sampler: SamplerSettings;
+  readonly description: ModelDescription;
+}
+
+/**
+ * Noise levels that the sampler visits, [steps + 1], the last one 0: within those for which the network is made, and only
+ * levels that it knows.
+ *
+ * @throws UsageError for settings that the sampler can't use
+ */
+export function levelsOf({ config: { preconditioning }, sampler }: Pick<Described, 'config' | 'sampler'>): Float64Array {
+  const within = withinRange(sampler, sigmaRange(preconditioning));
+  return edmNoiseLevels({ ...sampler, ...within }).map((sigma) => (sigma > 0 ? roundSigma(preconditioning, sigma) : 0));
+}
+
+/** The metadata of a model file: texts by name; lists are JSON. docs/export.md explains each. */
+export function describeModel(kind: 'denoiser' | 'sampler', model: Described): Record<string, string> {
+  const { config, sampler, description } = model;
+  const { network, preconditioning } = config;
+  const levels = Array.from(levelsOf(model));
+  const range = sigmaRange(preconditioning);
+  const isImage = network.kind !== 'mlp';
+  const sampleShape = sampleShapeOf(network);
+  return {
+    format: `stf-${kind}/1`,
+    name: description.name,
+    license: description.license,
+    version: description.version,
+    network: network.kind,
+    preconditioning: preconditioningName(preconditioning),
+    sample_shape: JSON.stringify(sampleShape),
+    ...(isImage && { resolution: String(network.resolution), channels: String(network.channels) }),
+    classes: String(network.labelDim),
+    data_range: isImage ? '[-1, 1]' : 'unbounded',
+    network_sigma_min: String(range.min),
+    network_sigma_max: String(range.max),
+    sampler: 'edm-heun',
+    steps: String(sampler.steps),
+    evaluations: String(2 * sampler.steps - 1),
+    sigma_max: String(levels[0]),
+    sigma_min: String(levels[levels.length - 2]),
+    rho: String(sampler.rho),
+    noise_levels: JSON.stringify(levels),
+  };
+}
