@@ -10,3 +10,5 @@ export type { HeunOptions } from './heun.ts';
 export type { ModelDescription, SamplerSettings } from './onnx-metadata.ts';
 export { denoiserToOnnx, samplerToOnnx } from './onnx-models.ts';
 export type { ExportedNetwork } from './onnx-models.ts';
+export { compareDenoiser, compareSampler, isWithinTolerance } from './onnx-check.ts';
+export type { ModelDifference } from './onnx-check.ts';

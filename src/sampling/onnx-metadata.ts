@@ -16,6 +16,8 @@ export interface ModelDescription {
   readonly license: string;
   /** Version of this package. */
   readonly version: string;
+  /** Thousands of images that the network was trained on. */
+  readonly kimg?: number;
 }
 
 interface Described {
@@ -30,7 +32,10 @@ interface Described {
  *
  * @throws UsageError for settings that the sampler can't use
  */
-export function levelsOf({ config: { preconditioning }, sampler }: Pick<Described, 'config' | 'sampler'>): Float64Array {
+export function levelsOf({
+  config: { preconditioning },
+  sampler,
+}: Pick<Described, 'config' | 'sampler'>): Float64Array {
   const within = withinRange(sampler, sigmaRange(preconditioning));
   return edmNoiseLevels({ ...sampler, ...within }).map((sigma) => (sigma > 0 ? roundSigma(preconditioning, sigma) : 0));
 }
@@ -48,6 +53,7 @@ export function describeModel(kind: 'denoiser' | 'sampler', model: Described): R
     name: description.name,
     license: description.license,
     version: description.version,
+    ...(description.kimg !== undefined && { kimg: String(description.kimg) }),
     network: network.kind,
     preconditioning: preconditioningName(preconditioning),
     sample_shape: JSON.stringify(sampleShape),

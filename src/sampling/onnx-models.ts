@@ -62,15 +62,20 @@ export function denoiserToOnnx(network: ExportedNetwork): Uint8Array {
 
 /**
  * EDM's deterministic sampler as an ONNX model: Karras et al. 2022, Algorithm 1, all steps in one graph, as a loop over
- * evaluations of the network. The same computation as `heunSampler`, in float32: see docs/export.md for how far they differ.
+ * evaluations of the network. The same computation as `heunSampler`, whose numbers between evaluations are float64.
  *
  * Inputs: `latents` float32 [batch, ...sampleShape], unit normal; `labels` int64 [batch] as for the denoiser. Output:
  * `images` uint8 [batch, channels, height, width], or `samples` float32 [batch, ...sampleShape] of networks for points.
  *
- * @returns the bytes of the file
+ * @param options.state  element type of the samples between evaluations. float32, the default, runs on every device, and
+ *   is as far from float64 as one batch size of the engine from another: see docs/export.md
+ * @returns              the bytes of the file
  * @throws as `denoiserToOnnx`
  */
-export function samplerToOnnx(network: ExportedNetwork, state: 'float32' | 'float64' = 'float32'): Uint8Array {
+export function samplerToOnnx(
+  network: ExportedNetwork,
+  { state = 'float32' }: { readonly state?: 'float32' | 'float64' } = {},
+): Uint8Array {
   const { denoise, weights, sampleShape } = parts(network);
   const levels = levelsOf(network);
   const table = heunTable(levels);

@@ -1,4 +1,4 @@
-import { create } from '@bufbuild/protobuf';
+import { create, equals } from '@bufbuild/protobuf';
 import { ShapeError } from '../../errors.ts';
 import { lowerForAnyBatch } from './free-batch.ts';
 import type { BuildForBatch } from './free-batch.ts';
@@ -56,7 +56,13 @@ export function lowerLoop(
   const carried = before.output.map((info) => info.name);
   const body = lower('step', (batch) => {
     const values = step(batch);
+    const missing = carried.find((each) => !values[each]);
+    if (missing !== undefined) throw new ShapeError(`${name}: the step does not carry "${missing}" on.`);
     return Object.fromEntries(carried.map((each) => [next(each), values[each]]));
+  });
+  before.output.forEach((info, at) => {
+    if (!equals(TypeProtoSchema, info.type!, body.output[at].type!))
+      throw new ShapeError(`${name}: the step changes the shape or the element type of "${info.name}".`);
   });
   const after = lower('finish', finish);
   const own = new Set([...carried, iterationInput]);
@@ -69,7 +75,6 @@ export function lowerLoop(
 
   const isOuter = (each: string): boolean => inputs.has(each) || weights.has(each);
   const inStep = renamed(withWeights(body, weights), (each) => (isOuter(each) ? each : `step/${each}`));
-  const scalar = (each: string, elemType: DataType): ValueInfoProto => valueOf(each, elemType);
   const condition = 'step/condition';
   const proceed = 'step/proceed';
   const loopBody = create(GraphProtoSchema, {
@@ -79,11 +84,11 @@ export function lowerLoop(
       create(NodeProtoSchema, { opType: 'Identity', name: proceed, input: [condition], output: [proceed] }),
     ],
     input: [
-      scalar(`step/${iterationInput}`, DataType.INT64),
-      scalar(condition, DataType.BOOL),
+      scalarInfo(`step/${iterationInput}`, DataType.INT64),
+      scalarInfo(condition, DataType.BOOL),
       ...before.output.map((info) => create(ValueInfoProtoSchema, { ...info, name: `step/${info.name}` })),
     ],
-    output: [scalar(proceed, DataType.BOOL), ...inStep.output],
+    output: [scalarInfo(proceed, DataType.BOOL), ...inStep.output],
   });
   const first = renamed(before, (each) => (inputs.has(each) ? each : `start/${each}`));
   const results = new Set([...carried, ...after.output.map((info) => info.name)]);
@@ -119,16 +124,14 @@ function renamed(graph: GraphProto, rename: (name: string) => string): GraphProt
   return create(GraphProtoSchema, {
     name: graph.name,
     node: graph.node.map(node),
-    initializer: graph.initializer.map((each) =>
-      create(TensorProtoSchema, { ...each, name: rename(each.name) }),
-    ),
+    initializer: graph.initializer.map((each) => create(TensorProtoSchema, { ...each, name: rename(each.name) })),
     input: graph.input.map(info),
     output: graph.output.map(info),
   });
 }
 
 /** The declaration of a scalar. */
-function valueOf(name: string, elemType: DataType): ValueInfoProto {
+function scalarInfo(name: string, elemType: DataType): ValueInfoProto {
   const tensorType = create(TypeProto_TensorSchema, { elemType, shape: create(TensorShapeProtoSchema, {}) });
   return create(ValueInfoProtoSchema, {
     name,

@@ -137,6 +137,8 @@ export function readOnnxMetadata(bytes: Uint8Array): Record<string, string> {
     const { metadataProps } = fromBinary(ModelProtoSchema, bytes);
     return Object.fromEntries(metadataProps.map(({ key, value }) => [key, value]));
   } catch (error) {
-    throw new FormatError(`this is no ONNX file, or a damaged one: ${error instanceof Error ? error.message : String(error)}`);
+    throw new FormatError(
+      `this is no ONNX file, or a damaged one: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }

@@ -25,9 +25,7 @@ export function withWeights(graph: GraphProto, weights: NamedWeights): GraphProt
         `${graph.name}: weight "${name}" must have shape ${formatShape(needed)}, got ${formatShape(shape)} and ${data.length} values.`,
       );
     const rawData = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
-    return [
-      create(TensorProtoSchema, { name, dataType: DataType.FLOAT, dims: shape.map((d) => BigInt(d)), rawData }),
-    ];
+    return [create(TensorProtoSchema, { name, dataType: DataType.FLOAT, dims: shape.map((d) => BigInt(d)), rawData })];
   });
   return create(GraphProtoSchema, {
     ...graph,
