@@ -10,6 +10,7 @@ import {
   compareDenoiser,
   compareSampler,
   denoiserToOnnx,
+  describeModel,
   isWithinTolerance,
   samplerToOnnx,
 } from '../sampling/index.ts';
@@ -73,11 +74,13 @@ export async function exportOnnx(
       kimg: progress.nimg / 1000,
     },
   };
+  const { steps: all, evaluations, sigma_max: from, sigma_min: to } = describeModel('sampler', network);
   const paths = kinds.map((kind) => join(wish.out, kind.file));
   for (const each of paths) {
     if (await stat(each).catch(() => undefined))
       throw new UsageError(`--out ${wish.out}: ${each} exists already. Choose another folder, or move it away.`);
   }
+  note(`The sampler has ${all} steps, ${evaluations} evaluations, from noise level ${from} to ${to}`);
   const threads = wish.threads !== undefined ? { threads: wish.threads } : {};
   const runtime = nodeRuntime(threads);
   const made = kinds.map(({ write }) => write(network));
@@ -85,7 +88,7 @@ export async function exportOnnx(
   try {
     for (const [i, { compare }] of kinds.entries()) {
       await writeFileAtomic(paths[i], made[i]);
-      note(`${paths[i]}: ${(made[i].length / 1e6).toFixed(1)} MB of ${file}; comparing`);
+      note(`${paths[i]}: ${(made[i].length / 1e6).toFixed(1)} MB, from ${file}; comparing`);
       const model = await openOnnxFile(paths[i], threads);
       const difference = await compare(runtime, network, model).finally(() => model.release());
       const told = describe(difference, compare === compareSampler && options.denoiser.network.kind !== 'mlp');

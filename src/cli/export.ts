@@ -50,7 +50,7 @@ export function exportCommand(io: Io): Command {
       textOption(
         '--out',
         'PATH',
-        'onnx: folder to write to; torch: file, ending in .safetensors. What is there is kept',
+        'onnx: folder to write to; torch: file, ending in .safetensors. Nothing is written over',
       ).makeOptionMandatory(),
     )
     .addOption(

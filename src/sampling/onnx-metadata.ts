@@ -26,6 +26,12 @@ interface Described {
   readonly description: ModelDescription;
 }
 
+/** The settings, with noise levels for which the network is made. */
+const within = (sampler: SamplerSettings, preconditioning: DenoiserConfig['preconditioning']): SamplerSettings => ({
+  ...sampler,
+  ...withinRange(sampler, sigmaRange(preconditioning)),
+});
+
 /**
  * Noise levels that the sampler visits, [steps + 1], the last one 0: within those for which the network is made, and only
  * levels that it knows.
@@ -36,15 +42,16 @@ export function levelsOf({
   config: { preconditioning },
   sampler,
 }: Pick<Described, 'config' | 'sampler'>): Float64Array {
-  const within = withinRange(sampler, sigmaRange(preconditioning));
-  return edmNoiseLevels({ ...sampler, ...within }).map((sigma) => (sigma > 0 ? roundSigma(preconditioning, sigma) : 0));
+  return edmNoiseLevels(within(sampler, preconditioning)).map((sigma) =>
+    sigma > 0 ? roundSigma(preconditioning, sigma) : 0,
+  );
 }
 
 /** The metadata of a model file: texts by name; lists are JSON. docs/export.md explains each. */
 export function describeModel(kind: 'denoiser' | 'sampler', model: Described): Record<string, string> {
   const { config, sampler, description } = model;
   const { network, preconditioning } = config;
-  const levels = Array.from(levelsOf(model));
+  const { steps, sigmaMin, sigmaMax, rho } = within(sampler, preconditioning);
   const range = sigmaRange(preconditioning);
   const isImage = network.kind !== 'mlp';
   const sampleShape = sampleShapeOf(network);
@@ -63,11 +70,11 @@ export function describeModel(kind: 'denoiser' | 'sampler', model: Described): R
     network_sigma_min: String(range.min),
     network_sigma_max: String(range.max),
     sampler: 'edm-heun',
-    steps: String(sampler.steps),
-    evaluations: String(2 * sampler.steps - 1),
-    sigma_max: String(levels[0]),
-    sigma_min: String(levels[levels.length - 2]),
-    rho: String(sampler.rho),
-    noise_levels: JSON.stringify(levels),
+    steps: String(steps),
+    evaluations: String(2 * steps - 1),
+    sigma_max: String(sigmaMax),
+    sigma_min: String(sigmaMin),
+    rho: String(rho),
+    noise_levels: JSON.stringify(Array.from(levelsOf(model))),
   };
 }

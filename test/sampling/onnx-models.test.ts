@@ -255,7 +255,7 @@ describe('the files', () => {
         steps: '6',
         evaluations: '11',
         sigma_max: '80',
-        sigma_min: String(levels[5]),
+        sigma_min: '0.002',
         rho: '7',
       });
       expect(JSON.parse(noise_levels)).toEqual([...levels]);
