@@ -16,6 +16,7 @@ import {
 } from '../sampling/index.ts';
 import type { ExportedNetwork, ModelDifference, SamplerSettings } from '../sampling/index.ts';
 import { makeConsole } from './console.ts';
+import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
 
 /** What a model says of its licence when nobody told. */
@@ -83,15 +84,14 @@ export async function exportOnnx(
   note(`The sampler has ${all} steps, ${evaluations} evaluations, from noise level ${from} to ${to}`);
   const threads = wish.threads !== undefined ? { threads: wish.threads } : {};
   const runtime = nodeRuntime(threads);
-  const made = kinds.map(({ write }) => write(network));
   await ensureWritableFolder(wish.out);
   try {
-    for (const [i, { compare }] of kinds.entries()) {
-      await writeFileAtomic(paths[i], made[i]);
-      note(`${paths[i]}: ${(made[i].length / 1e6).toFixed(1)} MB, from ${file}; comparing`);
+    for (const [i, { write, compare }] of kinds.entries()) {
+      stopIfInterrupted(io, `no model is left in ${wish.out}`);
+      note(`${paths[i]}: ${megabytes(await writeModel(paths[i], write(network)))} of ${file}; comparing`);
       const model = await openOnnxFile(paths[i], threads);
       const difference = await compare(runtime, network, model).finally(() => model.release());
-      const told = describe(difference, compare === compareSampler && options.denoiser.network.kind !== 'mlp');
+      const told = describe(difference);
       if (!isWithinTolerance(difference))
         throw new StfError(`${paths[i]} does not compute what it should, and is removed: ${told}.`);
       print(`${paths[i]}: ${told}`);
@@ -102,8 +102,16 @@ export async function exportOnnx(
   }
 }
 
-function describe({ largest, allowed, compared, differing }: ModelDifference, isImage: boolean): string {
-  return isImage
+/** Writes a file and returns its length, so that nothing holds its bytes while the engine has them. */
+async function writeModel(path: string, bytes: Uint8Array): Promise<number> {
+  await writeFileAtomic(path, bytes);
+  return bytes.length;
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
+function describe({ unit, largest, allowed, compared, differing }: ModelDifference): string {
+  return unit === 'grey levels'
     ? `${differing} of ${compared} pixels differ from this program's, by ${largest} grey levels at most (allowed ${allowed})`
     : `differs from this program's by ${largest.toExponential(1)} of the largest value (allowed ${allowed.toExponential()})`;
 }

@@ -13,7 +13,8 @@ import type { ExportedNetwork } from './onnx-models.ts';
 
 /** How far a model is from what it was made of. */
 export interface ModelDifference {
-  /** Largest difference: relative for denoisers and points, in grey levels for images. */
+  /** Images are compared in grey levels, denoisers and points relative to their largest value. */
+  readonly unit: 'grey levels' | 'relative';
   readonly largest: number;
   readonly allowed: number;
   /** Values that were compared, and how many of them differ. */
@@ -79,7 +80,7 @@ export async function compareDenoiser(
       const scale = Math.max(...noisy.map((value) => Math.abs(cSkip[0] * value)), ...expected.map(Math.abs));
       of(result).forEach((value, k) => (relative[i * size + k] = Math.abs(value - expected[k]) / scale));
     }
-    return difference(relative, allowedOfDenoiser);
+    return difference(relative, 'relative', allowedOfDenoiser);
   });
 }
 
@@ -110,12 +111,12 @@ export async function compareSampler(
       const pixels = toUint8(expected);
       const result = outputOf('images', images, pixels.length);
       const levels = Float64Array.from(pixels, (value, i) => Math.abs(value - result[i]));
-      return difference(levels, allowedOfImages);
+      return difference(levels, 'grey levels', allowedOfImages);
     }
     const result = outputOf('samples', samples, expected.length);
     const scale = Math.max(...expected.map(Math.abs)) || 1;
     const relative = Float64Array.from(expected, (value, i) => Math.abs(value - result[i]) / scale);
-    return difference(relative, allowedOfPoints);
+    return difference(relative, 'relative', allowedOfPoints);
   });
 }
 
@@ -133,10 +134,11 @@ function outputOf(name: string, data: TensorData | undefined, length: number): F
   return data as Float32Array | Uint8Array;
 }
 
-function difference(differences: Float64Array, allowed: number): ModelDifference {
+function difference(differences: Float64Array, unit: ModelDifference['unit'], allowed: number): ModelDifference {
   // NaN is a difference that nothing allows.
   const largest = differences.reduce((most, each) => (each <= most ? most : Number.isNaN(most) ? most : each), 0);
   return {
+    unit,
     largest,
     allowed,
     compared: differences.length,

@@ -39,7 +39,7 @@ test('a network of images is exported, compared, and says what it is', async () 
   const [denoiser, sampler] = stdout.trim().split('\n');
   expect(denoiser).toMatch(/denoiser\.onnx: differs from this program's by \d\.\de-\d of the largest value/);
   expect(sampler).toMatch(/sampler\.onnx: [0-3] of 384 pixels differ from this program's, by [01] grey levels at most/);
-  expect(stderr).toMatch(/sampler\.onnx: 0\.\d MB, from .*images\.safetensors; comparing/);
+  expect(stderr).toMatch(/sampler\.onnx: 0\.\d MB of .*images\.safetensors; comparing/);
   expect(stderr).toMatch(/The sampler has 4 steps, 7 evaluations, from noise level 80 to 0\.002/);
   expect(folder.list().filter((each) => each.endsWith('.onnx'))).toEqual([
     join('new', 'models', 'denoiser.onnx'),
