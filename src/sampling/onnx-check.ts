@@ -77,7 +77,7 @@ export async function compareDenoiser(
       const expected = await own.denoise(Float64Array.from(noisy), sigma, [labels[i]]);
       const level = constant([sigma], [1], 'float64');
       const [{ data: cSkip }] = evaluate([preconditioning(config.preconditioning, level).cSkip]);
-      const scale = Math.max(...noisy.map((value) => Math.abs(cSkip[0] * value)), ...expected.map(Math.abs));
+      const scale = Math.max(Math.abs(cSkip[0]) * largestOf(noisy), largestOf(expected));
       of(result).forEach((value, k) => (relative[i * size + k] = Math.abs(value - expected[k]) / scale));
     }
     return difference(relative, 'relative', allowedOfDenoiser);
@@ -114,7 +114,7 @@ export async function compareSampler(
       return difference(levels, 'grey levels', allowedOfImages);
     }
     const result = outputOf('samples', samples, expected.length);
-    const scale = Math.max(...expected.map(Math.abs)) || 1;
+    const scale = largestOf(expected) || 1;
     const relative = Float64Array.from(expected, (value, i) => Math.abs(value - result[i]) / scale);
     return difference(relative, 'relative', allowedOfPoints);
   });
@@ -122,6 +122,13 @@ export async function compareSampler(
 
 /** Whether a model computes what it should. */
 export const isWithinTolerance = ({ largest, allowed }: ModelDifference): boolean => largest <= allowed;
+
+/** The largest absolute value. */
+const largestOf = (values: ArrayLike<number>): number => {
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) largest = Math.max(largest, Math.abs(values[i]));
+  return largest;
+};
 
 const labelsInput = (labelDim: number, labels: readonly number[]): Record<string, ModelInput> =>
   labelDim > 0
