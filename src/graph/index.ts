@@ -48,6 +48,8 @@ export { groupNorm } from './ops/normalization.ts';
 export { max, mean } from './ops/reduction.ts';
 export { downsample2d, upsample2d } from './ops/resampling.ts';
 export { softmax } from './ops/softmax.ts';
+export { optimizations } from './optimizations.ts';
+export type { Optimization } from './optimizations.ts';
 export { optimize } from './passes/optimize.ts';
 export { printGraph } from './print.ts';
 export { ancestors, constant, input, isConstant, isInput, primitives } from './tensor.ts';

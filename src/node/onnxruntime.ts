@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import { UsageError } from '../errors.ts';
+import type { Optimization } from '../graph/index.ts';
 import { onnxRuntime, openModel } from '../runtime/index.ts';
 import type { ModelFile, OnnxRuntimeOptions, Runtime } from '../runtime/index.ts';
 
@@ -18,6 +19,8 @@ export interface NodeRuntimeOptions {
    * other work it costs half of the speed, so it is off by default.
    */
   readonly spinning?: boolean;
+  /** Optimisations to leave out, to see what they are worth; all are on by default. */
+  readonly without?: readonly Optimization[];
 }
 
 /**
@@ -46,6 +49,7 @@ export function optionsFor({
   device = 'cpu',
   threads = availableParallelism(),
   spinning = false,
+  without = [],
 }: NodeRuntimeOptions): OnnxRuntimeOptions {
   if (!Number.isInteger(threads) || threads < 1)
     throw new UsageError(`--threads must be an integer of at least 1, got ${threads}.`);
@@ -56,6 +60,8 @@ export function optionsFor({
     threads,
     widths: device === 'webgpu' ? '32-bit' : 'all',
     stateIn: device === 'webgpu' ? 'device' : 'own-buffers',
+    hasBlockedConvolutions: device === 'cpu',
+    without: new Set(without),
     sessionOptions: {
       executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
       graphOptimizationLevel: 'all',

@@ -1,6 +1,7 @@
 import { StfError, UsageError } from '../errors.ts';
 import { toOnnx } from '../graph/index.ts';
-import type { TensorData } from '../graph/index.ts';
+import type { Dialect, Optimization, TensorData } from '../graph/index.ts';
+import { findChannelBlock } from './channel-block.ts';
 import { DeviceState, Transfers } from './device-state.ts';
 import type { DeviceMemory } from './device-state.ts';
 import { checkEntry, HostState } from './engine-state.ts';
@@ -28,6 +29,10 @@ export interface OnnxRuntimeOptions {
    * or in the device's memory.
    */
   readonly stateIn: 'own-buffers' | 'results' | 'device';
+  /** Whether the engine may have convolutions in a layout of its own here, which is then tried. */
+  readonly hasBlockedConvolutions?: boolean;
+  /** Optimisations that are switched off. */
+  readonly without?: ReadonlySet<Optimization>;
 }
 
 /**
@@ -68,17 +73,17 @@ interface Context extends OnnxRuntimeOptions {
   readonly queue: Serial;
 }
 
-/** The model of a graph as the engine gets it. */
+/** The model of a graph as an engine without a layout of its own gets it. */
 export const writeModel = (spec: GraphSpec, widths: Widths): Uint8Array =>
-  modelOf(spec.name, describeGraph(spec), widths);
+  toOnnx(describeGraph(spec).outputs, { name: spec.name, dialect: dialectOf(widths) });
 
-const modelOf = (name: string, { outputs }: Signature, widths: Widths): Uint8Array =>
-  toOnnx(outputs, { name, dialect: widths === 'all' ? 'onnxruntime' : 'onnxruntime-32-bit' });
+const dialectOf = (widths: Widths): Dialect => (widths === 'all' ? 'onnxruntime' : 'onnxruntime-32-bit');
 
 async function compile(spec: GraphSpec, context: Context): Promise<Program> {
-  const { api, widths, sessionOptions, stateIn } = context;
-  const signature = describeGraph(spec);
-  const model = modelOf(spec.name, signature, widths);
+  const { api, widths, sessionOptions, stateIn, hasBlockedConvolutions, without } = context;
+  const signature = describeGraph(spec, without);
+  const channelBlock = hasBlockedConvolutions ? await findChannelBlock(api, sessionOptions) : undefined;
+  const model = toOnnx(signature.outputs, { name: spec.name, dialect: dialectOf(widths), channelBlock, without });
   const written = new Set(signature.writes.values());
   const location = Object.fromEntries(
     Object.keys(signature.outputs).map((name) => [

@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.ts';
 import { allocate, ancestors, formatShape, isInput, optimize, sizeOf } from '../graph/index.ts';
-import type { Tensor, TensorData, TensorType } from '../graph/index.ts';
+import type { Optimization, Tensor, TensorData, TensorType } from '../graph/index.ts';
 import type { GraphSpec } from './runtime.ts';
 
 /** A graph made ready for an engine: optimised outputs and the types of everything that goes in and out. */
@@ -20,11 +20,14 @@ export interface Signature {
 const nextName = (entry: string): string => `next.${entry}`;
 
 /** Works out what a program needs and gives, and optimises its graph. */
-export function describeGraph(spec: GraphSpec): Signature {
+export function describeGraph(spec: GraphSpec, without?: ReadonlySet<Optimization>): Signature {
   const state = Object.entries(spec.state ?? {});
   const replaced = state.flatMap(([name, { next }]) => (next ? [[nextName(name), next] as const] : []));
   const named = [...Object.entries(spec.outputs), ...replaced];
-  const optimized = optimize(named.map(([, tensor]) => tensor));
+  const optimized = optimize(
+    named.map(([, tensor]) => tensor),
+    { without },
+  );
   const outputs = Object.fromEntries(named.map(([name], i) => [name, optimized[i]]));
   const present = new Map(
     ancestors(optimized)

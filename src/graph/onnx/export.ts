@@ -28,7 +28,7 @@ const dialect = 'standard';
  */
 export const toOnnxForAnyBatch = (build: BuildForBatch, options: ExportOptions = {}): Uint8Array => {
   const { name = 'graph', weights = new Map(), metadata = {} } = options;
-  return encodeModel(withWeights(lowerForAnyBatch(build, { name, dialect }), weights), { dialect, metadata });
+  return encodeModel(withWeights(lowerForAnyBatch(build, { name, dialect }), weights), metadata);
 };
 
 /**
@@ -41,5 +41,5 @@ export const toOnnxForAnyBatch = (build: BuildForBatch, options: ExportOptions =
  */
 export const loopToOnnx = (loop: LoopGraph, options: ExportOptions = {}): Uint8Array => {
   const { name = 'graph', weights = new Map(), metadata = {} } = options;
-  return encodeModel(lowerLoop(loop, weights, { name, dialect }), { dialect, metadata });
+  return encodeModel(lowerLoop(loop, weights, { name, dialect }), metadata);
 };

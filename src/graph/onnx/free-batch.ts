@@ -5,7 +5,7 @@ import type { Tensor } from '../tensor.ts';
 import { affineRow, isFixed } from './affine.ts';
 import { describeNode, FreeBatchNodes } from './free-batch-nodes.ts';
 import { lowerGraph } from './model.ts';
-import type { OnnxOptions } from './model.ts';
+import type { LoweringOptions } from './model.ts';
 import {
   AttributeProtoSchema,
   GraphProtoSchema,
@@ -42,10 +42,7 @@ export type BuildForBatch = (batch: number) => Readonly<Record<string, Tensor>>;
  * @param build  outputs by name; must build the same graph at every size, but for dimensions that hold it
  * @throws ShapeError when something else depends on the size, or no input tells it
  */
-export const lowerForAnyBatch = (
-  build: BuildForBatch,
-  options: Pick<OnnxOptions, 'name' | 'dialect'> = {},
-): GraphProto =>
+export const lowerForAnyBatch = (build: BuildForBatch, options: LoweringOptions = {}): GraphProto =>
   generalize(
     batchSizes.map((batch) => lowerGraph(optimized(build(batch)), options)),
     batchSizes,

@@ -2,7 +2,7 @@ import { create, equals } from '@bufbuild/protobuf';
 import { ShapeError } from '../../errors.ts';
 import { lowerForAnyBatch } from './free-batch.ts';
 import type { BuildForBatch } from './free-batch.ts';
-import type { OnnxOptions } from './model.ts';
+import type { LoweringOptions } from './model.ts';
 import {
   AttributeProto_AttributeType as AttributeType,
   AttributeProtoSchema,
@@ -47,7 +47,7 @@ export const iterationInput = 'iteration';
 export function lowerLoop(
   { count, start, step, finish }: LoopGraph,
   weights: NamedWeights,
-  { name = 'graph', dialect = 'standard' }: Pick<OnnxOptions, 'name' | 'dialect'> = {},
+  { name = 'graph', dialect = 'standard' }: LoweringOptions = {},
 ): GraphProto {
   const lower = (part: string, build: BuildForBatch): GraphProto =>
     lowerForAnyBatch(build, { name: `${name}.${part}`, dialect });

@@ -4,7 +4,7 @@ import { ancestors, isInput } from '../tensor.ts';
 import type { Tensor } from '../tensor.ts';
 import type { TensorType } from '../types.ts';
 import { OnnxBuilder } from './builder.ts';
-import type { Dialect } from './builder.ts';
+import type { BuilderOptions, Dialect } from './builder.ts';
 import {
   GraphProtoSchema,
   ModelProtoSchema,
@@ -25,10 +25,14 @@ const irVersion = 8n;
 /** What a file of Protocol Buffers can hold. */
 const largestFile = 2 ** 31 - 1;
 
-export interface OnnxOptions {
+export interface OnnxOptions extends LoweringOptions {
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** How a graph is written as nodes of ONNX. */
+export interface LoweringOptions extends Pick<BuilderOptions, 'channelBlock' | 'without'> {
   readonly name?: string;
   readonly dialect?: Dialect;
-  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -38,8 +42,10 @@ export interface OnnxOptions {
  * @returns        the model's bytes; its inputs are the graph's inputs, by name
  * @throws ShapeError when two inputs, or an input and an output, share a name
  */
-export const toOnnx = (outputs: Readonly<Record<string, Tensor>>, options: OnnxOptions = {}): Uint8Array =>
-  encodeModel(lowerGraph(outputs, options), options);
+export const toOnnx = (
+  outputs: Readonly<Record<string, Tensor>>,
+  { metadata = {}, ...lowering }: OnnxOptions = {},
+): Uint8Array => encodeModel(lowerGraph(outputs, lowering), metadata);
 
 /**
  * Writes tensors and all they depend on as nodes of ONNX: a graph that is no file yet.
@@ -48,11 +54,11 @@ export const toOnnx = (outputs: Readonly<Record<string, Tensor>>, options: OnnxO
  */
 export function lowerGraph(
   outputs: Readonly<Record<string, Tensor>>,
-  { name = 'graph', dialect = 'onnxruntime' }: Pick<OnnxOptions, 'name' | 'dialect'> = {},
+  { name = 'graph', dialect = 'onnxruntime', ...how }: LoweringOptions = {},
 ): GraphProto {
   const nodes = ancestors(Object.values(outputs));
   const inputNames = nodes.filter(isInput).map((node) => node.attributes.name);
-  const builder = new OnnxBuilder(dialect, new Set([...inputNames, ...Object.keys(outputs)]));
+  const builder = new OnnxBuilder({ dialect, taken: new Set([...inputNames, ...Object.keys(outputs)]), ...how });
   const values = new Map<Tensor, string>();
   const inputs = new Map<string, ValueInfoProto>();
   for (const node of nodes) {
@@ -89,15 +95,13 @@ export function lowerGraph(
 /**
  * The bytes of a model file.
  *
+ * @param metadata  texts by name
  * @throws UsageError when they are more than such a file can hold
  */
-export function encodeModel(
-  graph: GraphProto,
-  { dialect = 'onnxruntime', metadata = {} }: Pick<OnnxOptions, 'dialect' | 'metadata'>,
-): Uint8Array {
+export function encodeModel(graph: GraphProto, metadata: Readonly<Record<string, string>>): Uint8Array {
   const opsets = [
     create(OperatorSetIdProtoSchema, { domain: '', version: opset }),
-    ...(dialect !== 'standard' ? [create(OperatorSetIdProtoSchema, { domain: 'com.microsoft', version: 1n })] : []),
+    ...[...domainsOf(graph)].sort().map((domain) => create(OperatorSetIdProtoSchema, { domain, version: 1n })),
   ];
   const metadataProps = Object.entries(metadata).map(([key, value]) => ({ key, value }));
   const model = create(ModelProtoSchema, {
@@ -114,6 +118,15 @@ export function encodeModel(
     );
   return bytes;
 }
+
+/** Where the operators of a graph and of the graphs inside it come from, beside the standard. */
+const domainsOf = (graph: GraphProto): Set<string> =>
+  new Set(
+    graph.node.flatMap(({ domain, attribute }) => [
+      ...(domain === '' ? [] : [domain]),
+      ...attribute.flatMap(({ g }) => (g ? [...domainsOf(g)] : [])),
+    ]),
+  );
 
 function valueInfo(name: string, { shape, dtype }: TensorType, builder: OnnxBuilder): ValueInfoProto {
   const dim = shape.map((d) =>
