@@ -1,10 +1,11 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary } from '@bufbuild/protobuf';
 import { FormatError, ShapeError, UsageError } from '../../errors.ts';
 import { ancestors, isInput } from '../tensor.ts';
 import type { Tensor } from '../tensor.ts';
 import type { TensorType } from '../types.ts';
 import { OnnxBuilder } from './builder.ts';
 import type { BuilderOptions, Dialect } from './builder.ts';
+import { joined, modelPieces } from './encode.ts';
 import {
   GraphProtoSchema,
   ModelProtoSchema,
@@ -111,12 +112,12 @@ export function encodeModel(graph: GraphProto, metadata: Readonly<Record<string,
     graph,
     metadataProps: metadataProps.map((each) => ({ $typeName: 'onnx.StringStringEntryProto' as const, ...each })),
   });
-  const bytes = toBinary(ModelProtoSchema, model);
-  if (bytes.length > largestFile)
+  const encoded = modelPieces(model);
+  if (encoded.length > largestFile)
     throw new UsageError(
-      `an ONNX file holds at most ${largestFile} bytes, and "${graph.name}" has ${bytes.length}: the network is too large for one file.`,
+      `an ONNX file holds at most ${largestFile} bytes, and "${graph.name}" has ${encoded.length}: the network is too large for one file.`,
     );
-  return bytes;
+  return joined(encoded);
 }
 
 /** Where the operators of a graph and of the graphs inside it come from, beside the standard. */
