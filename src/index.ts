@@ -12,7 +12,8 @@ export * as graph from './graph/index.ts';
 export * as nn from './nn/index.ts';
 
 // What it takes to run a graph.
-export type { GraphSpec, Program, Runtime, State, StateAccess } from './runtime/index.ts';
+export { openModel } from './runtime/index.ts';
+export type { GraphSpec, ModelFile, ModelInput, Program, Runtime, State, StateAccess } from './runtime/index.ts';
 
 // Random numbers and statistics.
 export { fillKeepMask, fillNormal, fillUniform, permutation, streams } from './numerics/random.ts';
@@ -193,16 +194,31 @@ export type {
 
 // Sampling.
 export {
+  compareDenoiser,
+  compareSampler,
   compileDenoiser,
   countEvaluations,
+  denoiserToOnnx,
   drawLatents,
   edmNoiseLevels,
   generate,
   generateWith,
   heunSampler,
+  isWithinTolerance,
+  samplerToOnnx,
   withinRange,
 } from './sampling/index.ts';
-export type { CompiledDenoiser, Denoise, GenerateOptions, HeunOptions, WeightSource } from './sampling/index.ts';
+export type {
+  CompiledDenoiser,
+  Denoise,
+  ExportedNetwork,
+  GenerateOptions,
+  HeunOptions,
+  ModelDescription,
+  ModelDifference,
+  SamplerSettings,
+  WeightSource,
+} from './sampling/index.ts';
 
 // Analysis: the variance of training targets.
 export { targetVarianceMeter } from './analysis/index.ts';

@@ -7,3 +7,9 @@ export { drawLatents, generate, generateWith, withinRange } from './generate.ts'
 export type { GenerateOptions } from './generate.ts';
 export { edmNoiseLevels, heunSampler } from './heun.ts';
 export type { HeunOptions } from './heun.ts';
+export { describeModel } from './onnx-metadata.ts';
+export type { ModelDescription, SamplerSettings } from './onnx-metadata.ts';
+export { denoiserToOnnx, samplerToOnnx } from './onnx-models.ts';
+export type { ExportedNetwork } from './onnx-models.ts';
+export { compareDenoiser, compareSampler, isWithinTolerance } from './onnx-check.ts';
+export type { ModelDifference } from './onnx-check.ts';
