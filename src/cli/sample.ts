@@ -10,7 +10,7 @@ import { requireCreatable } from '../node/run-folder.ts';
 import { findCheckpoint } from '../node/run-reader.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
 import { compileDenoiser, edmNoiseLevels, generateWith, withinRange } from '../sampling/index.ts';
-import type { HeunOptions } from '../sampling/index.ts';
+import type { EdmOptions } from '../sampling/index.ts';
 import { presets } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { deviceOption, textOption, threadsOption, valueOption } from './help.ts';
@@ -34,7 +34,7 @@ export interface SampleWish {
   readonly device?: DeviceChoice | undefined;
   readonly threads?: number | undefined;
   /** Sampler options; what is left out is as in the run. */
-  readonly sampler?: Partial<HeunOptions>;
+  readonly sampler?: Partial<EdmOptions>;
 }
 
 /** `stf sample`. */
@@ -87,7 +87,7 @@ export function sampleCommand(io: Io): Command {
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addHelpText('after', sampleExamples)
-    .action(async (given: Partial<SampleWish & HeunOptions> & Pick<SampleWish, 'network' | 'outdir'>) => {
+    .action(async (given: Partial<SampleWish & EdmOptions> & Pick<SampleWish, 'network' | 'outdir'>) => {
       const { seeds = seedList.parse(defaultSeeds, '--seeds'), steps, sigmaMin, sigmaMax, rho, ...wish } = given;
       const chosen = Object.entries({ steps, sigmaMin, sigmaMax, rho }).filter(([, value]) => value !== undefined);
       await sample({ ...wish, seeds, sampler: Object.fromEntries(chosen) }, io);
