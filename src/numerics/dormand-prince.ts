@@ -146,7 +146,10 @@ function norm(n: number, value: (i: number) => number): number {
   return Math.sqrt(sum) / Math.sqrt(n);
 }
 
-/** A width whose step has about the error that is allowed. Hairer, Norsett and Wanner 1993, Sect. II.4, "Starting step size". */
+/**
+ * A width whose step has about the error that is allowed. Hairer, Norsett and Wanner 1993, Sect. II.4, "Starting step size". Its
+ * trial may lie beyond the end, as in SciPy before 1.12; where the slope is not finite there, the trial does not count.
+ */
 async function firstWidth(
   f: Slope,
   { t, y, first, direction, longest }: At & { direction: number; longest: number },
@@ -155,12 +158,13 @@ async function firstWidth(
   const scale = (i: number): number => atol + Math.abs(y[i]) * rtol;
   const size = norm(y.length, (i) => y[i] / scale(i));
   const rate = norm(y.length, (i) => first[i] / scale(i));
-  const guess = Math.min(size < 1e-5 || rate < 1e-5 ? 1e-6 : (0.01 * size) / rate, longest);
+  const guess = size < 1e-5 || rate < 1e-5 ? 1e-6 : (0.01 * size) / rate;
   const second = await f(
     t + guess * direction,
     y.map((value, i) => value + guess * direction * first[i]),
   );
-  const curvature = norm(y.length, (i) => (second[i] - first[i]) / scale(i)) / guess;
+  const change = norm(y.length, (i) => (second[i] - first[i]) / scale(i)) / guess;
+  const curvature = Number.isFinite(change) ? change : 0;
   const width =
     rate <= 1e-15 && curvature <= 1e-15
       ? Math.max(1e-6, guess * 1e-3)

@@ -110,6 +110,14 @@ export const ablationFiles: Checker = {
   },
 };
 
+/** The columns of Karras et al. 2022, Table 1, that a cell may be named after. */
+const columns = {
+  vp: { discretization: 'vp', schedule: 'vp', scaling: 'vp' },
+  ve: { discretization: 've', schedule: 've', scaling: 'none' },
+  iddpm: { discretization: 'iddpm', schedule: 'linear', scaling: 'none' },
+  edm: { discretization: 'edm', schedule: 'linear', scaling: 'none' },
+} as const;
+
 /** The options of a cell: named by the manifest, or by the cell's own name. */
 function optionsOf(
   file: ParityFile,
@@ -124,8 +132,8 @@ function optionsOf(
     .safeParse([first, second, third, fourth]);
   const byName = named.success
     ? { solver: named.data[0], discretization: named.data[1], schedule: named.data[2], scaling: named.data[3] }
-    : discretizations.some((each) => each === first)
-      ? { discretization: first as AblationOptions['discretization'] }
+    : second === 'default' && Object.hasOwn(columns, first)
+      ? columns[first as keyof typeof columns]
       : {};
   const cellOwn = ours({ solver, discretization, schedule, scaling } as z.infer<typeof kwargsSchema>);
   const options = completeAblation({ ...byName, ...cellOwn, ...given });
