@@ -158,6 +158,7 @@ async function firstWidth(
   const scale = (i: number): number => atol + Math.abs(y[i]) * rtol;
   const size = norm(y.length, (i) => y[i] / scale(i));
   const rate = norm(y.length, (i) => first[i] / scale(i));
+  if (!Number.isFinite(rate)) throw new NonFiniteError(`the slope at t = ${t} is not finite.`);
   const guess = size < 1e-5 || rate < 1e-5 ? 1e-6 : (0.01 * size) / rate;
   const second = await f(
     t + guess * direction,

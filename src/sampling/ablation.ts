@@ -117,7 +117,8 @@ export async function ablationSampler(
       x = state.map((value, k) => value + h * first[k]);
     } else {
       const part = state.map((value, k) => value + alpha * h * first[k]);
-      const second = await slope(part, t + alpha * h);
+      // The next level itself where that is meant: it is one that the denoiser knows.
+      const second = await slope(part, alpha === 1 ? next : t + alpha * h);
       const weight = 1 / (2 * alpha);
       x = state.map((value, k) => value + h * ((1 - weight) * first[k] + weight * second[k]));
     }
