@@ -237,7 +237,7 @@ export function samplerByName(name: string, choices: SamplerChoices, network: Ne
 /** Evaluations that a sample costs; undefined where that depends on the samples. */
 export const samplerEvaluations = <K extends SamplerKind>(
   config: Extract<SamplerConfig, { kind: K }>,
-): number | undefined => (samplers[config.kind as K] as Sampler<typeof config>).evaluations(config);
+): number | undefined => (samplers[config.kind] as Sampler<typeof config>).evaluations(config);
 
 /**
  * Runs a sampler.
@@ -252,7 +252,7 @@ export const runSampler = <K extends SamplerKind>(
   latents: Float64Array,
   config: Extract<SamplerConfig, { kind: K }>,
   hooks: SamplerHooks & { readonly sampleSize: number },
-): Promise<Float64Array> => (samplers[config.kind as K] as Sampler<typeof config>).run(denoise, latents, config, hooks);
+): Promise<Float64Array> => (samplers[config.kind] as Sampler<typeof config>).run(denoise, latents, config, hooks);
 
 /** A sampler that stays within the noise levels for which a network is made. */
 export function withinLevels(config: SamplerConfig, range: SigmaRange): SamplerConfig {

@@ -135,7 +135,7 @@ function optionsOf(
     : second === 'default' && Object.hasOwn(columns, first)
       ? columns[first as keyof typeof columns]
       : {};
-  const cellOwn = ours({ solver, discretization, schedule, scaling } as z.infer<typeof kwargsSchema>);
+  const cellOwn = ours({ solver, discretization, schedule, scaling });
   const options = completeAblation({ ...byName, ...cellOwn, ...given });
   // The fork's default range of VP has another betaD.
   const isForkVp = repositoryOf(file.entry) === 'Newbeeer/stf' && options.discretization === 'vp';

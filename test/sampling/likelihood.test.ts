@@ -127,7 +127,8 @@ describe('a compiled Jacobian', () => {
   const weights = initialize(table, 4).map((value, i) => value + 0.1 * Math.sin(1.7 * i));
 
   test('gives products that central differences confirm, for a batch that is not full', async () => {
-    const { evaluate, release } = await compileJacobian(runtime, config, { batch: 4, weights });
+    const jacobian = await compileJacobian(runtime, config, { batch: 4, weights });
+    const { evaluate } = jacobian;
     const [x, v, w] = [1, 2, 3].map((seed) => testValues(6, [-1, 1], seed));
     const { product, denoised } = await evaluate(x, 0.7, v);
     // v · J · w by differences of v · D along w. Float32: rounding 1e-7 / h and curvature h² meet at h = 5e-3, some 1e-4.
@@ -148,7 +149,7 @@ describe('a compiled Jacobian', () => {
     }
     expect(denoised).toHaveLength(6);
     await expect(evaluate(x, 0.7, new Float64Array(3))).rejects.toThrow(UsageError);
-    await release();
+    await jacobian.release();
   });
 
   test('and a likelihood of the network: the estimate scatters around the exact trace', async () => {

@@ -147,7 +147,7 @@ describe('by name', () => {
     ['ddim', { snr: 0.1 }, 'sampler "ddim" has no option snr. It has: steps, sigmaMin, sigmaMax, rho, eta.'],
     ['edm', { sigmaMin: 80, sigmaMax: 0.002 }, 'got sigmaMin = 80 and sigmaMax = 0.002. Are they swapped?'],
     ['rk45', { sigmaMin: 80, sigmaMax: 0.002 }, 'Are they swapped?'],
-    ['rk45', { process: vp as never, sigmaMin: 1 }, 'sigmaMin and sigmaMax are for the process ve'],
+    ['rk45', { process: vp, sigmaMin: 1 }, 'sigmaMin and sigmaMax are for the process ve'],
   ])('%s %o is refused', (name, choices, message) => {
     expect(() => samplerByName(name, choices, edm)).toThrow(UsageError);
     expect(() => samplerByName(name, choices, edm)).toThrow(message);
