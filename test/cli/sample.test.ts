@@ -13,10 +13,7 @@ let network = '';
 
 /** Draws from the imported network with few steps. */
 const sample = (outdir: string, flags: string): Promise<Outcome> =>
-  stf(
-    ['sample', '--network', network, '--outdir', folder.join(outdir), '--threads', '1', ...flags.split(' ')],
-    ...more,
-  );
+  stf(['sample', '--network', network, '--outdir', folder.join(outdir), '--threads', '1', ...flags.split(' ')]);
 const png = (...path: string[]): Buffer => readFileSync(folder.join(...path));
 
 describe('images', () => {
