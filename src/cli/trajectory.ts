@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { toUint8 } from '../data/pixels.ts';
 import { encodeApng } from '../formats/apng.ts';
 import { decodePng, encodePng } from '../formats/png.ts';
+import type { PngImage } from '../formats/png.ts';
 import { writeFileAtomic } from '../node/files.ts';
 import { svgToPng } from '../node/raster.ts';
 import { firstTwo } from '../node/run-folder.ts';
@@ -13,6 +14,8 @@ import type { SamplerStep } from '../sampling/index.ts';
 const mostFrames = 32;
 /** Images in the animation, and columns and rows of pairs of the strip. */
 const [animated, columns, rows] = [16, 10, 4];
+/** Standard deviation of data in [-1, 1], about. */
+const spreadOfData = 0.5;
 /** How long a frame of the animation stays, and the last one, in milliseconds. */
 const timing = { delay: 90, lastDelay: 2000 };
 
@@ -26,7 +29,7 @@ export interface Trajectory {
 
 interface Moment {
   readonly sigma: number;
-  /** x / √(1 + σ²), which has about the range of the data at every noise level. */
+  /** x scaled so that it has about the range of the data at every noise level. */
   readonly x: Float32Array;
   readonly denoised: Float32Array;
 }
@@ -45,7 +48,7 @@ export function trajectory(sampleShape: readonly number[]): Trajectory {
     take: ({ done, sigma, x, denoised }) => {
       if (done < (moments.length + 1) / mostFrames && done < 1) return;
       samples = Math.min(x.length / size, isImage ? animated : Infinity);
-      moments.push({ sigma, x: keep(x, 1 / Math.hypot(1, sigma)), denoised: keep(denoised) });
+      moments.push({ sigma, x: keep(x, spreadOfData / Math.hypot(spreadOfData, sigma)), denoised: keep(denoised) });
     },
     write: async (outdir) => {
       if (moments.length === 0) return [];
@@ -87,17 +90,25 @@ function pointPictures(moments: readonly Moment[], dimension: number): [strip: U
     points: firstTwo(x, dimension),
   });
   const last = moments[moments.length - 1];
-  // Scaled noise reaches to ±3 and the data seldom beyond.
-  const reach = 1.1 * Math.max(3, ...last.x.map(Math.abs));
+  // Scaled noise seldom reaches beyond three standard deviations.
+  const reach = 1.1 * Math.max(3 * spreadOfData, ...last.x.map(Math.abs));
   const domain = [-reach, reach] as const;
   const picture = (some: readonly Moment[]): Uint8Array => svgToPng(scatterFigure({ panels: some.map(panel), domain }));
-  return [
-    picture(spread(moments, 4)),
-    encodeApng(
-      moments.map((each) => decodePng(picture([each]))),
-      timing,
-    ),
-  ];
+  return [picture(spread(moments, 4)), encodeApng(sameSize(moments.map((each) => decodePng(picture([each])))), timing)];
+}
+
+/** Images with white below and beside them, as large as the largest: captions of figures may have more lines or fewer. */
+function sameSize(images: readonly PngImage[]): PngImage[] {
+  const [width, height] = [images.map((each) => each.width), images.map((each) => each.height)].map((all) =>
+    Math.max(...all),
+  );
+  return images.map((image) => {
+    const pitch = width * image.channels;
+    const data = new Uint8Array(height * pitch).fill(255);
+    const row = image.width * image.channels;
+    for (let y = 0; y < image.height; y++) data.set(image.data.subarray(y * row, (y + 1) * row), y * pitch);
+    return { ...image, width, height, data };
+  });
 }
 
 /** At most `count` of them in about equal steps, first and last included. */

@@ -170,9 +170,12 @@ async function checkCell(
   };
   const isFloat32 = options.discretization === 'iddpm';
   const atol = tolerance.iddpm_atol_float64_alpha_bar ?? 1e-4;
+  const { finite = true } = cell;
   const checks = Object.entries(results).flatMap(([tensor, { values, loose }]) => {
+    // Where the reference gets infinities or NaN there is nothing to compare but the levels and times.
+    const isCompared = finite || (tensor !== 'samples' && tensor !== 'x');
     const near = (what: string, allowed: { atol: number; rtol: number }): Check[] =>
-      file.find(what) ? [closeCheck(what, values, file.doubles(what), allowed)] : [];
+      file.find(what) && isCompared ? [closeCheck(what, values, file.doubles(what), allowed)] : [];
     return [
       ...near(at(tensor), isFloat32 ? { atol, rtol: loose } : tolerance),
       ...near(at(`${tensor}_f64`), tolerance),
@@ -185,12 +188,11 @@ async function checkCell(
     // The reference's ln(1 + σ²) / εs loses digits at small σ: 1e-16 / εs of about 20.
     return expected === undefined ? [] : [closeCheck(at(what), [value], [expected], { atol: 1e-11, rtol: 1e-11 })];
   });
-  const { finite = true } = cell;
   return [
     ...checks,
     ...told,
     same(at('nfe'), counted.evaluations, cell.nfe),
-    same(at('finite'), samples.every(Number.isFinite), finite),
+    ...(finite ? [same(at('finite'), samples.every(Number.isFinite), true)] : []),
   ];
 }
 
