@@ -214,6 +214,7 @@ export {
   edmSampler,
   generate,
   generateWith,
+  guided,
   logLikelihood,
   predictorCorrectorDefaults,
   predictorCorrectorSampler,

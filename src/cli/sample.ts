@@ -18,7 +18,7 @@ import { noteOnLevels, resolveSampler, samplerOptions, samplerWish } from './sam
 import type { SamplerWish } from './sampler-flags.ts';
 import { recordSeeds, seedsDone, settingsOf } from './sampling-record.ts';
 import { trajectory } from './trajectory.ts';
-import { integer, seedList } from './values.ts';
+import { integer, number, seedList } from './values.ts';
 
 const defaultSeeds = '0-63';
 
@@ -32,6 +32,8 @@ export interface SampleWish {
   readonly seeds: readonly number[];
   readonly batch?: number | undefined;
   readonly class?: number | undefined;
+  /** Weight of the class, for networks that were trained without it as well. */
+  readonly guidance?: number | undefined;
   readonly device?: DeviceChoice | undefined;
   readonly threads?: number | undefined;
   /** The sampler; EDM's with the run's settings when left out. */
@@ -77,6 +79,14 @@ export function sampleCommand(io: Io): Command {
         'the seed modulo the number of classes',
       ),
     )
+    .addOption(
+      valueOption(
+        '--guidance',
+        number('FLOAT', { min: 0 }),
+        'Weight of the class, for networks trained with --label-dropout; other than 0 and 1 it doubles the cost',
+        '1',
+      ),
+    )
     .addOption(new Option('--subdirs', 'Put images in a subfolder for every 1000 seeds'))
     .addOption(
       new Option(
@@ -91,8 +101,8 @@ export function sampleCommand(io: Io): Command {
   for (const option of samplerOptions()) command.addOption(option);
   return command.action(async (given: Given) => {
     const { seeds = seedList.parse(defaultSeeds, '--seeds') } = given;
-    const { network, outdir, batch, class: chosen, device, threads, subdirs, trajectory: film } = given;
-    const wish = { network, outdir, batch, class: chosen, device, threads, subdirs, trajectory: film };
+    const { network, outdir, batch, class: chosen, guidance, device, threads, subdirs, trajectory: film } = given;
+    const wish = { network, outdir, batch, class: chosen, guidance, device, threads, subdirs, trajectory: film };
     await sample({ ...wish, seeds, sampler: samplerWish({ ...given }) }, io);
   });
 }
@@ -124,6 +134,7 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   const levelsNote = noteOnLevels(sampler, samplerWished, options);
   if (levelsNote !== undefined) console.note(levelsNote);
   const labels = classesOf(wish, found);
+  checkGuidance(wish, found);
   await requireCreatable(wish.outdir);
   const { device, threads } = wish;
   const runtime = await deviceRuntime({ device, ...(threads !== undefined && { threads }) });
@@ -135,7 +146,7 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   const { seeds } = wish;
   const { subdirs = false } = wish;
   const writer = sampleWriter(options, { outdir: wish.outdir, seeds, subdirs });
-  const settings = settingsOf(found, sampler, wish.class);
+  const settings = settingsOf(found, sampler, wish);
   const recorded = writer.keepsFiles ? await seedsDone(wish.outdir, settings) : new Set<number>();
   const done = new Set(await writer.restore(seeds.filter((seed) => recorded.has(seed))));
   const missing = [...seeds.keys()].filter((i) => !done.has(seeds[i]));
@@ -160,7 +171,7 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
       const some = places.map((i) => seeds[i]);
       const drawn = await generateWith(denoiser, sampleShape, some, {
         ...sampler,
-        ...(labels && { labels: places.map((i) => labels[i]) }),
+        ...(labels && { labels: places.map((i) => labels[i]), guidance: wish.guidance ?? 1 }),
         ...(film && first === 0 && { onStep: (step) => film.take(step) }),
         onProgress: ({ samplesDone }) => {
           bar.update(first + samplesDone);
@@ -188,6 +199,17 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
 }
 
 const allOfThem = (picture: string | undefined): string => (picture === undefined ? '' : `; all of them: ${picture}`);
+
+/** @throws UsageError when the network can't do without a class, or knows none */
+function checkGuidance({ guidance = 1 }: SampleWish, { file, checkpoint }: FoundCheckpoint): void {
+  const { labelDim, labelDropout } = checkpoint.options.denoiser.network;
+  if (guidance === 1) return;
+  if (labelDim === 0) throw new UsageError(`--guidance needs a class-conditional network, and that of ${file} is not.`);
+  if (labelDropout === 0)
+    throw new UsageError(
+      `--guidance needs a network that was trained without classes as well (--label-dropout), and that of ${file} was not.`,
+    );
+}
 
 /** The class of each sample; nothing for networks that know no classes. */
 function classesOf({ class: chosen, seeds }: SampleWish, { file, checkpoint }: FoundCheckpoint): number[] | undefined {

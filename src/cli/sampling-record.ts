@@ -20,18 +20,20 @@ export interface SamplingSettings {
   readonly sampler: SamplerConfig;
   /** The class of all samples; null for none, or classes by seed. */
   readonly class: number | null;
+  /** Weight of the class. */
+  readonly guidance: number;
 }
 
 export const settingsOf = (
   { checkpoint: { progress, vectors } }: FoundCheckpoint,
   sampler: SamplerConfig,
-  chosen: number | undefined,
+  { class: chosen, guidance = 1 }: { readonly class?: number | undefined; readonly guidance?: number | undefined },
 ): SamplingSettings => {
   const { buffer, byteOffset, byteLength } = vectors.ema;
   const weights = crc32(new Uint8Array(buffer, byteOffset, byteLength))
     .toString(16)
     .padStart(8, '0');
-  return { kimg: progress.nimg / 1000, weights, sampler, class: chosen ?? null };
+  return { kimg: progress.nimg / 1000, weights, sampler, class: chosen ?? null, guidance };
 };
 
 /**

@@ -4,6 +4,7 @@ import type { Runtime } from '../runtime/index.ts';
 import { compileDenoiser } from './denoiser-program.ts';
 import type { CompiledDenoiser } from './denoiser-program.ts';
 import type { EdmOptions } from './edm.ts';
+import { guided } from './guidance.ts';
 import type { SamplerStep } from './hooks.ts';
 import { drawLatents, samplerNoise } from './noise.ts';
 import { runSampler, withinLevels } from './samplers.ts';
@@ -13,6 +14,8 @@ import type { SamplerConfig } from './samplers.ts';
 export type GenerateOptions = (SamplerConfig | (EdmOptions & { readonly kind?: undefined })) & {
   /** Class of each sample, by position in `seeds`. */
   readonly labels?: ArrayLike<number>;
+  /** Weight of the class where the network can do without one; 1, no guidance, when left out. See `guided`. */
+  readonly guidance?: number;
   /** Told after each step of each batch. */
   readonly onProgress?: (progress: {
     readonly samplesDone: number;
@@ -43,29 +46,29 @@ export async function generateWith(
 ): Promise<Float32Array> {
   const { sampleSize } = denoiser;
   const samples = new Float32Array(seeds.length * sampleSize);
-  const { labels, onProgress, onStep, ...chosen } = options;
+  const { labels, guidance = 1, onProgress, onStep, ...chosen } = options;
   const config = withinLevels(chosen.kind === undefined ? { ...chosen, kind: 'edm' } : chosen, denoiser.sigmaRange);
   for (let start = 0; start < seeds.length; start += denoiser.batch) {
     const some = seeds.slice(start, start + denoiser.batch);
     const classes = labels && Array.from({ length: some.length }, (_, i) => labels[start + i]);
-    const drawn = await runSampler(
+    const denoise = guided(
       (x, sigma) => denoiser.denoise(x, sigma, classes),
-      drawLatents(some, sampleShape),
-      config,
-      {
-        sampleSize,
-        noise: samplerNoise(some, sampleShape),
-        roundSigma: (sigma) => denoiser.roundSigma(sigma),
-        onStep: (step) => {
-          onStep?.(step, some);
-          onProgress?.({
-            samplesDone: start + some.length * step.done,
-            samples: seeds.length,
-            evaluations: denoiser.evaluations,
-          });
-        },
-      },
+      (x, sigma) => denoiser.denoise(x, sigma),
+      classes ? guidance : 1,
     );
+    const drawn = await runSampler(denoise, drawLatents(some, sampleShape), config, {
+      sampleSize,
+      noise: samplerNoise(some, sampleShape),
+      roundSigma: (sigma) => denoiser.roundSigma(sigma),
+      onStep: (step) => {
+        onStep?.(step, some);
+        onProgress?.({
+          samplesDone: start + some.length * step.done,
+          samples: seeds.length,
+          evaluations: denoiser.evaluations,
+        });
+      },
+    });
     samples.set(drawn, start * sampleSize);
   }
   return samples;

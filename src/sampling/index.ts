@@ -13,6 +13,7 @@ export { edmSampler } from './edm.ts';
 export type { EdmOptions } from './edm.ts';
 export { generate, generateWith } from './generate.ts';
 export type { GenerateOptions } from './generate.ts';
+export { guided } from './guidance.ts';
 export type { NoiseSource, SamplerHooks, SamplerStep } from './hooks.ts';
 export { bitsPerDimension, drawProbes, logLikelihood, probeKinds } from './likelihood.ts';
 export type { DenoiseJacobian, Likelihood, LikelihoodOptions, ProbeKind } from './likelihood.ts';

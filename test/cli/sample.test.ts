@@ -131,6 +131,7 @@ describe('images', () => {
     ['--S-min 3 --S-max 2', 'sMax must be at least sMin (3), got 2.'],
     ['--sampler predictor-corrector --predictor none --corrector none', 'nothing would happen'],
     ['--class 0', '--class needs a class-conditional network'],
+    ['--guidance 2', '--guidance needs a class-conditional network'],
   ])('%s is refused before anything is written', async (flags, message) => {
     const { code, stderr } = await sample('out', flags);
     expect(code).toBe(2);
@@ -150,4 +151,26 @@ test('points: every sampler, and their way from noise', async () => {
     expect(await sample('out', `--seeds 0-799 ${flags}`)).toMatchObject({ code: 0 });
   expect(decodePng(png('out', 'trajectory.png')).width).toBeGreaterThan(600);
   expect(decodeApng(png('out', 'trajectory-animated.png')).frames).toHaveLength(20);
+});
+
+test('guidance doubles the cost, and needs a network that was trained without classes as well', async () => {
+  const train = (name: string, ...more: string[]): Promise<Outcome> =>
+    stf([...tinyRun, '--data', 'two-moons', '--cond', ...more, '--outdir', folder.join(name)]);
+  expect((await train('with', '--label-dropout', '0.2')).code).toBe(0);
+  expect((await train('without')).code).toBe(0);
+  const run = '00000-two-moons-cond-mlp-edm-stf128-batch64-fp32';
+  network = folder.join('with', run);
+  const points = async (flags: string): Promise<string> => {
+    expect((await sample('out', `--seeds 0-9 --class 1 ${flags}`.trim())).code).toBe(0);
+    return readFileSync(folder.join('out', 'points.csv'), 'utf8');
+  };
+  const [plain, one, two] = [await points(''), await points('--guidance 1'), await points('--guidance 2')];
+  expect(one).toBe(plain);
+  expect(two).not.toBe(plain);
+  expect((await sample('out', '--seeds 0 --guidance 2 --steps 3')).stdout).toMatch(/, 10 evaluations each/);
+  network = folder.join('without', run);
+  expect(await sample('out', '--guidance 2')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('--label-dropout') as string,
+  });
 });
