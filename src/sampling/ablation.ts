@@ -98,10 +98,7 @@ export async function ablationSampler(
   /** dx/dt */
   const slope = async (x: Float64Array, t: number): Promise<Float64Array> => {
     const [sigma, scale, sigmaSlope] = [sigmaAt(t), scaleAt(t), sigmaSlopeAt(t)];
-    denoised = await denoise(
-      x.map((value) => value / scale),
-      sigma,
-    );
+    denoised = await denoise(scale === 1 ? x : x.map((value) => value / scale), sigma);
     const onX = sigmaSlope / sigma + (scaleSlopeOf(sigma) * sigmaSlope) / scale;
     const onDenoised = (sigmaSlope * scale) / sigma;
     return x.map((value, k) => onX * value - onDenoised * denoised[k]);

@@ -12,9 +12,6 @@ export const scoreOf =
   (denoise: Denoise, process: Pick<Process, 'sigma' | 'scale' | 'deviation'>): Score =>
   async (x, t) => {
     const [scale, variance] = [process.scale(t), process.deviation(t) ** 2];
-    const denoised = await denoise(
-      x.map((value) => value / scale),
-      process.sigma(t),
-    );
+    const denoised = await denoise(scale === 1 ? x : x.map((value) => value / scale), process.sigma(t));
     return { score: x.map((value, k) => (scale * denoised[k] - value) / variance), denoised };
   };

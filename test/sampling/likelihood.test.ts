@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { edmProcess, makeDenoiser, subVpProcess, veProcess, vpProcess } from '../../src/diffusion/index.ts';
 import type { DenoiserConfig, Process } from '../../src/diffusion/index.ts';
 import { ShapeError, UsageError } from '../../src/errors.ts';
+import { ddpmpp } from '../../src/networks/index.ts';
 import { initialize, parameterTable } from '../../src/nn/index.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { bitsPerDimension, compileJacobian, drawProbes, logLikelihood, probeKinds } from '../../src/sampling/index.ts';
@@ -149,6 +150,41 @@ describe('a compiled Jacobian', () => {
     }
     expect(denoised).toHaveLength(6);
     await expect(evaluate(x, 0.7, new Float64Array(3))).rejects.toThrow(UsageError);
+    await jacobian.release();
+  });
+
+  test('of a U-Net, too, with attention and every way to resample', async () => {
+    const unet: DenoiserConfig = {
+      network: {
+        ...ddpmpp,
+        resolution: 8,
+        modelChannels: 8,
+        channelMult: [1, 2],
+        blocks: 1,
+        attentionResolutions: [4],
+        dropout: 0,
+      },
+      preconditioning: { kind: 'edm', sigmaData: 0.5 },
+    };
+    const parameters = parameterTable((source) => makeDenoiser(source, unet));
+    const own = initialize(parameters, 4).map((value, i) => value + 0.05 * Math.sin(1.7 * i));
+    const jacobian = await compileJacobian(runtime, unet, { batch: 1, weights: own });
+    const [x, v, w] = [1, 2, 3].map((seed) => testValues(192, [-1, 1], seed));
+    const { product } = await jacobian.evaluate(x, 0.7, v);
+    // As above, and relative to the product's size: 192 terms of about 1.
+    const h = 1e-2;
+    const along = async (sign: number): Promise<Float64Array> =>
+      (
+        await jacobian.evaluate(
+          x.map((value, i) => value + sign * h * w[i]),
+          0.7,
+          v,
+        )
+      ).denoised;
+    const [ahead, behind] = [await along(1), await along(-1)];
+    const differences = v.reduce((sum, value, i) => sum + (value * (ahead[i] - behind[i])) / (2 * h), 0);
+    const exact = product.reduce((sum, value, i) => sum + value * w[i], 0);
+    expect(Math.abs(exact - differences)).toBeLessThan(1e-3 * (1 + Math.abs(differences)));
     await jacobian.release();
   });
 
