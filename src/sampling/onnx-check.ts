@@ -7,7 +7,8 @@ import { sampleShapeOf } from '../networks/index.ts';
 import type { ModelFile, ModelInput, Runtime } from '../runtime/index.ts';
 import { compileDenoiser } from './denoiser-program.ts';
 import type { CompiledDenoiser } from './denoiser-program.ts';
-import { drawLatents, generateWith } from './generate.ts';
+import { generateWith } from './generate.ts';
+import { drawLatents } from './noise.ts';
 import { levelsOf } from './onnx-metadata.ts';
 import type { ExportedNetwork } from './onnx-models.ts';
 

@@ -1,12 +1,11 @@
 import { preconditioningName, roundSigma, sigmaRange } from '../diffusion/index.ts';
 import type { DenoiserConfig } from '../diffusion/index.ts';
 import { sampleShapeOf } from '../networks/index.ts';
-import { withinRange } from './generate.ts';
-import { edmNoiseLevels } from './heun.ts';
-import type { HeunOptions } from './heun.ts';
+import { edmNoiseLevels, rounded, withinRange } from './noise-levels.ts';
+import type { NoiseLevelOptions } from './noise-levels.ts';
 
 /** How the sampler steps. */
-export type SamplerSettings = Pick<HeunOptions, 'steps' | 'sigmaMin' | 'sigmaMax' | 'rho'>;
+export type SamplerSettings = NoiseLevelOptions;
 
 /** What a model file says of itself beside what follows from the network. */
 export interface ModelDescription {
@@ -42,9 +41,7 @@ export function levelsOf({
   config: { preconditioning },
   sampler,
 }: Pick<Described, 'config' | 'sampler'>): Float64Array {
-  return edmNoiseLevels(within(sampler, preconditioning)).map((sigma) =>
-    sigma > 0 ? roundSigma(preconditioning, sigma) : 0,
-  );
+  return rounded(edmNoiseLevels(within(sampler, preconditioning)), (sigma) => roundSigma(preconditioning, sigma));
 }
 
 /** The metadata of a model file: texts by name; lists are JSON. docs/export.md explains each. */

@@ -62,7 +62,7 @@ export function denoiserToOnnx(network: ExportedNetwork): Uint8Array {
 
 /**
  * EDM's deterministic sampler as an ONNX model: Karras et al. 2022, Algorithm 1, all steps in one graph, as a loop over
- * evaluations of the network. The same computation as `heunSampler`, whose numbers between evaluations are float64.
+ * evaluations of the network. The same computation as `edmSampler`, whose numbers between evaluations are float64.
  *
  * Inputs: `latents` float32 [batch, ...sampleShape], unit normal; `labels` int64 [batch] as for the denoiser. Output:
  * `images` uint8 [batch, channels, height, width], or `samples` float32 [batch, ...sampleShape] of networks for points.

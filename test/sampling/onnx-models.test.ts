@@ -21,7 +21,7 @@ import {
   denoiserToOnnx,
   drawLatents,
   edmNoiseLevels,
-  heunSampler,
+  edmSampler,
   isWithinTolerance,
   samplerToOnnx,
 } from '../../src/sampling/index.ts';
@@ -108,7 +108,7 @@ async function withModel<T>(bytes: Uint8Array, use: (model: ModelFile) => Promis
 
 /** The sampler of this package on given latents, float64. */
 const sampled = (own: CompiledDenoiser, { sampler }: ExportedNetwork, latents: Float64Array, labels?: number[]) =>
-  heunSampler((x, sigma) => own.denoise(x, sigma, labels), latents, {
+  edmSampler((x, sigma) => own.denoise(x, sigma, labels), latents, {
     ...sampler,
     sigmaMin: Math.max(sampler.sigmaMin, own.sigmaRange.min),
     sigmaMax: Math.min(sampler.sigmaMax, own.sigmaRange.max),
