@@ -1,6 +1,6 @@
 /*
- * In-painting: the left half of an image is kept, and the network makes up eight right halves for it. A denoiser that knows some
- * values of the clean image gives them whatever it is asked; every sampler then ends with them.
+ * In-painting: the left half of an image is kept, and the network makes up eight right halves for it. A denoiser that knows
+ * some values of the clean image gives them whatever it is asked; every sampler then ends with them.
  *
  *   npm run build
  *   node dist/examples/inpaint.js network-snapshot-200000.pkl inpainted.png

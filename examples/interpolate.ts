@@ -1,6 +1,6 @@
 /*
- * From one seed to another: latents on the arc between two latents are as likely as those, so the samples between two samples are
- * images as well. Writes a row of nine.
+ * From one seed to another: latents on the arc between two latents are as likely as those, so the samples between two
+ * samples are images as well. Writes a row of nine.
  *
  *   npm run build
  *   node dist/examples/interpolate.js network-snapshot-200000.pkl row.png 17 42

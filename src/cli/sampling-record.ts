@@ -37,8 +37,8 @@ export const settingsOf = (
 };
 
 /**
- * Seeds whose samples a folder has from an earlier call with the same settings. None where there is no record, or one of other
- * settings: its samples are drawn anew.
+ * Seeds whose samples a folder has from an earlier call with the same settings. None where there is no record, or one of
+ * other settings: its samples are drawn anew.
  */
 export async function seedsDone(outdir: string, settings: SamplingSettings): Promise<Set<number>> {
   const text = await readFile(join(outdir, recordName), 'utf8').catch(() => undefined);

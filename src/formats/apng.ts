@@ -12,8 +12,8 @@ export interface AnimationOptions {
 }
 
 /**
- * Encodes images of one size as an animated PNG, which repeats for ever. Programs that know still pictures only show the first
- * frame. PNG, third edition, Sect. 11.3.6 (W3C 2025).
+ * Encodes images of one size as an animated PNG, which repeats for ever. Programs that know still pictures only show the
+ * first frame. PNG, third edition, Sect. 11.3.6 (W3C 2025).
  *
  * @param frames  at least one
  * @throws ShapeError when there is none, or they differ in size or channels

@@ -50,8 +50,8 @@ export interface DormandPrinceSolution {
 
 /**
  * Solves dy/dt = slope(t, y) from y(start) to y(end), forwards or back in time, with steps as wide as the tolerances allow:
- * the error estimate of a step, over atol + rtol |y|, must have a root mean square of at most 1 over the whole vector. Widths
- * are chosen as SciPy's `solve_ivp(method='RK45')` chooses them, so that it takes the same steps.
+ * the error estimate of a step, over atol + rtol |y|, must have a root mean square of at most 1 over the whole vector.
+ * Widths are chosen as SciPy's `solve_ivp(method='RK45')` chooses them, so that it takes the same steps.
  *
  * @returns the solution at `end`; `y0` is left unchanged
  * @throws UsageError for tolerances out of range
@@ -147,8 +147,9 @@ function norm(n: number, value: (i: number) => number): number {
 }
 
 /**
- * A width whose step has about the error that is allowed. Hairer, Norsett and Wanner 1993, Sect. II.4, "Starting step size". Its
- * trial may lie beyond the end, as in SciPy before 1.12; where the slope is not finite there, the trial does not count.
+ * A width whose step has about the error that is allowed. Hairer, Norsett and Wanner 1993, Sect. II.4, "Starting step
+ * size". Its trial may lie beyond the end, as in SciPy before 1.12; where the slope is not finite there, the trial does not
+ * count.
  */
 async function firstWidth(
   f: Slope,

@@ -72,8 +72,9 @@ export function completeAblation(options: Partial<AblationOptions>): AblationOpt
  *
  *   dx/dt = (σ' / σ + s' / s) x - (σ' s / σ) D(x / s; σ).
  *
- * Karras et al. 2022, Eq. 4 and Algorithms 1 to 3. A step from t to t' adds noise first, if there is churn; then Euler's step,
- * or with slopes d at its start and d* after a part alpha of it, h ((1 - 1 / 2α) d + d* / 2α). The last, to t = 0, is Euler's.
+ * Karras et al. 2022, Eq. 4 and Algorithms 1 to 3. A step from t to t' adds noise first, if there is churn; then Euler's
+ * step, or with slopes d at its start and d* after a part alpha of it, h ((1 - 1 / 2α) d + d* / 2α). The last, to t = 0, is
+ * Euler's.
  *
  * @param denoise  the denoiser; called `steps` times by Euler, 2 steps - 1 times by Heun
  * @param latents  unit normal starting points [N, ...], flat

@@ -11,8 +11,8 @@ export interface DdimOptions {
 }
 
 /**
- * Denoising diffusion implicit models. Song, Meng and Ermon 2021, Eq. 12 and 16. From noise level σ to σ' of the samples before
- * scaling, where the process's scale drops out:
+ * Denoising diffusion implicit models. Song, Meng and Ermon 2021, Eq. 12 and 16. From noise level σ to σ' of the samples
+ * before scaling, where the process's scale drops out:
  *
  *   x' = D + √(σ'² - ς²) (x - D) / σ + ς z,   ς² = η² σ'² (1 - σ'² / σ²).
  *

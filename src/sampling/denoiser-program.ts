@@ -90,8 +90,8 @@ export interface CompiledJacobian {
 }
 
 /**
- * Compiles D(x; σ) together with the products v · ∂D/∂x of vectors with its Jacobian, by reverse-mode differentiation: what the
- * likelihood needs. Arguments and errors as for `compileDenoiser`.
+ * Compiles D(x; σ) together with the products v · ∂D/∂x of vectors with its Jacobian, by reverse-mode differentiation: what
+ * the likelihood needs. Arguments and errors as for `compileDenoiser`.
  */
 export async function compileJacobian(
   runtime: Runtime,

@@ -8,13 +8,14 @@ export interface DpmSolverOptions {
 }
 
 /**
- * DPM-Solver++(2M): a multistep method of second order for the probability-flow ODE in λ = -ln σ, exact in the linear part. Lu et
- * al. 2022 (DPM-Solver++), Algorithm 2. Of the samples before scaling, with h = λ' - λ and r the step before over this one:
+ * DPM-Solver++(2M): a multistep method of second order for the probability-flow ODE in λ = -ln σ, exact in the linear part.
+ * Lu et al. 2022 (DPM-Solver++), Algorithm 2. Of the samples before scaling, with h = λ' - λ and r the step before over
+ * this one:
  *
  *   x' = (σ' / σ) x + (1 - e^-h) ((1 + 1 / 2r) D - D_before / 2r).
  *
- * The first step, and the last one where it goes to noise 0, are of first order: x' = (σ' / σ) x + (1 - σ' / σ) D, which is DDIM.
- * Not DPM-Solver-2, which predicts the noise, nor the SDE variants.
+ * The first step, and the last one where it goes to noise 0, are of first order: x' = (σ' / σ) x + (1 - σ' / σ) D, which is
+ * DDIM. Not DPM-Solver-2, which predicts the noise, nor the SDE variants.
  *
  * @param denoise  the denoiser; called once a step
  * @param latents  unit normal starting points [N, ...], flat; they are scaled to the first level

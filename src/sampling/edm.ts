@@ -8,9 +8,9 @@ import type { NoiseLevelOptions } from './noise-levels.ts';
 export interface EdmOptions extends NoiseLevelOptions, Partial<ChurnOptions> {}
 
 /**
- * EDM's sampler: Heun's method of second order on dx/dσ = (x - D(x; σ)) / σ, with time steps in equal distances of σ^(1/ρ), and
- * if asked for with noise that is added before each step. Karras et al. 2022, Algorithm 1 (deterministic) and 2 (stochastic): the
- * cell heun, edm, linear, none of the grid of `ablationSampler`.
+ * EDM's sampler: Heun's method of second order on dx/dσ = (x - D(x; σ)) / σ, with time steps in equal distances of σ^(1/ρ),
+ * and if asked for with noise that is added before each step. Karras et al. 2022, Algorithm 1 (deterministic) and 2
+ * (stochastic): the cell heun, edm, linear, none of the grid of `ablationSampler`.
  *
  * @param denoise  the denoiser; called 2 steps - 1 times
  * @param latents  unit normal starting points [N, ...], flat

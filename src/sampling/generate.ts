@@ -27,11 +27,11 @@ export type GenerateOptions = (SamplerConfig | (EdmOptions & { readonly kind?: u
 };
 
 /**
- * Draws one sample for each seed, with EDM's deterministic sampler unless another is named. The sample of a seed is the same up to
- * rounding whatever the other seeds and the batch: its latents and its noise depend on the seed alone, but engines may sum in
- * another order for another compiled batch size. Two choices give that up, as their literature does: the adaptive steps of rk45,
- * within its tolerance, and Langevin steps with `norms: 'batch'`. As in EDM's code, the sampler stays within the noise levels for
- * which the network is made, and visits only levels that it knows.
+ * Draws one sample for each seed, with EDM's deterministic sampler unless another is named. The sample of a seed is the
+ * same up to rounding whatever the other seeds and the batch: its latents and its noise depend on the seed alone, but
+ * engines may sum in another order for another compiled batch size. Two choices give that up, as their literature does: the
+ * adaptive steps of rk45, within its tolerance, and Langevin steps with `norms: 'batch'`. As in EDM's code, the sampler
+ * stays within the noise levels for which the network is made, and visits only levels that it knows.
  *
  * @param sampleShape  shape of one sample, as the denoiser's network has it
  * @param seeds        one integer in [0, 2^53) a sample

@@ -1,8 +1,9 @@
 import type { Denoise } from './denoise.ts';
 
 /**
- * Classifier-free guidance: D_u + w (D_c - D_u), away from what the network expects of any sample towards what it expects of a
- * class. Ho and Salimans 2022, Eq. 6, for the denoiser, in which the score is affine. w = 1 is the class alone, w = 0 no class.
+ * Classifier-free guidance: D_u + w (D_c - D_u), away from what the network expects of any sample towards what it expects
+ * of a class. Ho and Salimans 2022, Eq. 6, for the denoiser, in which the score is affine. w = 1 is the class alone, w = 0
+ * no class.
  *
  * @param conditional    the denoiser that is told the class
  * @param unconditional  the one that is not

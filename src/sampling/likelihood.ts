@@ -24,8 +24,8 @@ export interface LikelihoodOptions {
   /** Values of one sample. */
   readonly sampleSize: number;
   /**
-   * Vectors [N, ...] with which the divergence is estimated, of zero mean and unit covariance, as `drawProbes` gives them; `exact`
-   * sums the diagonal of the Jacobian instead, at `sampleSize` evaluations where an estimate costs one.
+   * Vectors [N, ...] with which the divergence is estimated, of zero mean and unit covariance, as `drawProbes` gives them;
+   * `exact` sums the diagonal of the Jacobian instead, at `sampleSize` evaluations where an estimate costs one.
    */
   readonly probes: Float64Array | 'exact';
   /** The time at which the data are; the range of the process begins there when left out, 1e-5 at the least. */
@@ -50,9 +50,9 @@ export interface Likelihood {
 }
 
 /**
- * Log-likelihood by the probability-flow ODE dx/dt = v(x, t): log p(x(ε)) = log prior(x(T)) + ∫ div v dt along the path from the
- * data. Song et al. 2021, Eq. 39; the divergence is estimated by z · ∂v/∂x · z with a fixed random z (Skilling 1989; Hutchinson
- * 1990), or exact. Error control over the whole batch and both integrals together, as in score-SDE's code.
+ * Log-likelihood by the probability-flow ODE dx/dt = v(x, t): log p(x(ε)) = log prior(x(T)) + ∫ div v dt along the path
+ * from the data. Song et al. 2021, Eq. 39; the divergence is estimated by z · ∂v/∂x · z with a fixed random z (Skilling
+ * 1989; Hutchinson 1990), or exact. Error control over the whole batch and both integrals together, as in score-SDE's code.
  *
  * @param denoise  the denoiser with products of its Jacobian
  * @param data     samples [N, ...], flat, in data units; taken as they are: add dequantisation noise to pixels before
@@ -109,8 +109,8 @@ export async function logLikelihood(
 }
 
 /**
- * Bits per dimension, -log₂ p / dimension + log₂ levelsPerUnit: the bits that the samples cost if their values are stored in steps
- * of 1 / levelsPerUnit. Theis, van den Oord and Bethge 2016.
+ * Bits per dimension, -log₂ p / dimension + log₂ levelsPerUnit: the bits that the samples cost if their values are stored
+ * in steps of 1 / levelsPerUnit. Theis, van den Oord and Bethge 2016.
  *
  * @param logDensity     natural logarithms [N]
  * @param levelsPerUnit  128 for pixels of 8 bits scaled to [-1, 1], 256 for [0, 1], 1 for the density itself

@@ -84,8 +84,8 @@ export function defaultSigmaRange(discretization: DiscretizationName, epsilonS: 
 }
 
 /**
- * The VP schedule that has the noise levels sigmaMin and sigmaMax at the times epsilonS and 1: two linear equations for betaD
- * and betaMin. betaMin may fall a little below 0.
+ * The VP schedule that has the noise levels sigmaMin and sigmaMax at the times epsilonS and 1: two linear equations for
+ * betaD and betaMin. betaMin may fall a little below 0.
  */
 export function vpBetween({
   sigmaMin,

@@ -34,8 +34,8 @@ export interface PredictorCorrectorOptions {
   /** Whether the predictor is reverse diffusion of the probability-flow ODE: half the score, no noise. */
   readonly probabilityFlow: boolean;
   /**
-   * Whose lengths Langevin's step is made of: those of each sample, or their means over the batch. The latter is what score-SDE's
-   * code does; it makes a sample depend on the others of its batch.
+   * Whose lengths Langevin's step is made of: those of each sample, or their means over the batch. The latter is what
+   * score-SDE's code does; it makes a sample depend on the others of its batch.
    */
   readonly norms: 'sample' | 'batch';
 }
@@ -63,9 +63,9 @@ export const predictorCorrectorDefaults = {
 } as const;
 
 /**
- * Predictor-corrector sampling: at each of `steps` times from the end of the process to `epsilon` some Langevin steps, then one
- * step back in time. Song et al. 2021, Algorithms 1 to 5. With the score ∇log p and a step's forward equation
- * x + f x + g z in the process's discretization,
+ * Predictor-corrector sampling: at each of `steps` times from the end of the process to `epsilon` some Langevin steps, then
+ * one step back in time. Song et al. 2021, Algorithms 1 to 5. With the score ∇log p and a step's forward equation x + f x +
+ * g z in the process's discretization,
  *
  * - reverse diffusion: x - f x + g² ∇log p + g z (Eq. 46);
  * - Euler-Maruyama: the same with f and g of the continuous process over 1 / steps of its time;

@@ -28,9 +28,9 @@ export interface ProbabilityFlowStep extends SamplerStep {
 export const probabilityFlowDefaults = { rtol: 1e-5, atol: 1e-5, denoise: false, denoiseSteps: 1000 } as const;
 
 /**
- * Sampling by the probability-flow ODE dx/dt = f x - ½ g² ∇log p(x; t), with steps as wide as the tolerances allow. Song et al.
- * 2021, Eq. 13 and appendix D.4. The error is controlled over the whole batch, as in score-SDE's code: within the tolerance a
- * sample depends on the others of its batch.
+ * Sampling by the probability-flow ODE dx/dt = f x - ½ g² ∇log p(x; t), with steps as wide as the tolerances allow. Song et
+ * al. 2021, Eq. 13 and appendix D.4. The error is controlled over the whole batch, as in score-SDE's code: within the
+ * tolerance a sample depends on the others of its batch.
  *
  * @param denoise  the denoiser; called 2 + 6 n times for n steps that were tried, and once more with `denoise`
  * @param latents  unit normal starting points [N, ...], flat

@@ -148,8 +148,9 @@ const predictorCorrector: Sampler<PredictorCorrectorConfig> = {
   ],
   complete: (choices, network) => {
     const { process, choices: others } = processFor(choices, network);
-    // Published for CIFAR-10: the corrector helps VE; for VP its noise must be small. Langevin steps made of the lengths of single
-    // samples are biased by about 5 / sampleSize, half of the variance at 10 values: samples of few values get annealed ones.
+    // Published for CIFAR-10: the corrector helps VE; for VP its noise must be small. Langevin steps made of the lengths of
+    // single samples are biased by about 5 / sampleSize, half of the variance at 10 values: samples of few values get
+    // annealed ones.
     const langevin = network.sampleSize < fewValues ? ('annealed-langevin' as const) : ('langevin' as const);
     const own = process.kind === 've' ? { corrector: langevin } : { corrector: 'none' as const, snr: 0.01 };
     return {
@@ -264,8 +265,8 @@ export function withinLevels(config: SamplerConfig, range: SigmaRange): SamplerC
 }
 
 /**
- * The process that a sampler undoes: the one asked for, or that of the network. EDM's and iDDPM's networks know any process; they
- * get VE between EDM's noise levels, whose time crowds towards low noise as it should.
+ * The process that a sampler undoes: the one asked for, or that of the network. EDM's and iDDPM's networks know any
+ * process; they get VE between EDM's noise levels, whose time crowds towards low noise as it should.
  */
 function processFor(
   { process: chosen, sigmaMin, sigmaMax, ...choices }: SamplerChoices,

@@ -90,8 +90,8 @@ const ours = (kwargs: z.infer<typeof kwargsSchema>): Partial<AblationOptions> =>
   );
 
 /**
- * With its iDDPM steps the reference works out ᾱ in float32: its noise levels are off by up to 5e-4, and t = σ² of the VE schedule
- * by twice that. The manifest gives 1e-4 for samples and 1e-3 for levels; the float64 twins are checked tightly.
+ * With its iDDPM steps the reference works out ᾱ in float32: its noise levels are off by up to 5e-4, and t = σ² of the VE
+ * schedule by twice that. The manifest gives 1e-4 for samples and 1e-3 for levels; the float64 twins are checked tightly.
  */
 const float32Levels = { samples: 0, levels: 1e-3, times: 2e-3, states: 2e-3 };
 

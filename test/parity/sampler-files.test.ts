@@ -12,8 +12,8 @@ import type { FileReport } from './report.ts';
 import { checkFolder } from './run-folder.ts';
 
 /*
- * The command's checks of sampler files, on small files that are made here: by plain loops on scores in the scale of the process,
- * as the reference code has them, where ours work with the denoiser of unscaled samples.
+ * The command's checks of sampler files, on small files that are made here: by plain loops on scores in the scale of the
+ * process, as the reference code has them, where ours work with the denoiser of unscaled samples.
  */
 
 const [size, batch] = [2, 3];

@@ -18,8 +18,8 @@ import { mixtureOf } from './mixture.ts';
 import { countDraws, functionOf, joined, recordedNoise, toleranceSchema } from './sampler-files.ts';
 
 /*
- * Samplers and likelihood of score-SDE. Files whose name ends in _f32 hold the reference's own float32 run: ours is float64 all the
- * same and their tolerances are those of float32.
+ * Samplers and likelihood of score-SDE. Files whose name ends in _f32 hold the reference's own float32 run: ours is float64
+ * all the same and their tolerances are those of float32.
  */
 
 const sdes = ['ve', 'vp', 'subvp'] as const;
@@ -176,8 +176,8 @@ const odeSchema = z.looseObject({
 });
 
 /**
- * How far the evaluations of the reference's float32 run may be from ours: rounding moves its error estimates, and with them steps
- * of 6 evaluations. The manifests say "a few steps"; at most a fifth of them was seen.
+ * How far the evaluations of the reference's float32 run may be from ours: rounding moves its error estimates, and with
+ * them steps of 6 evaluations. The manifests say "a few steps"; at most a fifth of them was seen.
  */
 const stepsOff = (evaluations: number): number => Math.max(18, 0.25 * evaluations);
 

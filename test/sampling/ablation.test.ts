@@ -52,8 +52,8 @@ describe('the grid', () => {
   test('has 48 cells', () => expect(cells).toHaveLength(48));
 
   test.each(cells)('%s converges to the exact solution with the order of its solver', async (_, cell) => {
-    // Whatever the schedule and the scaling, the ODE is the same one. Measured from 256 to 512 steps: 0.98 to 1.08 for Euler, 1.99
-    // to 2.15 for Heun. A table of iDDPM with so many steps that picking its entries does not show.
+    // Whatever the schedule and the scaling, the ODE is the same one. Measured from 256 to 512 steps: 0.98 to 1.08 for
+    // Euler, 1.99 to 2.15 for Heun. A table of iDDPM with so many steps that picking its entries does not show.
     const order = await orderAt(256, (steps) => errorOf({ ...cell, steps, m: 50_000 }));
     const expected = cell.solver === 'euler' ? 1 : 2;
     expect(order).toBeGreaterThan(expected - 0.1);
@@ -142,8 +142,8 @@ describe('churn', () => {
     ['vp, scaled', { schedule: 'vp', scaling: 'vp' } as const],
     ['ve', { schedule: 've' } as const],
   ])('adds as much noise as it takes away: %s', async (_, cell) => {
-    // Exact steps would keep the variance s² + σ² of the data at every level; Heun's error remains, 4 times less with twice the
-    // steps: 1.2 % and 0.3 % measured for edm at 64 and 128 steps.
+    // Exact steps would keep the variance s² + σ² of the data at every level; Heun's error remains, 4 times less with twice
+    // the steps: 1.2 % and 0.3 % measured for edm at 64 and 128 steps.
     const errorAt = async (steps: number): Promise<number> => {
       const variance = await varianceOf(steps, (latents, noise) =>
         ablationSampler(denoise, latents, { ...levels, ...cell, steps, sChurn: 40, noise }),

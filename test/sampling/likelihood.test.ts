@@ -88,7 +88,8 @@ test.each(probeKinds)('%s probes estimate without bias', async (kind) => {
   const mean = logDensity.reduce((sum, value) => sum + value, 0) / count;
   const variance = logDensity.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (count - 1);
   const [exact] = exactLogDensity(mixture, process, data.subarray(0, 2), 2);
-  // Five standard errors of the mean. The prior has another mean than the noisy data at the end, by e^-5 of the mixture's: 2e-3.
+  // Five standard errors of the mean. The prior has another mean than the noisy data at the end, by e^-5 of the mixture's:
+  // 2e-3.
   expect(Math.abs(mean - exact)).toBeLessThan(5 * Math.sqrt(variance / count) + 5e-3);
 });
 

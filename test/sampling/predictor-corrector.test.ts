@@ -44,8 +44,9 @@ describe('the distribution of Gaussian data', () => {
   ];
 
   test.each(cases)('%s', async (name, process, change) => {
-    // Methods of first order: the error falls with the steps until what is left of the noise at epsilon shows. Measured at 1600 steps:
-    // 0.05 % to 0.6 %, and 2.3 % for the probability flow. A factor of 2 in the score or the noise would cost tens of per cent.
+    // Methods of first order: the error falls with the steps until what is left of the noise at epsilon shows. Measured at
+    // 1600 steps: 0.05 % to 0.6 %, and 2.3 % for the probability flow. A factor of 2 in the score or the noise would cost
+    // tens of per cent.
     const errorAt = errorOf({ ...base, corrector: 'none', process, ...change });
     const fine = await errorAt(1600);
     expect(fine).toBeLessThan(0.03);

@@ -1,9 +1,10 @@
 import type { Denoise, NoiseSource } from '../../src/sampling/index.ts';
 
 /*
- * Data N(0, s²): the denoiser is linear, D(x; σ) = s² x / (s² + σ²), and so is every sampler whose steps do not depend on the
- * samples. Its result is then Σ c_k z_k over the latent and all draws of noise z_k, of variance Σ c_k²: with unit vectors in
- * place of the z_k one run gives all c_k, and the variance of the sampler's distribution without a random number.
+ * Data N(0, s²): the denoiser is linear, D(x; σ) = s² x / (s² + σ²), and so is every sampler whose steps do not depend on
+ * the samples. Its result is then Σ c_k z_k over the latent and all draws of noise z_k, of variance Σ c_k²: with unit
+ * vectors in place of the z_k one run gives all c_k, and the variance of the sampler's distribution without a random
+ * number.
  */
 
 /** D(x; σ) of data N(0, deviation²). */

@@ -55,8 +55,8 @@ export interface Discretization {
    */
   readonly step: (t: number) => LinearSde;
   /**
-   * Standard deviation of the noise with which ancestral sampling undoes the step at time t; left out where the literature has
-   * no such sampler.
+   * Standard deviation of the noise with which ancestral sampling undoes the step at time t; left out where the literature
+   * has no such sampler.
    */
   readonly ancestralDeviation?: (t: number) => number;
 }
