@@ -170,6 +170,20 @@ describe('what no file can do for any batch is refused', () => {
   });
 });
 
+test('a fixed dimension is not taken for the batch, whatever its length', async () => {
+  // 1009 is the first of the sizes at which graphs are lowered.
+  const build: BuildForBatch = (n) => {
+    const [row, x] = [input('row', [1009]), input('x', [n, 1009])];
+    return { y: broadcastTo(sum(mul(x, row)), [n, 2]), z: reshape(x, [n, 1, 1009]) };
+  };
+  const { y, z } = await run(toOnnxForAnyBatch(build), {
+    row: floats([1009], new Float64Array(1009).fill(1)),
+    x: floats([3, 1009], new Float64Array(3027).fill(1)),
+  });
+  expect([...y]).toEqual([3027, 3027, 3027, 3027, 3027, 3027]);
+  expect(z).toHaveLength(3027);
+});
+
 test('weights are constants under their names, and must fit', async () => {
   const build: BuildForBatch = (n) => ({ y: matmul(input('x', [n, 2]), input('net.weight', [2, 3])) });
   const data = Float32Array.of(1, 2, 3, 4, 5, 6);
@@ -263,6 +277,9 @@ describe('a loop', () => {
     expect(() => loopToOnnx({ ...loop, finish: (n) => ({ b: mul(input('a', [n, 2]), 1.5) }) }, { weights })).toThrow(
       '"b" is carried from step to step',
     );
+    expect(() =>
+      loopToOnnx({ ...loop, finish: (n) => ({ y: mul(input('a', [n, 2]), input('w', [2])) }) }, { weights }),
+    ).toThrow('only the step may read weights, and "w" is one');
   });
 });
 

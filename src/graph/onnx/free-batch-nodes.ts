@@ -10,7 +10,7 @@ import {
   TensorProto_DataType as DataType,
   TensorProtoSchema,
 } from './onnx_pb.ts';
-import type { GraphProto, NodeProto, TensorProto, ValueInfoProto } from './onnx_pb.ts';
+import type { GraphProto, NodeProto, TensorProto } from './onnx_pb.ts';
 
 /** Collects the nodes and constants of the graph for all batch sizes. */
 export class FreeBatchNodes {
@@ -20,9 +20,14 @@ export class FreeBatchNodes {
   private readonly taken: Set<string>;
   private count = 0;
 
+  /**
+   * @param graph   at the first of the sizes
+   * @param source  an input and its axis whose length is the batch size
+   */
   constructor(
     private readonly graph: GraphProto,
     private readonly sizes: readonly number[],
+    private readonly source: { readonly name: string; readonly axis: number } | undefined,
   ) {
     this.taken = new Set([
       ...[...graph.input, ...graph.output, ...graph.initializer].map(({ name }) => name),
@@ -80,14 +85,9 @@ export class FreeBatchNodes {
   /** N itself, a vector of one number. */
   private batch(): string {
     return this.once('batch', () => {
-      const axisOf = ({ type }: ValueInfoProto): number =>
-        type?.value.case === 'tensorType'
-          ? (type.value.value.shape?.dim ?? []).findIndex(({ value }) => Number(value.value) === this.sizes[0])
-          : -1;
-      const source = this.graph.input.find((each) => axisOf(each) >= 0);
-      if (!source) throw new ShapeError(`${this.graph.name}: no input has the batch size for a dimension.`);
-      const axis = axisOf(source);
-      return this.node('Shape', [source.name], { start: axis, end: axis + 1 });
+      if (!this.source) throw new ShapeError(`${this.graph.name}: no input has the batch size for a dimension.`);
+      const { name, axis } = this.source;
+      return this.node('Shape', [name], { start: axis, end: axis + 1 });
     });
   }
 

@@ -59,11 +59,19 @@ function generalize(variants: readonly GraphProto[], sizes: readonly number[]): 
   const initializers = variants.map(({ initializer }) => new Map(initializer.map((each) => [each.name, each])));
   /** Per variant, the name in the first one of everything that is no constant. */
   const known = variants.map(({ input }) => new Map(input.map(({ name }) => [name, name])));
-  const out = new FreeBatchNodes(first, sizes);
   variants.forEach(({ node, input }) => {
     if (node.length !== first.node.length || input.length !== first.input.length)
       throw new ShapeError(`${first.name}: the graph has other nodes at another batch size.`);
   });
+  const infos = (kind: 'input' | 'output'): ValueInfoProto[] =>
+    first[kind].map((_, at) =>
+      freeDimensions(
+        variants.map((variant) => variant[kind][at]),
+        sizes,
+      ),
+    );
+  const inputs = infos('input');
+  const out = new FreeBatchNodes(first, sizes, batchSource(inputs));
   first.node.forEach((node, at) => {
     const same = variants.map((variant) => variant.node[at]);
     checkAlike(first.name, same);
@@ -80,20 +88,23 @@ function generalize(variants: readonly GraphProto[], sizes: readonly number[]): 
     same.forEach(({ output }, i) => output.forEach((name, slot) => known[i].set(name, node.output[slot])));
     out.nodes.push(create(NodeProtoSchema, { ...node, input }));
   });
-  const infos = (kind: 'input' | 'output'): ValueInfoProto[] =>
-    first[kind].map((_, at) =>
-      freeDimensions(
-        variants.map((variant) => variant[kind][at]),
-        sizes,
-      ),
-    );
   return create(GraphProtoSchema, {
     name: first.name,
     node: out.nodes,
     initializer: out.initializers,
-    input: infos('input'),
+    input: inputs,
     output: infos('output'),
   });
+}
+
+/** An input and its axis whose length is the batch size. */
+function batchSource(inputs: readonly ValueInfoProto[]): { name: string; axis: number } | undefined {
+  for (const { name, type } of inputs) {
+    const dimensions = type?.value.case === 'tensorType' ? (type.value.value.shape?.dim ?? []) : [];
+    const axis = dimensions.findIndex(({ value }) => value.case === 'dimParam');
+    if (axis >= 0) return { name, axis };
+  }
+  return undefined;
 }
 
 /** Nodes must do the same but for their constants. */

@@ -41,7 +41,7 @@ export const iterationInput = 'iteration';
  * Writes a loop as a graph of ONNX with one operator Loop. Its body holds the weights, so that there is one copy of them in
  * the file, and one in the engine with the layout of its fastest kernels.
  *
- * @param weights  inputs of the step that become constants
+ * @param weights  inputs of the step, and of nothing else, that become constants
  * @throws ShapeError when names clash, or something but dimensions depends on the batch size
  */
 export function lowerLoop(
@@ -65,6 +65,8 @@ export function lowerLoop(
       throw new ShapeError(`${name}: the step changes the shape or the element type of "${info.name}".`);
   });
   const after = lower('finish', finish);
+  const outside = [...before.input, ...after.input].find((info) => weights.has(info.name));
+  if (outside) throw new ShapeError(`${name}: only the step may read weights, and "${outside.name}" is one.`);
   const own = new Set([...carried, iterationInput]);
   const inputs = new Map<string, ValueInfoProto>();
   for (const info of [...before.input, ...body.input, ...after.input])
@@ -93,22 +95,22 @@ export function lowerLoop(
   const first = renamed(before, (each) => (inputs.has(each) ? each : `start/${each}`));
   const results = new Set([...carried, ...after.output.map((info) => info.name)]);
   const last = renamed(after, (each) => (inputs.has(each) || results.has(each) ? each : `finish/${each}`));
-  const steps = create(TensorProtoSchema, {
-    name: 'steps',
+  const times = create(TensorProtoSchema, {
+    name: 'loop/count',
     dataType: DataType.INT64,
     rawData: new Uint8Array(BigInt64Array.of(BigInt(count)).buffer),
   });
   const loop = create(NodeProtoSchema, {
     opType: 'Loop',
     name: 'loop',
-    input: [steps.name, '', ...carried.map((each) => `start/${each}`)],
+    input: [times.name, '', ...carried.map((each) => `start/${each}`)],
     output: carried,
     attribute: [create(AttributeProtoSchema, { name: 'body', type: AttributeType.GRAPH, g: loopBody })],
   });
   return create(GraphProtoSchema, {
     name,
     node: [...first.node, loop, ...last.node],
-    initializer: [steps, ...first.initializer, ...last.initializer],
+    initializer: [times, ...first.initializer, ...last.initializer],
     input: [...inputs.values()],
     output: last.output,
   });
