@@ -1,10 +1,11 @@
-import { input, sizeOf, toOnnx } from '../graph/index.ts';
+import { allocate, input, sizeOf, toOnnx } from '../graph/index.ts';
 import type { TensorData, TensorType } from '../graph/index.ts';
 import { checkData, known } from './engine-state.ts';
 import type { EngineState, StateEntries } from './engine-state.ts';
 import { fromOrt, toOrt } from './ort.ts';
 import type { InferenceSession, OrtApi, OrtTensor, Widths } from './ort.ts';
 import type { Serial } from './serial.ts';
+import type { StatePart } from './signature.ts';
 
 /** Where state is kept between runs: `gpu-buffer` on a graphics card, `cpu` where the engine owns its results. */
 type Location = 'gpu-buffer' | 'cpu';
@@ -68,7 +69,7 @@ export class DeviceState implements EngineState {
     }
   }
 
-  async front(name: string): Promise<OrtTensor> {
+  async source({ entry: name }: StatePart): Promise<OrtTensor> {
     const present = this.fronts.get(name)!;
     const { location } = this.memory;
     if (present.location === location || sizeOf(present.dims) === 0) return present;
@@ -77,8 +78,8 @@ export class DeviceState implements EngineState {
     return moved;
   }
 
-  back(name: string): null {
-    known(this.entries, this.entries, name);
+  target({ entry }: StatePart): null {
+    known(this.entries, this.entries, entry);
     return null;
   }
 
@@ -103,5 +104,10 @@ export class DeviceState implements EngineState {
     const before = this.fronts.get(name);
     this.fronts.set(name, toOrt(this.memory.api, this.memory.widths, dtype, data.slice(), shape));
     if (before && before.location !== 'cpu') before.dispose();
+  }
+
+  clear(name: string): void {
+    const { shape, dtype } = known(this.entries, this.entries, name);
+    this.write(name, allocate(dtype, sizeOf(shape)));
   }
 }

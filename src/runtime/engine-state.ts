@@ -4,18 +4,23 @@ import type { DType, Shape, TensorData, TensorType } from '../graph/index.ts';
 import { toOrt } from './ort.ts';
 import type { OrtApi, OrtTensor } from './ort.ts';
 import type { State } from './runtime.ts';
+import type { StatePart } from './signature.ts';
 
 /** Initial values of state, by name. */
 export type StateEntries = Readonly<Record<string, { shape: Shape; dtype: DType; data: TensorData }>>;
 
 /** State as a program of ONNX Runtime uses it. */
 export interface EngineState extends State {
-  /** The present value, where the engine reads it fastest. */
-  front(name: string): Promise<OrtTensor>;
-  /** Where the engine writes the new value; null lets it choose. */
-  back(name: string): OrtTensor | null;
-  /** Makes the value that the engine wrote the present one, or drops it. */
-  settle(name: string, written: OrtTensor, isAccepted: boolean): void;
+  /** The present value of part of an entry, where the engine reads it fastest. */
+  source(part: StatePart): Promise<OrtTensor>;
+  /**
+   * Where the engine writes the new value of part of an entry; null lets it choose.
+   *
+   * @param over  write over the old value
+   */
+  target(part: StatePart, over: boolean): OrtTensor | null;
+  /** Makes the value that the engine wrote the present one of the entry, or drops it. */
+  settle(entry: string, written: OrtTensor, isAccepted: boolean, over: boolean): void;
 }
 
 /** Finds an entry, or says which ones there are. */
@@ -46,14 +51,34 @@ export function checkData(name: string, { dtype, shape }: TensorType, data: Tens
   }
 }
 
+/** Values of one entry, as the engine's tensors: each part is made once. */
+class HostBuffer {
+  private readonly tensors = new Map<string, OrtTensor>();
+
+  constructor(
+    private readonly api: OrtApi,
+    readonly data: TensorData,
+  ) {}
+
+  part({ offset, type: { shape, dtype } }: StatePart): OrtTensor {
+    const key = `${offset} ${shape.join()}`;
+    const known = this.tensors.get(key);
+    if (known) return known;
+    const view = this.data.subarray(offset, offset + sizeOf(shape));
+    const made = toOrt(this.api, 'all', dtype, view, shape);
+    this.tensors.set(key, made);
+    return made;
+  }
+}
+
 /**
- * State in the host's memory, two buffers an entry: a run reads the front one and writes the back one, then they change
- * places. Nothing is copied.
+ * State in the host's memory. A run reads the present buffer of an entry and writes a second one, then they change places,
+ * or it writes over the present one. Nothing is copied.
  */
 export class HostState implements EngineState {
   readonly entries = new Map<string, TensorType>();
-  private readonly fronts = new Map<string, OrtTensor>();
-  private readonly backs = new Map<string, OrtTensor>();
+  private readonly fronts = new Map<string, HostBuffer>();
+  private readonly backs = new Map<string, HostBuffer>();
 
   constructor(
     private readonly api: OrtApi,
@@ -66,33 +91,41 @@ export class HostState implements EngineState {
     }
   }
 
-  private empty({ shape, dtype }: TensorType): OrtTensor {
-    return toOrt(this.api, 'all', dtype, allocate(dtype, sizeOf(shape)), shape);
+  private empty({ shape, dtype }: TensorType): HostBuffer {
+    return new HostBuffer(this.api, allocate(dtype, sizeOf(shape)));
   }
 
-  front(name: string): Promise<OrtTensor> {
-    return Promise.resolve(this.fronts.get(name)!);
+  source(part: StatePart): Promise<OrtTensor> {
+    return Promise.resolve(this.fronts.get(part.entry)!.part(part));
   }
 
-  back(name: string): OrtTensor {
-    const made = this.backs.get(name) ?? this.empty(known(this.entries, this.entries, name));
-    this.backs.set(name, made);
-    return made;
+  target(part: StatePart, over: boolean): OrtTensor {
+    const { entry } = part;
+    if (over) return this.fronts.get(entry)!.part(part);
+    const back = this.backs.get(entry) ?? this.empty(known(this.entries, this.entries, entry));
+    this.backs.set(entry, back);
+    return back.part(part);
   }
 
-  settle(name: string, _written: OrtTensor, isAccepted: boolean): void {
-    if (!isAccepted) return;
-    const front = this.fronts.get(name)!;
-    this.fronts.set(name, this.backs.get(name)!);
-    this.backs.set(name, front);
+  settle(entry: string, _written: OrtTensor, isAccepted: boolean, over: boolean): void {
+    if (over || !isAccepted) return;
+    const front = this.fronts.get(entry)!;
+    this.fronts.set(entry, this.backs.get(entry)!);
+    this.backs.set(entry, front);
   }
 
   read(name: string): Promise<TensorData> {
-    return Promise.resolve((known(this.entries, this.fronts, name).data as TensorData).slice() as TensorData);
+    return Promise.resolve(known(this.entries, this.fronts, name).data.slice() as TensorData);
   }
 
   write(name: string, data: TensorData): void {
     checkData(name, known(this.entries, this.entries, name), data);
     (this.fronts.get(name)!.data as Float32Array).set(data as Float32Array);
+  }
+
+  clear(name: string): void {
+    const { data } = known(this.entries, this.fronts, name);
+    if (data instanceof BigInt64Array) data.fill(0n);
+    else data.fill(0);
   }
 }

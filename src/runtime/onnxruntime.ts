@@ -1,6 +1,7 @@
 import { StfError, UsageError } from '../errors.ts';
 import { toOnnx } from '../graph/index.ts';
 import type { Dialect, Optimization, TensorData } from '../graph/index.ts';
+import { blockSize, lengthOf, resized } from './blocks.ts';
 import { findChannelBlock } from './channel-block.ts';
 import { DeviceState, Transfers } from './device-state.ts';
 import type { DeviceMemory } from './device-state.ts';
@@ -8,11 +9,12 @@ import { checkEntry, HostState } from './engine-state.ts';
 import type { EngineState } from './engine-state.ts';
 import { fromOrt, toOrt } from './ort.ts';
 import type { InferenceSession, OrtApi, OrtTensor, Widths } from './ort.ts';
+import { requireOverwritable } from './overwriting.ts';
 import type { GraphSpec, Program, Runtime, State } from './runtime.ts';
 import { serial } from './serial.ts';
 import type { Serial } from './serial.ts';
 import { checkInputs, describeGraph } from './signature.ts';
-import type { Signature } from './signature.ts';
+import type { Signature, StatePart } from './signature.ts';
 
 /** How ONNX Runtime is to be used on one device. */
 export interface OnnxRuntimeOptions {
@@ -79,27 +81,101 @@ export const writeModel = (spec: GraphSpec, widths: Widths): Uint8Array =>
 
 const dialectOf = (widths: Widths): Dialect => (widths === 'all' ? 'onnxruntime' : 'onnxruntime-32-bit');
 
-async function compile(spec: GraphSpec, context: Context): Promise<Program> {
+function compile(spec: GraphSpec, context: Context): Promise<Program> {
+  const isHost = context.stateIn === 'own-buffers';
+  return spec.elementwise && isHost ? compileBlocks(spec, context) : compileWhole(spec, context);
+}
+
+async function compileWhole(spec: GraphSpec, context: Context): Promise<OrtProgram> {
+  const isHost = context.stateIn === 'own-buffers';
+  const signature = describeGraph(spec, { parts: isHost, without: context.without });
+  const over = (entry: string): boolean => isHost && (spec.state?.[entry].isScratch ?? false);
+  requireOverwritable(spec.name, signature, over);
+  return new OrtProgram(spec.name, signature, await sessionOf(spec.name, signature, context), context, {
+    over,
+    isJudged: !spec.elementwise,
+  });
+}
+
+/** An elementwise program that goes through vectors in the host's memory block by block, with a rest at the end. */
+async function compileBlocks(spec: GraphSpec, context: Context): Promise<Program> {
+  const length = lengthOf(spec);
+  const ofSize = async (size: number): Promise<{ signature: Signature; session: InferenceSession } | undefined> => {
+    if (size === 0) return undefined;
+    const signature = describeGraph(resized(spec, size), { without: context.without });
+    requireOverwritable(spec.name, signature, () => true);
+    return { signature, session: await sessionOf(spec.name, signature, context) };
+  };
+  const size = Math.min(blockSize, length);
+  const [blocks, rest] = [await ofSize(size), await ofSize(size === 0 ? 0 : length % size)];
+  const whole = describeGraph(spec);
+  const { queue } = context;
+  return {
+    name: spec.name,
+    run: async (inputs, state, accept) => {
+      refuseJudging(spec.name, accept);
+      checkInputs(spec.name, whole.inputs, inputs);
+      const held = stateFor(spec.name, state, context);
+      for (const [entry, type] of whole.entries) checkEntry(held.entries, entry, type);
+      return queue(async () => {
+        for (let offset = 0; offset < length; offset += size) {
+          const { signature, session } = offset + size <= length ? blocks! : rest!;
+          const at = (part: StatePart): StatePart => ({ ...part, offset });
+          const feeds = feedsOf(signature, inputs, context);
+          for (const [input, part] of signature.reads) feeds[input] = await held.source(at(part));
+          const fetches: Record<string, OrtTensor | null> = {};
+          for (const [output, part] of signature.writes) fetches[output] = held.target(at(part), true);
+          await session.run(feeds, fetches);
+        }
+        return {};
+      });
+    },
+    release: async () => {
+      for (const each of [blocks, rest]) if (each) await queue(() => each.session.release());
+    },
+  };
+}
+
+async function sessionOf(name: string, signature: Signature, context: Context): Promise<InferenceSession> {
   const { api, widths, sessionOptions, stateIn, hasBlockedConvolutions, without } = context;
-  const signature = describeGraph(spec, without);
   const channelBlock = hasBlockedConvolutions ? await findChannelBlock(api, sessionOptions) : undefined;
-  const model = toOnnx(signature.outputs, { name: spec.name, dialect: dialectOf(widths), channelBlock, without });
-  const written = new Set(signature.writes.values());
+  const model = toOnnx(signature.outputs, { name, dialect: dialectOf(widths), channelBlock, without });
   const location = Object.fromEntries(
-    Object.keys(signature.outputs).map((name) => [
-      name,
-      written.has(name) ? ('gpu-buffer' as const) : ('cpu' as const),
+    Object.keys(signature.outputs).map((output) => [
+      output,
+      signature.writes.has(output) ? ('gpu-buffer' as const) : ('cpu' as const),
     ]),
   );
-  const session = await api.InferenceSession.create(model, {
+  return api.InferenceSession.create(model, {
     ...sessionOptions,
     ...(stateIn === 'device' && { preferredOutputLocation: location }),
   }).catch((error: unknown) => {
     throw new StfError(
-      `ONNX Runtime refused the graph "${spec.name}" on ${context.device}: ${error instanceof Error ? error.message : String(error)}`,
+      `ONNX Runtime refused the graph "${name}" on ${context.device}: ${error instanceof Error ? error.message : String(error)}`,
     );
   });
-  return new OrtProgram(spec.name, signature, session, context);
+}
+
+/** The inputs that the caller gives, as the engine takes them. */
+function feedsOf(
+  { inputs }: Signature,
+  given: Readonly<Record<string, TensorData>>,
+  { api, widths }: Context,
+): Record<string, OrtTensor> {
+  const feeds: Record<string, OrtTensor> = {};
+  for (const [key, { dtype, shape }] of inputs) feeds[key] = toOrt(api, widths, dtype, given[key], shape);
+  return feeds;
+}
+
+/** @throws UsageError when the state was made by another runtime */
+function stateFor(name: string, state: State | undefined, { stateIn }: Context): EngineState {
+  const isOurs = stateIn === 'own-buffers' ? state instanceof HostState : state instanceof DeviceState;
+  if (!isOurs) throw new UsageError(`${name}: needs state made by the same runtime.`);
+  return state as HostState | DeviceState;
+}
+
+function refuseJudging(name: string, accept: unknown): void {
+  if (accept) throw new UsageError(`${name}: runs of an elementwise program can't be judged by "accept".`);
 }
 
 class OrtProgram implements Program {
@@ -108,41 +184,37 @@ class OrtProgram implements Program {
     private readonly signature: Signature,
     private readonly session: InferenceSession,
     private readonly context: Context,
+    /** Which entries are written over, and whether `accept` has a say. */
+    private readonly mode: { readonly over: (entry: string) => boolean; readonly isJudged: boolean },
   ) {}
 
   async run(
     inputs: Readonly<Record<string, TensorData>>,
     state?: State,
-    accept: (outputs: Readonly<Record<string, TensorData>>) => boolean = () => true,
+    accept?: (outputs: Readonly<Record<string, TensorData>>) => boolean,
   ): Promise<Record<string, TensorData>> {
-    const { inputs: needed, reads, writes, results } = this.signature;
-    const { api, widths, queue } = this.context;
+    const { inputs: needed, entries, reads, writes, results } = this.signature;
+    const { over, isJudged } = this.mode;
+    if (!isJudged) refuseJudging(this.name, accept);
     checkInputs(this.name, needed, inputs);
-    const held = this.stateOf(state, reads.size + writes.size > 0);
-    for (const [entry, { type }] of reads) checkEntry(held!.entries, entry, type);
-    const feeds: Record<string, OrtTensor> = {};
-    for (const [key, { dtype, shape }] of needed) feeds[key] = toOrt(api, widths, dtype, inputs[key], shape);
+    const held = entries.size > 0 ? stateFor(this.name, state, this.context) : undefined;
+    for (const [entry, type] of entries) checkEntry(held!.entries, entry, type);
+    const feeds = feedsOf(this.signature, inputs, this.context);
     const fetches: Record<string, OrtTensor | null> = {};
     for (const result of results) fetches[result] = null;
-    return queue(async () => {
-      for (const [entry, output] of writes) fetches[output] = held!.back(entry);
-      for (const [entry, { input }] of reads) feeds[input] = await held!.front(entry);
+    return this.context.queue(async () => {
+      for (const [output, part] of writes) fetches[output] = held!.target(part, over(part.entry));
+      for (const [input, part] of reads) feeds[input] = await held!.source(part);
       const fetched = await this.session.run(feeds, fetches);
       const outputs: Record<string, TensorData> = {};
       for (const result of results) {
         outputs[result] = fromOrt(fetched[result], this.signature.outputs[result].dtype);
       }
-      const isAccepted = accept(outputs);
-      for (const [entry, output] of writes) held!.settle(entry, fetched[output], isAccepted);
+      const isAccepted = accept?.(outputs) ?? true;
+      const settled = new Map([...writes].map(([output, { entry }]) => [entry, output]));
+      for (const [entry, output] of settled) held!.settle(entry, fetched[output], isAccepted, over(entry));
       return outputs;
     });
-  }
-
-  private stateOf(state: State | undefined, isNeeded: boolean): EngineState | undefined {
-    if (!isNeeded) return undefined;
-    const isOurs = this.context.stateIn === 'own-buffers' ? state instanceof HostState : state instanceof DeviceState;
-    if (!isOurs) throw new UsageError(`${this.name}: needs state made by the same runtime.`);
-    return state as HostState | DeviceState;
   }
 
   async release(): Promise<void> {

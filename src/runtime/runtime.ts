@@ -11,11 +11,22 @@ export interface GraphSpec {
    * whole step reads the old values; the new ones are in force after it.
    */
   readonly state?: Readonly<Record<string, StateAccess>>;
+  /**
+   * Says that every new value is made of the same element of state and of scalars alone, as in a step of an optimiser. In
+   * the host's memory the engine then works on a block of elements at a time and writes over the old values, so that no
+   * second copy of the state is needed. Such a program has no outputs, and its runs can't be judged by `accept`.
+   */
+  readonly elementwise?: boolean;
 }
 
 export interface StateAccess {
   readonly current: Tensor;
   readonly next?: Tensor;
+  /**
+   * The new value may be written over the old one, to save memory: for values that nobody needs after a run that was not
+   * accepted or failed, since they are undefined then.
+   */
+  readonly isScratch?: boolean;
 }
 
 /** A compiled graph. */
@@ -28,7 +39,8 @@ export interface Program {
    * @param state   values of the entries that the graph reads; replaced entries are swapped in when the run ends
    * @param accept  looks at the outputs; when it says no, the state stays as it was
    * @returns       values of the outputs, by name; the caller owns them
-   * @throws UsageError when an input is missing, unknown or of the wrong size
+   * @throws UsageError when an input is missing, unknown or of the wrong size, or `accept` is given to a program that is
+   *   elementwise
    */
   run(
     inputs: Readonly<Record<string, TensorData>>,
@@ -47,6 +59,8 @@ export interface State {
   read(name: string): Promise<TensorData>;
   /** Replaces an entry's value; the data are copied. */
   write(name: string, data: TensorData): void;
+  /** Sets all elements of an entry to 0. */
+  clear(name: string): void;
 }
 
 /** Something that compiles and runs graphs. */

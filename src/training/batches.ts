@@ -87,7 +87,6 @@ function samplesOf(
   const size = sampleSize(dataset);
   const noise = new Float32Array(count * size);
   const sigma = new Float32Array(count);
-  const dropoutKeep = new Uint8Array(count * dropoutPerSample);
   const labels =
     network.labelDim > 0
       ? BigInt64Array.from(batch.subarray(first, first + count), (row) => BigInt(dataset.label(row)))
@@ -97,17 +96,40 @@ function samplesOf(
     const address = (stream: (typeof streams)[keyof typeof streams]) => ({ seed, stream, step, sample });
     fillNormal(noise.subarray(i * size, (i + 1) * size), address(streams.noise));
     sigma[i] = drawNoiseLevel(noiseLevels, { seed, step, sample });
-    if (dropoutPerSample > 0) {
-      const decisions = dropoutKeep.subarray(i * dropoutPerSample, (i + 1) * dropoutPerSample);
-      fillKeepMask(decisions, network.dropout, address(streams.dropout));
-    }
     if (labels && network.labelDropout > 0) {
       const draw = new Float64Array(1);
       fillUniform(draw, address(streams.labelDropout));
       if (draw[0] < network.labelDropout) labels[i] = -1n;
     }
   }
-  return { clean: clean.subarray(first * size, (first + count) * size), noise, sigma, labels, dropoutKeep };
+  return {
+    clean: clean.subarray(first * size, (first + count) * size),
+    noise,
+    sigma,
+    labels,
+    ...(dropoutPerSample > 0 && {
+      dropoutKeep: () => keepMasks(network.dropout, { seed, step, first, count, dropoutPerSample }),
+    }),
+  };
+}
+
+/** Dropout decisions of the samples `first` to `first + count - 1` of a step. */
+function keepMasks(
+  probability: number,
+  {
+    seed,
+    step,
+    first,
+    count,
+    dropoutPerSample,
+  }: { seed: number; step: number; first: number; count: number; dropoutPerSample: number },
+): Uint8Array {
+  const keep = new Uint8Array(count * dropoutPerSample);
+  for (let i = 0; i < count; i++) {
+    const decisions = keep.subarray(i * dropoutPerSample, (i + 1) * dropoutPerSample);
+    fillKeepMask(decisions, probability, { seed, stream: streams.dropout, step, sample: first + i });
+  }
+  return keep;
 }
 
 /** The references of samples `first` to `first + count - 1`. */

@@ -53,8 +53,11 @@ export interface RoundData {
   readonly labels?: BigInt64Array | undefined;
   /** Parameters of the augmentation that made each sample; zeros, for none, when left out. */
   readonly augmentLabels?: Float32Array | undefined;
-  /** Dropout decisions, `dropoutPerSample` a sample, 1 keeps. */
-  readonly dropoutKeep?: Uint8Array | undefined;
+  /**
+   * Dropout decisions, `dropoutPerSample` a sample, 1 keeps; or what makes them when the round is taken. A network of the
+   * paper's size needs 3.5 MB of them a sample.
+   */
+  readonly dropoutKeep?: Uint8Array | (() => Uint8Array) | undefined;
 }
 
 /** Whether batch, rounds and references fit together. @throws UsageError when they do not */
@@ -164,7 +167,8 @@ export function buildRound(config: TrainStepConfig, table: ParameterTable, weigh
         );
       const feeds: Record<string, TensorData> = {};
       for (const [key, tensor] of inputs) {
-        const value = data[key] ?? (optional(key) ? allocate(tensor.dtype, sizeOf(tensor.shape)) : undefined);
+        const given = data[key] ?? (optional(key) ? allocate(tensor.dtype, sizeOf(tensor.shape)) : undefined);
+        const value = typeof given === 'function' ? given() : given;
         if (!value)
           throw new UsageError(
             `training step: "${key}" (${tensor.dtype} ${formatShape(tensor.shape)}) is missing from the round's data.`,

@@ -1,7 +1,7 @@
 import { UsageError } from '../errors.ts';
 import { makeDenoiser } from '../diffusion/index.ts';
 import { add, concatFlat, countFlops, input, mul, sqrt, square, sub, sum } from '../graph/index.ts';
-import type { Tensor, TensorData } from '../graph/index.ts';
+import type { Tensor } from '../graph/index.ts';
 import { fromFlat, initialize, parameterTable } from '../nn/index.ts';
 import type { ParameterTable } from '../nn/index.ts';
 import type { Program, Runtime, State } from '../runtime/index.ts';
@@ -45,8 +45,8 @@ export interface TrainStep {
 }
 
 /**
- * Compiles the training step of a denoiser. Without accumulation the whole step (noise, target, network, loss,
- * gradients, Adam, moving average) is one graph; with it, one graph adds up gradients and another applies them.
+ * Compiles the training step of a denoiser: one graph of noise, target, network, loss and gradient, which adds up over
+ * rounds, and one of Adam and the moving average, which writes over the state when loss and gradient are finite.
  *
  * @param weights  starting values; drawn from `seed` when left out
  * @throws UsageError when batch and rounds do not fit, or the reference batch is smaller than the batch
@@ -74,123 +74,89 @@ export async function compileTrainStep(
     correction2: input('correction2', []),
   };
 
-  /** Adam and moving average, and the state that they replace. */
-  const applyGradient = (gradient: Tensor, ofEach: readonly Tensor[]) => {
-    const next = adam(
-      { weights: current.weights, firstMoment: current.m, secondMoment: current.v },
-      gradient,
-      scalars,
-      config.adam ?? adamDefaults,
-    );
-    const ema = add(next.weights, mul(sub(current.ema, next.weights), scalars.emaBeta));
-    return {
-      outputs: { gradientNorm: normOf(ofEach) },
-      state: {
-        weights: { current: current.weights, next: next.weights },
-        ema: { current: current.ema, next: ema },
-        'adam.m': { current: current.m, next: next.firstMoment },
-        'adam.v': { current: current.v, next: next.secondMoment },
-      },
-    };
-  };
+  // The gradient of the step, added up over the rounds where there are more than one.
+  const accumulates = config.rounds > 1;
+  const before = fromFlat(table, current.gradient).pieces;
+  const total = round.gradients.map((each, i) => (accumulates ? add(before[i], each) : each));
+  const next = adam(
+    { weights: current.weights, firstMoment: current.m, secondMoment: current.v },
+    current.gradient,
+    scalars,
+    config.adam ?? adamDefaults,
+  );
+  const ema = add(next.weights, mul(sub(current.ema, next.weights), scalars.emaBeta));
 
-  const initial = weights ?? initialize(table, seed);
-  const vector = (data: Float32Array) => ({ shape: [table.size], dtype: 'float32' as const, data });
-  const nothing = new Float32Array(table.size);
-  const adamConfig = config.adam ?? adamDefaults;
-  const scalarFeeds = ({ learningRate, emaBeta, step }: StepScalars) => ({
-    ...adamScalars(adamConfig, step, learningRate),
-    emaBeta: Float32Array.of(emaBeta),
-  });
   const programs: Program[] = [];
   const compile = async (spec: Parameters<Runtime['compile']>[0]): Promise<Program> => {
     const program = await runtime.compile(spec);
     programs.push(program);
     return program;
   };
-  const common = {
-    table,
-    dropoutPerSample: round.dropoutPerSample,
-    flops: countFlops([...round.gradients, round.lossPerSample]) * config.rounds,
-  };
-  const release = async (): Promise<void> => {
-    for (const program of programs) await program.release();
-  };
-  const entries = {
-    weights: vector(initial),
-    ema: vector(initial),
-    'adam.m': vector(nothing),
-    'adam.v': vector(nothing),
-  };
-
-  if (config.rounds === 1) {
-    const { outputs, state: access } = applyGradient(concatFlat(round.gradients), round.gradients);
-    const program = await compile({
-      name: 'training step',
-      outputs: { ...outputs, lossPerSample: round.lossPerSample },
-      state: access,
-    });
-    const state = runtime.createState(entries);
-    return {
-      ...common,
-      state,
-      release,
-      run: async (rounds, step) => {
-        checkRounds(rounds, config);
-        const result = await program.run({ ...round.feeds(rounds[0]), ...scalarFeeds(step) }, state, (outputs) =>
-          allFinite(outputs.gradientNorm, outputs.lossPerSample),
-        );
-        return {
-          lossPerSample: result.lossPerSample as Float32Array,
-          gradientNorm: (result.gradientNorm as Float32Array)[0],
-        };
-      },
-    };
-  }
-
-  const accumulate = await compile({
-    name: 'gradient accumulation',
-    outputs: { lossPerSample: round.lossPerSample },
+  const differentiate = await compile({
+    name: 'gradient',
+    outputs: { lossPerSample: round.lossPerSample, gradientNorm: normOf(total) },
     state: {
       weights: { current: current.weights },
-      gradient: { current: current.gradient, next: add(current.gradient, concatFlat(round.gradients)) },
+      gradient: { current: current.gradient, next: concatFlat(total), isScratch: true },
     },
   });
-  const applied = applyGradient(current.gradient, fromFlat(table, current.gradient).pieces);
   const update = await compile({
     name: 'optimizer step',
-    outputs: applied.outputs,
-    state: { ...applied.state, gradient: { current: current.gradient } },
+    outputs: {},
+    elementwise: true,
+    state: {
+      weights: { current: current.weights, next: next.weights },
+      ema: { current: current.ema, next: ema },
+      'adam.m': { current: current.m, next: next.firstMoment },
+      'adam.v': { current: current.v, next: next.secondMoment },
+      gradient: { current: current.gradient },
+    },
   });
-  const state = runtime.createState({ ...entries, gradient: vector(nothing) });
+  const state = startingState(runtime, table, weights ?? initialize(table, seed));
+  const perRound = config.batch / config.rounds;
   return {
-    ...common,
+    table,
     state,
-    release,
-    run: async (rounds, step) => {
+    dropoutPerSample: round.dropoutPerSample,
+    flops: countFlops([...round.gradients, round.lossPerSample]) * config.rounds,
+    release: async () => {
+      for (const program of programs) await program.release();
+    },
+    run: async (rounds, { learningRate, emaBeta, step }) => {
       checkRounds(rounds, config);
-      const perRound = config.batch / config.rounds;
       const lossPerSample = new Float32Array(config.batch);
-      // Whatever became of the step before: it may have been rejected, or broken off.
-      state.write('gradient', nothing);
+      let gradientNorm = 0;
+      if (accumulates) state.clear('gradient');
       for (const [index, data] of rounds.entries()) {
-        const result = await accumulate.run(round.feeds(data), state);
+        const result = await differentiate.run(round.feeds(data), state);
         lossPerSample.set(result.lossPerSample as Float32Array, index * perRound);
+        [gradientNorm] = result.gradientNorm as Float32Array;
       }
-      const { gradientNorm } = await update.run(scalarFeeds(step), state, (outputs) =>
-        allFinite(outputs.gradientNorm, lossPerSample),
-      );
-      return { lossPerSample, gradientNorm: (gradientNorm as Float32Array)[0] };
+      if (Number.isFinite(gradientNorm) && lossPerSample.every(Number.isFinite)) {
+        const values = adamScalars(config.adam ?? adamDefaults, step, learningRate);
+        await update.run({ ...values, emaBeta: Float32Array.of(emaBeta) }, state);
+      }
+      return { lossPerSample, gradientNorm };
     },
   };
+}
+
+/** Weights and their average at the starting values, everything else at 0. */
+function startingState(runtime: Runtime, { size }: ParameterTable, initial: Float32Array): State {
+  const vector = (data: Float32Array) => ({ shape: [size], dtype: 'float32' as const, data });
+  const nothing = vector(new Float32Array(size));
+  return runtime.createState({
+    weights: vector(initial),
+    ema: vector(initial),
+    'adam.m': nothing,
+    'adam.v': nothing,
+    gradient: nothing,
+  });
 }
 
 /** Euclidean norm of a vector in pieces: summed piece by piece, for one sum over millions would round away its tail. */
 const normOf = (pieces: readonly Tensor[]): Tensor =>
   sqrt(pieces.map((piece) => sum(square(piece))).reduce((total, each) => add(total, each)));
-
-const allFinite = (...values: TensorData[]): boolean =>
-  values.every((each) => (each as Float32Array).every((value) => Number.isFinite(value)));
 
 function checkRounds(given: readonly RoundData[], { rounds }: TrainStepConfig): void {
   if (given.length !== rounds) throw new UsageError(`training step: takes ${rounds} rounds, got ${given.length}.`);

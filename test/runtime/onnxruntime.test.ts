@@ -1,8 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { StfError, UsageError } from '../../src/errors.ts';
-import { add, cast, constant, input, mul, sub, sum, transpose } from '../../src/graph/index.ts';
+import {
+  add,
+  cast,
+  concatFlat,
+  constant,
+  input,
+  mul,
+  reshape,
+  slice,
+  sub,
+  sum,
+  transpose,
+} from '../../src/graph/index.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
-import type { Program, State } from '../../src/runtime/index.ts';
+import { blockSize } from '../../src/runtime/blocks.ts';
+import type { GraphSpec, Program, State } from '../../src/runtime/index.ts';
 
 const runtime = nodeRuntime({ threads: 1 });
 
@@ -239,4 +252,134 @@ test('threads must be a positive integer', () => {
   expect(() => nodeRuntime({ threads: 1.5 })).toThrow('--threads must be an integer of at least 1, got 1.5');
   expect(runtime).toMatchObject({ device: 'cpu', threads: 1 });
   expect(runtime.engine).toMatch(/^onnxruntime-node \d+\.\d+\.\d+/);
+});
+
+describe('state that is written over', () => {
+  /** Three pieces of one vector are read; their negatives, doubled, make up the next value of another. */
+  const pieces = async (isScratch: boolean): Promise<Program> => {
+    const [a, b] = [input('a', [7]), input('b', [7])];
+    const cut = [slice(a, 0, 0, 2), reshape(slice(a, 0, 2, 6), [2, 2]), slice(a, 0, 6, 7)];
+    const before = [slice(b, 0, 0, 2), reshape(slice(b, 0, 2, 6), [2, 2]), slice(b, 0, 6, 7)];
+    return runtime.compile({
+      name: 'pieces',
+      outputs: { total: sum(mul(cut[1], cut[1])) },
+      state: {
+        a: { current: a },
+        b: { current: b, next: concatFlat(cut.map((each, i) => add(before[i], mul(each, -2)))), isScratch },
+      },
+    });
+  };
+  const start = () => ({ a: vector(1, 2, 3, 4, 5, 6, 7), b: vector(0, 1, 0, 1, 0, 1, 0) });
+  const list = async (state: State, name: string): Promise<number[]> => [...((await state.read(name)) as Float32Array)];
+
+  test('a vector is read and written piece by piece', async () => {
+    for (const isScratch of [false, true]) {
+      const program = await pieces(isScratch);
+      const state = runtime.createState(start());
+      for (const times of [1, 2, 3]) {
+        const { total } = await program.run({}, state);
+        // Small integers: exact. 9 + 16 + 25 + 36.
+        expect([...(total as Float32Array)]).toEqual([86]);
+        const expected = [0, 1, 0, 1, 0, 1, 0].map((value, i) => value - 2 * times * (i + 1));
+        expect(await list(state, 'b'), `scratch ${isScratch}`).toEqual(expected);
+        expect(await list(state, 'a')).toEqual([1, 2, 3, 4, 5, 6, 7]);
+      }
+      await program.release();
+    }
+  });
+
+  test('without being scratch, it stays as it was after a run that is not accepted', async () => {
+    const program = await pieces(false);
+    const state = runtime.createState(start());
+    await program.run({}, state, () => false);
+    expect(await list(state, 'b')).toEqual([0, 1, 0, 1, 0, 1, 0]);
+    await program.release();
+  });
+
+  test('an entry whose old value is needed after its new one is there is refused', async () => {
+    const [a, b] = [input('a', [2]), input('b', [2])];
+    const late = runtime.compile({
+      name: 'late',
+      outputs: { before: mul(a, 3) },
+      state: { a: { current: a, next: add(a, 1), isScratch: true } },
+    });
+    await expect(late).rejects.toThrow(StfError);
+    await expect(late).rejects.toThrow('late: state "a" can\'t be written over');
+    const turned = runtime.compile({
+      name: 'turned',
+      outputs: {},
+      state: { a: { current: a, next: concatFlat([slice(a, 0, 1, 2), slice(a, 0, 0, 1)]), isScratch: true } },
+    });
+    await expect(turned).rejects.toThrow('turned: state "a" can\'t be written over');
+    const crossed = runtime.compile({
+      name: 'crossed',
+      outputs: {},
+      elementwise: true,
+      state: { a: { current: a, next: add(a, b) }, b: { current: b, next: sub(a, b) } },
+    });
+    await expect(crossed).rejects.toThrow('crossed: state "a" can\'t be written over');
+  });
+
+  test('an entry is cleared to zeros', async () => {
+    const state = runtime.createState(start());
+    state.clear('a');
+    expect(await list(state, 'a')).toEqual([0, 0, 0, 0, 0, 0, 0]);
+    expect(await list(state, 'b')).toEqual([0, 1, 0, 1, 0, 1, 0]);
+    expect(() => state.clear('c')).toThrow('there is no state "c"');
+  });
+});
+
+describe('an elementwise program', () => {
+  const compile = (length: number): Promise<Program> => {
+    const [x, m, rate] = [input('x', [length]), input('m', [length]), input('rate', [])];
+    const next = add(mul(m, 0.5), x);
+    return runtime.compile({
+      name: 'momentum',
+      outputs: {},
+      elementwise: true,
+      state: { x: { current: x, next: sub(x, mul(next, rate)) }, m: { current: m, next } },
+    });
+  };
+
+  test('replaces every element, in whole blocks and in the rest', async () => {
+    for (const length of [1, 5, blockSize - 1, blockSize, blockSize + 1, 2 * blockSize + 3]) {
+      const program = await compile(length);
+      const entry = (data: Float32Array) => ({ shape: [length], dtype: 'float32' as const, data });
+      const x = Float32Array.from({ length }, (_, i) => i % 1021);
+      const m = Float32Array.from({ length }, (_, i) => 2 * (i % 509));
+      const state = runtime.createState({ x: entry(x), m: entry(m) });
+      await program.run({ rate: Float32Array.of(0.25) }, state);
+      // Quarters of integers below 2^12: exact.
+      const expectedM = m.map((each, i) => each / 2 + x[i]);
+      const isSame = async (name: string, expected: Float32Array): Promise<boolean> =>
+        ((await state.read(name)) as Float32Array).every((value, i) => value === expected[i]);
+      expect(await isSame('m', expectedM), `m of ${length}`).toBe(true);
+      expect(
+        await isSame(
+          'x',
+          x.map((each, i) => each - expectedM[i] / 4),
+        ),
+        `x of ${length}`,
+      ).toBe(true);
+      await program.release();
+    }
+  });
+
+  test('is refused when it is none, and its runs are not judged', async () => {
+    const x = input('x', [4]);
+    const compiled = (spec: Partial<GraphSpec>): Promise<Program> =>
+      runtime.compile({ name: 'odd', outputs: {}, elementwise: true, state: { x: { current: x, next: x } }, ...spec });
+    await expect(compiled({ outputs: { y: x } })).rejects.toThrow('replaces state and has no outputs');
+    await expect(compiled({ state: { x: { current: x, next: sub(x, sum(x)) } } })).rejects.toThrow(`can't hold "sum"`);
+    const y = input('y', [3]);
+    await expect(compiled({ state: { x: { current: x, next: x }, y: { current: y, next: y } } })).rejects.toThrow(
+      'vectors of one length, got [3] beside [4]',
+    );
+    const program = await compile(4);
+    const state = runtime.createState({ x: vector(1, 2, 3, 4), m: vector(0, 0, 0, 0) });
+    const judged = program.run({ rate: Float32Array.of(1) }, state, () => true);
+    await expect(judged).rejects.toThrow('momentum: runs of an elementwise program can\'t be judged by "accept"');
+    expect([...((await state.read('x')) as Float32Array)]).toEqual([1, 2, 3, 4]);
+    await program.release();
+  });
 });

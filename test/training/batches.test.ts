@@ -3,7 +3,7 @@ import { memoryDataset } from '../../src/data/dataset.ts';
 import { noiseLevelFrom } from '../../src/diffusion/index.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { batchSource } from '../../src/training/batches.ts';
-import { toyOptions, toyPoints } from './toy-run.ts';
+import { decisions, toyOptions, toyPoints } from './toy-run.ts';
 
 const runtime = nodeRuntime({ threads: 1 });
 
@@ -18,7 +18,7 @@ async function step(rounds: number, number: number, changes: Parameters<typeof t
     sigma: data.flatMap((each) => [...each.sigma]),
     labels: data.flatMap((each) => [...each.labels!]),
     sourceGroups: data.flatMap((each) => [...each.sourceGroups!]),
-    keep: data.flatMap((each) => [...each.dropoutKeep!]),
+    keep: data.flatMap((each) => [...decisions(each)]),
     reference: data.map((each) => each.reference),
     referenceGroups: data.map((each) => each.referenceGroups),
   };

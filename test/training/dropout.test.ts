@@ -5,7 +5,7 @@ import type { Tensor } from '../../src/graph/index.ts';
 import { planDropout } from '../../src/training/dropout.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { batchSource } from '../../src/training/batches.ts';
-import { toyOptions, toyPoints } from './toy-run.ts';
+import { decisions, toyOptions, toyPoints } from './toy-run.ts';
 
 test('a probability of 0 plans nothing', () => {
   expect(planDropout(4, 0, () => expect.unreachable())).toEqual({ perSample: 0, keep: undefined, apply: undefined });
@@ -43,9 +43,9 @@ test('the decisions of a run keep the right fraction', async () => {
   let kept = 0;
   const steps = 10;
   for (let step = 0; step < steps; step++) {
-    const [{ dropoutKeep }] = await source.rounds(step);
-    expect(dropoutKeep).toHaveLength(options.batch * perSample);
-    kept += dropoutKeep!.reduce((a, b) => a + b, 0);
+    const keep = decisions((await source.rounds(step))[0]);
+    expect(keep).toHaveLength(options.batch * perSample);
+    kept += keep.reduce((a, b) => a + b, 0);
   }
   const n = steps * options.batch * perSample;
   // Binomial: standard error sqrt(p (1 - p) / n); five of them fail for less than 1 seed in a million. The probability is

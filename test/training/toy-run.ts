@@ -1,7 +1,7 @@
 import { memoryDataset } from '../../src/data/dataset.ts';
 import type { Dataset } from '../../src/data/dataset.ts';
 import { presets } from '../../src/training/index.ts';
-import type { TrainingOptions } from '../../src/training/index.ts';
+import type { RoundData, TrainingOptions } from '../../src/training/index.ts';
 import { testValues } from '../support/random.ts';
 
 /** 60 labelled points in the plane. */
@@ -35,3 +35,9 @@ export const toyOptions = (
     ...rest,
   };
 };
+
+/** The dropout decisions of a round, which are made when they are asked for. */
+export function decisions({ dropoutKeep }: RoundData): Uint8Array {
+  if (!dropoutKeep) throw new Error('the round has no dropout decisions');
+  return typeof dropoutKeep === 'function' ? dropoutKeep() : dropoutKeep;
+}
