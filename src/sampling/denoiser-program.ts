@@ -1,8 +1,8 @@
 import { UsageError } from '../errors.ts';
 import { makeDenoiser, roundSigma, sigmaRange } from '../diffusion/index.ts';
 import type { DenoiserConfig, SigmaRange } from '../diffusion/index.ts';
-import { constant, input, oneHot, sizeOf } from '../graph/index.ts';
-import type { Tensor } from '../graph/index.ts';
+import { constant, halfPrecision, input, oneHot, sizeOf } from '../graph/index.ts';
+import type { Precision, Tensor } from '../graph/index.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { fromFlat, parameterTable } from '../nn/index.ts';
 import type { ParameterSource } from '../nn/index.ts';
@@ -40,16 +40,17 @@ export type WeightSource = { readonly weights: Float32Array } | { readonly state
  * Compiles D(x; σ). Fixed weights become constants of the graph, which lets the engine lay them out for its fastest
  * kernels; weights in a state are read where they are, as when a training run draws samples of itself.
  *
- * @param options.batch  samples that one evaluation takes; fewer are padded
- * @param options        `weights`, a flat vector in the order of the parameter table, or `state` and the `entry` that
- *                       holds such a vector
+ * @param options.batch      samples that one evaluation takes; fewer are padded
+ * @param options.precision  in what the network's products are computed; float32 when left out
+ * @param options            `weights`, a flat vector in the order of the parameter table, or `state` and the `entry`
+ *                           that holds such a vector
  * @throws UsageError when the configuration of the network is impossible
  * @throws ShapeError when there are fewer weights than the network has parameters
  */
 export async function compileDenoiser(
   runtime: Runtime,
   config: DenoiserConfig,
-  options: { batch: number } & WeightSource,
+  options: { batch: number; precision?: Precision } & WeightSource,
 ): Promise<CompiledDenoiser> {
   const { batch } = options;
   const sampleShape = sampleShapeOf(config.network);
@@ -59,9 +60,10 @@ export async function compileDenoiser(
   const vector = 'state' in options ? input(options.entry, [table.size]) : undefined;
   const source = 'state' in options ? fromFlat(table, vector!).source : constants(table.offsets, options.weights);
   const labels = labelDim > 0 ? oneHot(input('labels', [batch], 'int64'), labelDim) : undefined;
-  const denoised = makeDenoiser(source, config)(input('x', [batch, ...sampleShape]), input('sigma', [batch]), {
+  const exact = makeDenoiser(source, config)(input('x', [batch, ...sampleShape]), input('sigma', [batch]), {
     classLabels: labels,
   });
+  const [denoised] = options.precision === 'float16' ? halfPrecision([exact]) : [exact];
   const program = await runtime.compile({
     name: 'denoiser',
     outputs: { denoised },
