@@ -9,10 +9,12 @@ import { formatDuration } from '../node/progress.ts';
 import { requireCreatable } from '../node/run-folder.ts';
 import { findCheckpoint } from '../node/run-reader.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
+import type { Precision } from '../graph/index.ts';
 import { compileDenoiser, edmNoiseLevels, generateWith, withinRange } from '../sampling/index.ts';
 import type { HeunOptions } from '../sampling/index.ts';
 import { presets } from '../training/index.ts';
 import { makeConsole } from './console.ts';
+import { noteOnPrecision, precisionOption } from './precision.ts';
 import { deviceOption, textOption, threadsOption, valueOption } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
@@ -33,6 +35,8 @@ export interface SampleWish {
   readonly class?: number | undefined;
   readonly device?: DeviceChoice | undefined;
   readonly threads?: number | undefined;
+  /** In what the network's products are computed; float32 when left out, whatever it was trained in. */
+  readonly precision?: Precision | undefined;
   /** Sampler options; what is left out is as in the run. */
   readonly sampler?: Partial<HeunOptions>;
 }
@@ -86,6 +90,7 @@ export function sampleCommand(io: Io): Command {
     .addOption(valueOption('--rho', positive, 'How much the steps crowd towards low noise', asInTheRun(samples.rho)))
     .addOption(deviceOption())
     .addOption(threadsOption())
+    .addOption(precisionOption())
     .addHelpText('after', sampleExamples)
     .action(async (given: Partial<SampleWish & HeunOptions> & Pick<SampleWish, 'network' | 'outdir'>) => {
       const { seeds = seedList.parse(defaultSeeds, '--seeds'), steps, sigmaMin, sigmaMax, rho, ...wish } = given;
@@ -122,15 +127,16 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   }
   const labels = classesOf(wish, found);
   await requireCreatable(wish.outdir);
-  const { device, threads } = wish;
-  const runtime = await deviceRuntime({ device, ...(threads !== undefined && { threads }) });
+  const { device, threads, precision = 'float32' } = wish;
+  const runtime = await deviceRuntime({ device, precision, ...(threads !== undefined && { threads }) });
+  noteOnPrecision(runtime, precision, console);
   console.note(
     `Drawing ${wish.seeds.length} samples from ${found.file}, trained for ${(progress.nimg / 1000).toFixed(1)} kimg`,
   );
 
   const { seeds } = wish;
   const batch = Math.min(wish.batch ?? defaultBatch[options.data.kind === 'toy' ? 'points' : 'images'], seeds.length);
-  const denoiser = await compileDenoiser(runtime, options.denoiser, { batch, weights: vectors.ema });
+  const denoiser = await compileDenoiser(runtime, options.denoiser, { batch, precision, weights: vectors.ema });
   await ensureWritableFolder(wish.outdir);
   const sampleShape = sampleShapeOf(options.denoiser.network);
   const writer = sampleWriter(options, wish.outdir);
