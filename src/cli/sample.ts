@@ -14,8 +14,7 @@ import { compileDenoiser, edmNoiseLevels, generateWith, withinRange } from '../s
 import type { HeunOptions } from '../sampling/index.ts';
 import { presets } from '../training/index.ts';
 import { makeConsole } from './console.ts';
-import { noteOnPrecision, precisionOption } from './precision.ts';
-import { deviceOption, textOption, threadsOption, valueOption } from './help.ts';
+import { deviceOption, precisionOption, textOption, threadsOption, valueOption } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
 import { sampleWriter } from './sample-writer.ts';
@@ -129,7 +128,6 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   await requireCreatable(wish.outdir);
   const { device, threads, precision = 'float32' } = wish;
   const runtime = await deviceRuntime({ device, precision, ...(threads !== undefined && { threads }) });
-  noteOnPrecision(runtime, precision, console);
   console.note(
     `Drawing ${wish.seeds.length} samples from ${found.file}, trained for ${(progress.nimg / 1000).toFixed(1)} kimg`,
   );

@@ -10,7 +10,6 @@ import { grouped } from '../report/ticks.ts';
 import { describeTarget, train } from '../training/index.ts';
 import type { PresetName, TrainingOptions, TrainingSummary } from '../training/index.ts';
 import { makeConsole } from './console.ts';
-import { noteOnPrecision } from './precision.ts';
 import { shellPath, suggested } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
@@ -109,7 +108,6 @@ export async function runPlan(
   }
   const { precision } = options;
   const runtime = await deviceRuntime({ device, precision, ...(threads !== undefined && { threads }) });
-  noteOnPrecision(runtime, precision, console);
   const dataset = await loadTrainingData(options);
   await letSignalsIn();
   stopIfInterrupted(io, 'training had not begun, and nothing was written');

@@ -71,7 +71,7 @@ export const optimisationFlags: readonly TrainFlag[] = [
   }),
   flag('Optimisation', 'precision', {
     kind: choice('NAME', precisions),
-    help: 'In what the products of the network are computed: float32, float16 (for graphics cards; see docs/gpu.md)',
+    help: `Of the network's products: ${precisions.join(', ')}; the latter on graphics cards alone`,
     onResume: true,
     get: ({ precision }) => precision,
     set: (options, precision) => ({ ...options, precision }),
