@@ -1,5 +1,7 @@
 import { makeDenoiser } from '../src/diffusion/index.ts';
+import type { NamedTensor } from '../src/formats/safetensors.ts';
 import { countFlops, input } from '../src/graph/index.ts';
+import type { Precision } from '../src/graph/index.ts';
 import { fromFlat } from '../src/nn/index.ts';
 import { median } from '../src/numerics/statistics.ts';
 import type { Runtime } from '../src/runtime/index.ts';
@@ -15,7 +17,7 @@ import { named } from './subject.ts';
 import type { Subject } from './subject.ts';
 
 /** EDM's noise levels for CIFAR-10. */
-const levels = { sigmaMin: 0.002, sigmaMax: 80, rho: 7 };
+export const levels = { sigmaMin: 0.002, sigmaMax: 80, rho: 7 };
 /** Steps of the comparison of samples and of the choice of the twin's layout. */
 const shortSteps = 3;
 /** Largest relative difference of the samples. Rounding in float32 comes to 2e-5 at the most, a wrong layer to per cents. */
@@ -82,17 +84,30 @@ export async function sampleBench(argv: readonly string[]) {
   }
 }
 
+const seedsOf = (batch: number): number[] => Array.from({ length: batch }, (_, i) => i);
+
+/** Latents of seeds 0, 1, ... for a network, as its twin takes them. */
+export function fixedLatents({ network: { channels, resolution } }: Subject['config'], batch: number): NamedTensor {
+  const shape = [channels, resolution, resolution];
+  return named(Float32Array.from(drawLatents(seedsOf(batch), shape)), [batch, ...shape]);
+}
+
 /** Compiles the denoiser of a network and draws the latents of seeds 0, 1, ... */
-export async function prepareSampling(runtime: Runtime, { config, table, weights }: Subject, batch: number) {
+export async function prepareSampling(
+  runtime: Runtime,
+  { config, table, weights }: Subject,
+  batch: number,
+  precision: Precision = 'float32',
+) {
   const { channels, resolution } = config.network;
   const shape = [channels, resolution, resolution];
-  const seeds = Array.from({ length: batch }, (_, i) => i);
-  const denoiser: CompiledDenoiser = await compileDenoiser(runtime, config, { batch, weights: weights() });
+  const seeds = seedsOf(batch);
+  const denoiser: CompiledDenoiser = await compileDenoiser(runtime, config, { batch, precision, weights: weights() });
   const { source } = fromFlat(table, input('weights', [table.size]));
   const denoised = makeDenoiser(source, config)(input('x', [batch, ...shape]), input('sigma', [batch]));
   return {
     denoiser,
-    latents: named(Float32Array.from(drawLatents(seeds, shape)), [batch, ...shape]),
+    latents: fixedLatents(config, batch),
     /** Samples of all seeds [batch, C, H, W]; drawing the latents is part of it. */
     draw: (steps: number): Promise<Float32Array> => generateWith(denoiser, shape, seeds, { ...levels, steps }),
     flopsPerEvaluation: countFlops([denoised]),

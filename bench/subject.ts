@@ -67,7 +67,7 @@ export interface Twins {
 /** Writes the weights of a network for its twins. */
 export async function twinsOf(
   { config, table, weights }: Subject,
-  setup: { readonly python: string; readonly threads: number; readonly waiting: Waiting },
+  setup: { readonly python: string; readonly threads: number; readonly waiting: Waiting; readonly device?: string },
 ): Promise<Twins> {
   const folder = await mkdtemp(join(tmpdir(), 'stf-bench-'));
   const file = join(folder, 'weights.safetensors');

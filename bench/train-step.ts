@@ -1,9 +1,10 @@
 import { fillNormal, streams } from '../src/numerics/random.ts';
 import { median } from '../src/numerics/statistics.ts';
+import type { Precision } from '../src/graph/index.ts';
 import type { Runtime } from '../src/runtime/index.ts';
 import { adamDefaults } from '../src/training/adam.ts';
 import { compileTrainStep } from '../src/training/index.ts';
-import type { TrainStep } from '../src/training/index.ts';
+import type { RoundData, TrainStep } from '../src/training/index.ts';
 import { readArguments } from './arguments.ts';
 import { alternate, clocked, comparisonDefaults, fastestTwin, ratioOf, requireAgreement } from './compare.ts';
 import { machine, rounded } from './measure.ts';
@@ -91,59 +92,79 @@ export interface PreparedTraining {
   checkedStep(): Promise<StepCheck>;
 }
 
-/**
- * Compiles the training step of a network for fixed images, noise and noise levels from 0.05 up.
- *
- * @param reference  size of the reference batch of the stable target; 0 for denoising score matching
- */
-export async function prepareTraining(
-  runtime: Runtime,
-  { config, weights }: Subject,
-  { batch, reference }: { readonly batch: number; readonly reference: number },
-): Promise<PreparedTraining> {
-  const compiled = await compileTrainStep(
-    runtime,
-    {
-      denoiser: config,
-      objective: reference > 0 ? { kind: 'stf', references: { kind: 'fresh', count: reference } } : { kind: 'dsm' },
-      batch,
-      rounds: 1,
-      sampleDtype: 'uint8',
-    },
-    { weights: weights() },
-  );
+/** Fixed images, noise and noise levels from 0.05 up, and how the network learns from them. */
+interface FixedTraining {
+  readonly data: RoundData;
+  readonly learning: { readonly learningRate: number; readonly emaBeta: number };
+  readonly forTwin: TwinTraining;
+}
+
+/** Sizes of a training step. */
+interface StepSizes {
+  readonly batch: number;
+  /** Size of the reference batch of the stable target; 0 for denoising score matching. */
+  readonly reference: number;
+}
+
+/** What a network is trained on, ours and its twins. */
+export function fixedTraining({ config }: Subject, { batch, reference }: StepSizes): FixedTraining {
   const { channels, resolution } = config.network;
   const shape = [channels, resolution, resolution];
   const pixels = channels * resolution ** 2;
   const images = Uint8Array.from({ length: Math.max(batch, reference) * pixels }, (_, i) => (i * 2654435761) >>> 24);
   const noise = new Float32Array(batch * pixels);
   fillNormal(noise, { seed: 0, stream: streams.noise, step: 0, sample: 0 });
-  const data = {
-    clean: images.subarray(0, batch * pixels),
-    noise,
-    sigma: Float32Array.from({ length: batch }, (_, i) => 0.05 * 1.2 ** i),
-    reference: reference > 0 ? images : undefined,
-  };
+  const clean = images.subarray(0, batch * pixels);
+  const sigma = Float32Array.from({ length: batch }, (_, i) => 0.05 * 1.2 ** i);
   const learning = { learningRate: 1e-4, emaBeta: 0.99 };
+  return {
+    data: { clean, noise, sigma, reference: reference > 0 ? images : undefined },
+    learning,
+    forTwin: {
+      ...adamDefaults,
+      ...learning,
+      data: {
+        clean: named(clean, [batch, ...shape]),
+        noise: named(noise, [batch, ...shape]),
+        sigma: named(sigma, [batch]),
+        ...(reference > 0 && { reference: named(images, [reference, ...shape]) }),
+      },
+    },
+  };
+}
+
+/** What the loss is multiplied by in float16: far from both ends of its numbers. */
+const lossScale = 2 ** 8;
+
+/** Compiles the training step of a network. */
+export async function prepareTraining(
+  runtime: Runtime,
+  subject: Subject,
+  { batch, reference, precision = 'float32' }: StepSizes & { readonly precision?: Precision },
+): Promise<PreparedTraining> {
+  const compiled = await compileTrainStep(
+    runtime,
+    {
+      denoiser: subject.config,
+      objective: reference > 0 ? { kind: 'stf', references: { kind: 'fresh', count: reference } } : { kind: 'dsm' },
+      batch,
+      rounds: 1,
+      sampleDtype: 'uint8',
+      precision,
+    },
+    { weights: subject.weights() },
+  );
+  const { data, learning, forTwin } = fixedTraining(subject, { batch, reference });
   let count = 0;
-  const step = () => compiled.run([data], { ...learning, step: ++count });
+  const step = () => compiled.run([data], { ...learning, step: ++count, lossScale });
   return {
     compiled,
     step,
     checkedStep: async () => {
       const { lossPerSample, gradientNorm } = await step();
-      return { loss: lossPerSample.reduce((sum, loss) => sum + loss, 0) / noise.length, gradientNorm };
+      return { loss: lossPerSample.reduce((sum, loss) => sum + loss, 0) / data.noise.length, gradientNorm };
     },
-    forTwin: {
-      ...adamDefaults,
-      ...learning,
-      data: {
-        clean: named(data.clean, [batch, ...shape]),
-        noise: named(noise, [batch, ...shape]),
-        sigma: named(data.sigma, [batch]),
-        ...(data.reference && { reference: named(data.reference, [reference, ...shape]) }),
-      },
-    },
+    forTwin,
   };
 }
 

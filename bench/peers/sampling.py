@@ -15,7 +15,7 @@ def heun(denoiser, latents, *, steps, sigma_min, sigma_max, rho):
     """Samples [N, ...] from unit normal latents [N, ...]; float64 outside the network, as in the official sampler."""
 
     def slope(x, sigma):
-        denoised = denoiser(x.to(torch.float32), torch.full((len(x),), sigma)).to(torch.float64)
+        denoised = denoiser(x.to(torch.float32), torch.full((len(x),), sigma, device=x.device)).to(torch.float64)
         return (x - denoised) / sigma
 
     levels = noise_levels(steps, sigma_min, sigma_max, rho)

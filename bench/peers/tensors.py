@@ -38,7 +38,7 @@ def write_tensors(path, tensors):
     blocks = []
     end = 0
     for name, tensor in tensors.items():
-        flat = tensor.detach().to(torch.float32).contiguous()
+        flat = tensor.detach().to("cpu", torch.float32).contiguous()
         block = ctypes.string_at(flat.data_ptr(), flat.numel() * flat.element_size())
         header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [end, end + len(block)]}
         blocks.append(block)

@@ -20,27 +20,47 @@ from training import Training
 class Twin:
     def __init__(self):
         self.format = torch.contiguous_format
+        self.device = torch.device("cpu")
         self.denoiser = None
         self.training = None
 
-    def load(self, *, network, sigmaData, weights, threads, layout):
-        """Builds the denoiser, with weights from a safetensors file that has its state dict."""
+    def load(self, *, network, sigmaData, weights, threads, layout, device):
+        """
+        Builds the denoiser, with weights from a safetensors file that has its state dict, on a device: `cpu`, or `cuda`
+        or another one that this PyTorch has.
+        """
         torch.set_num_threads(threads)
+        self.device = torch.device(device)
+        self.allowTf32(allowed=False)
         torch.set_flush_denormal(True)
         self.format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
         self.denoiser = Denoiser(network, sigmaData)
         self.denoiser.load_state_dict(read_tensors(weights))
-        self.denoiser.to(memory_format=self.format)
+        self.denoiser.to(device=self.device, memory_format=self.format)
         return {
             "engine": f"PyTorch {torch.__version__}",
             "python": platform.python_version(),
             "threads": torch.get_num_threads(),
             "oneDnn": torch.backends.mkldnn.is_available(),
             "parameters": sum(parameter.numel() for parameter in self.denoiser.parameters()),
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
         }
 
+    def allowTf32(self, *, allowed):
+        """Whether CUDA may round the operands of products and convolutions to 11 bits; by itself it does for convolutions."""
+        torch.backends.cuda.matmul.allow_tf32 = allowed
+        torch.backends.cudnn.allow_tf32 = allowed
+        return {}
+
     def arranged(self, tensor):
-        return tensor.contiguous(memory_format=self.format) if tensor.dim() == 4 else tensor
+        there = tensor.to(self.device)
+        return there.contiguous(memory_format=self.format) if there.dim() == 4 else there
+
+    def now(self):
+        """Milliseconds, when all that was asked of the device is done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter() * 1000
 
     def prepareTraining(self, *, data, learningRate, beta1, beta2, epsilon, emaBeta):
         batch = {name: self.arranged(tensor) for name, tensor in read_tensors(data).items()}
@@ -54,9 +74,9 @@ class Twin:
         return {"loss": elements.double().mean().item(), "gradientNorm": self.training.gradient_norm()}
 
     def step(self):
-        start = time.perf_counter()
+        start = self.now()
         self.training.step()
-        return {"ms": (time.perf_counter() - start) * 1000}
+        return {"ms": self.now() - start}
 
     def writeAverage(self, *, path):
         write_tensors(path, self.training.average.state_dict())
@@ -65,11 +85,11 @@ class Twin:
     def sample(self, *, latents, steps, sigmaMin, sigmaMax, rho, samples=None):
         """Draws samples; from the file of latents to the last operation counts, reading and writing files does not."""
         start_points = self.arranged(read_tensors(latents)["latents"])
-        start = time.perf_counter()
+        start = self.now()
         drawn = heun(
             self.denoiser, start_points, steps=steps, sigma_min=sigmaMin, sigma_max=sigmaMax, rho=rho
         )
-        ms = (time.perf_counter() - start) * 1000
+        ms = self.now() - start
         if samples:
             write_tensors(samples, {"samples": drawn})
         return {"ms": ms}

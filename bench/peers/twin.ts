@@ -20,6 +20,8 @@ export interface TwinSetup {
   readonly threads: number;
   readonly waiting: Waiting;
   readonly layout: Layout;
+  /** Where it computes, as PyTorch calls it; the processor when left out. */
+  readonly device?: string;
   /** Arguments of the official class of the network. */
   readonly network: Readonly<Record<string, unknown>>;
   readonly sigmaData: number;
@@ -54,6 +56,8 @@ export interface Twin {
     readonly threads: number;
     readonly oneDnn: boolean;
     readonly parameters: number;
+    /** The name of the card, or `cpu`. */
+    readonly device: string;
   };
   /** Takes up the training of the network on fixed data. */
   prepareTraining(training: TwinTraining): Promise<void>;
@@ -69,6 +73,8 @@ export interface Twin {
   sample(): Promise<number>;
   /** Draws them once more and hands them over. */
   samples(): Promise<NamedTensor>;
+  /** Whether a card of NVIDIA may round what it multiplies to 11 bits. No when the twin starts. */
+  allowTf32(allowed: boolean): Promise<void>;
   /** Largest resident memory of its process so far, in MiB; null where the system does not tell. */
   peakMemoryMb(): Promise<number | null>;
   close(): Promise<void>;
@@ -100,6 +106,7 @@ export async function startTwin(setup: TwinSetup): Promise<Twin> {
       weights: setup.weights,
       threads: setup.threads,
       layout: setup.layout,
+      device: setup.device ?? 'cpu',
     });
     return {
       layout: setup.layout,
@@ -121,6 +128,9 @@ export async function startTwin(setup: TwinSetup): Promise<Twin> {
       samples: async () => {
         await ask('sample', { ...sampling, samples: join(folder, 'samples.safetensors') });
         return (await read('samples.safetensors')).get('samples')!;
+      },
+      allowTf32: async (allowed) => {
+        await ask('allowTf32', { allowed });
       },
       peakMemoryMb: async () => ((await ask('memory')) as { peakMemoryMb: number | null }).peakMemoryMb,
     };

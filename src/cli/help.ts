@@ -1,6 +1,7 @@
 import { relative } from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import { precisions } from '../graph/index.ts';
 import { deviceChoices } from '../node/devices.ts';
 import { choice, integer } from './values.ts';
 import type { ValueKind } from './values.ts';
@@ -25,6 +26,15 @@ export const threadsOption = (): Option =>
 /** Where it computes. */
 export const deviceOption = (): Option =>
   valueOption('--device', choice('NAME', deviceChoices), `Where to compute: ${deviceChoices.join(', ')}`, 'cpu');
+
+/** In what a trained network computes. */
+export const precisionOption = (): Option =>
+  valueOption(
+    '--precision',
+    choice('NAME', precisions),
+    `Of the network's products: ${precisions.join(', ')}`,
+    'float32',
+  );
 
 /** Makes a command and those below it show help in our way: `--batch INT  Images a step [>= 1] [default: 32]`. */
 export function formatHelp(command: Command): void {

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { ensureWritableFolder } from '../node/files.ts';
+import type { Precision } from '../graph/index.ts';
 import { deviceRuntime } from '../node/devices.ts';
 import type { DeviceChoice } from '../node/devices.ts';
 import { formatDuration } from '../node/progress.ts';
@@ -10,7 +11,7 @@ import { findCheckpoint } from '../node/run-reader.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
 import { compileDenoiser, generateWith } from '../sampling/index.ts';
 import { makeConsole } from './console.ts';
-import { deviceOption, textOption, threadsOption, valueOption } from './help.ts';
+import { deviceOption, precisionOption, textOption, threadsOption, valueOption } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
 import { sampleWriter } from './sample-writer.ts';
@@ -36,6 +37,8 @@ export interface SampleWish {
   readonly guidance?: number | undefined;
   readonly device?: DeviceChoice | undefined;
   readonly threads?: number | undefined;
+  /** In what the network's products are computed; float32 when left out, whatever it was trained in. */
+  readonly precision?: Precision | undefined;
   /** The sampler; EDM's with the run's settings when left out. */
   readonly sampler?: SamplerWish;
   /** Whether images go in a subfolder for every 1000 seeds. */
@@ -96,14 +99,24 @@ export function sampleCommand(io: Io): Command {
     )
     .addOption(deviceOption())
     .addOption(threadsOption())
+    .addOption(precisionOption())
     .addHelpText('after', sampleExamples);
   command.optionsGroup('Sampler:');
   for (const option of samplerOptions()) command.addOption(option);
   return command.action(async (given: Given) => {
     const { seeds = seedList.parse(defaultSeeds, '--seeds') } = given;
-    const { network, outdir, batch, class: chosen, guidance, device, threads, subdirs, trajectory: film } = given;
-    const wish = { network, outdir, batch, class: chosen, guidance, device, threads, subdirs, trajectory: film };
-    await sample({ ...wish, seeds, sampler: samplerWish({ ...given }) }, io);
+    const { network, outdir, batch, class: chosen, guidance, device, threads, precision } = given;
+    const where = { device, threads, precision };
+    const what = {
+      network,
+      outdir,
+      batch,
+      class: chosen,
+      guidance,
+      subdirs: given.subdirs,
+      trajectory: given.trajectory,
+    };
+    await sample({ ...what, ...where, seeds, sampler: samplerWish({ ...given }) }, io);
   });
 }
 
@@ -136,8 +149,8 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   const labels = classesOf(wish, found);
   checkGuidance(wish, found);
   await requireCreatable(wish.outdir);
-  const { device, threads } = wish;
-  const runtime = await deviceRuntime({ device, ...(threads !== undefined && { threads }) });
+  const { device, threads, precision = 'float32' } = wish;
+  const runtime = await deviceRuntime({ device, precision, ...(threads !== undefined && { threads }) });
   console.note(
     `Drawing ${wish.seeds.length} samples from ${found.file}, trained for ${(progress.nimg / 1000).toFixed(1)} kimg`,
   );
@@ -160,7 +173,7 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   // Before any file is written: those of other settings do not count from now on.
   if (writer.keepsFiles) await recordSeeds(wish.outdir, settings, recorded);
   const batch = Math.min(wish.batch ?? defaultBatch[options.data.kind === 'toy' ? 'points' : 'images'], missing.length);
-  const denoiser = await compileDenoiser(runtime, options.denoiser, { batch, weights: vectors.ema });
+  const denoiser = await compileDenoiser(runtime, options.denoiser, { batch, precision, weights: vectors.ema });
   const sampleShape = sampleShapeOf(options.denoiser.network);
   const film = wish.trajectory ? trajectory(sampleShape) : undefined;
   const bar = console.progress({ unit: 'samples', total: missing.length, rate: { unit: 'samples/s', perUnit: 1 } });

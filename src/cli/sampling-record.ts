@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { crc32 } from '../formats/crc32.ts';
+import type { Precision } from '../graph/index.ts';
 import { writeFileAtomic } from '../node/files.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
 import type { SamplerConfig } from '../sampling/index.ts';
@@ -22,18 +23,27 @@ export interface SamplingSettings {
   readonly class: number | null;
   /** Weight of the class. */
   readonly guidance: number;
+  readonly precision: Precision;
 }
 
 export const settingsOf = (
   { checkpoint: { progress, vectors } }: FoundCheckpoint,
   sampler: SamplerConfig,
-  { class: chosen, guidance = 1 }: { readonly class?: number | undefined; readonly guidance?: number | undefined },
+  {
+    class: chosen,
+    guidance = 1,
+    precision = 'float32',
+  }: {
+    readonly class?: number | undefined;
+    readonly guidance?: number | undefined;
+    readonly precision?: Precision | undefined;
+  },
 ): SamplingSettings => {
   const { buffer, byteOffset, byteLength } = vectors.ema;
   const weights = crc32(new Uint8Array(buffer, byteOffset, byteLength))
     .toString(16)
     .padStart(8, '0');
-  return { kimg: progress.nimg / 1000, weights, sampler, class: chosen ?? null, guidance };
+  return { kimg: progress.nimg / 1000, weights, sampler, class: chosen ?? null, guidance, precision };
 };
 
 /**

@@ -106,7 +106,8 @@ export async function runPlan(
     console.print(`${resumed.file}: ${remaining(plan)}. A longer --duration goes on.`);
     return undefined;
   }
-  const runtime = await deviceRuntime({ device, ...(threads !== undefined && { threads }) });
+  const { precision } = options;
+  const runtime = await deviceRuntime({ device, precision, ...(threads !== undefined && { threads }) });
   const dataset = await loadTrainingData(options);
   await letSignalsIn();
   stopIfInterrupted(io, 'training had not begun, and nothing was written');

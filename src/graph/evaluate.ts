@@ -1,11 +1,12 @@
 import { ShapeError } from '../errors.ts';
+import { roundToFloat16 } from './float16.ts';
 import { ancestors, isInput } from './tensor.ts';
 import type { NdArray, Tensor } from './tensor.ts';
 import { formatShape, sizeOf } from './types.ts';
 
 /**
  * Evaluates tensors in float64 by the naive definitions of their primitives: the oracle that lowerings and gradients
- * are compared with.
+ * are compared with. Values of element type float16 are rounded to it, which is what a device that sums in float32 does.
  *
  * @param outputs  what to compute
  * @param feeds    values of the inputs, in row-major order
@@ -26,7 +27,7 @@ export function evaluate(outputs: readonly Tensor[], feeds: ReadonlyMap<Tensor, 
         node.attributes,
         node,
       );
-    values.set(node, { shape: node.shape, data });
+    values.set(node, { shape: node.shape, data: node.dtype === 'float16' ? data.map(roundToFloat16) : data });
   }
   return outputs.map((output) => values.get(output)!);
 }

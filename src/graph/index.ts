@@ -50,6 +50,8 @@ export { downsample2d, upsample2d } from './ops/resampling.ts';
 export { softmax } from './ops/softmax.ts';
 export { optimizations } from './optimizations.ts';
 export type { Optimization } from './optimizations.ts';
+export { halfPrecision, precisions } from './passes/half-precision.ts';
+export type { Precision } from './passes/half-precision.ts';
 export { optimize } from './passes/optimize.ts';
 export { printGraph } from './print.ts';
 export { ancestors, constant, input, isConstant, isInput, primitives } from './tensor.ts';

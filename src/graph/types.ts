@@ -1,7 +1,11 @@
 import { ShapeError } from '../errors.ts';
+import { roundToFloat16 } from './float16.ts';
 
-/** Element types of symbolic tensors. `uint8` holds images as stored; cast before computing with it. */
-export type DType = 'float32' | 'float64' | 'int64' | 'uint8' | 'bool';
+/**
+ * Element types of symbolic tensors. `uint8` holds images as stored; cast before computing with it. `float16` is for what
+ * a graph computes within: values go in and out of a program as float32.
+ */
+export type DType = 'float16' | 'float32' | 'float64' | 'int64' | 'uint8' | 'bool';
 
 /** A static shape. Every dimension is known when the graph is built; a scalar has shape []. */
 export type Shape = readonly number[];
@@ -11,10 +15,10 @@ export interface TensorType {
   readonly dtype: DType;
 }
 
-/** The typed arrays that carry values in and out of a graph: one per element type (`bool` uses one byte a value). */
+/** The typed arrays that carry values: one per element type (`bool` uses one byte a value, `float16` rounded float32). */
 export type TensorData = Float32Array | Float64Array | BigInt64Array | Uint8Array;
 
-export const isFloat = (dtype: DType): boolean => dtype === 'float32' || dtype === 'float64';
+export const isFloat = (dtype: DType): boolean => dtype === 'float16' || dtype === 'float32' || dtype === 'float64';
 
 export const sizeOf = (shape: Shape): number => shape.reduce((product, dimension) => product * dimension, 1);
 
@@ -62,6 +66,7 @@ export function normalizeAxis(name: string, axis: number, rank: number): number 
 /** An empty typed array that fits an element type. */
 export function allocate(dtype: DType, size: number): TensorData {
   switch (dtype) {
+    case 'float16':
     case 'float32':
       return new Float32Array(size);
     case 'float64':
@@ -81,11 +86,16 @@ export function toFloat64(data: TensorData): Float64Array {
   return data instanceof BigInt64Array ? Float64Array.from(data, Number) : Float64Array.from(data);
 }
 
-/** Float64 values in the array of an element type; float32 rounds to nearest. */
+/** Float64 values in the array of an element type; float32 and float16 round to nearest. */
 export function fromFloat64(values: Float64Array, dtype: DType): TensorData {
-  return dtype === 'int64'
-    ? BigInt64Array.from(values, (value) => BigInt(value))
-    : copyInto(allocate(dtype, values.length), values);
+  switch (dtype) {
+    case 'int64':
+      return BigInt64Array.from(values, (value) => BigInt(value));
+    case 'float16':
+      return Float32Array.from(values, roundToFloat16);
+    default:
+      return copyInto(allocate(dtype, values.length), values);
+  }
 }
 
 function copyInto(target: TensorData, values: Float64Array): TensorData {

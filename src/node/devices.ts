@@ -1,10 +1,12 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { UsageError } from '../errors.ts';
-import { countFlops, input, matmul, sum, toOnnx } from '../graph/index.ts';
+import { constant, conv2d, countFlops, halfPrecision, input, matmul, sum, toOnnx } from '../graph/index.ts';
+import type { Precision } from '../graph/index.ts';
+import { writeModel } from '../runtime/index.ts';
 import type { Runtime } from '../runtime/index.ts';
-import { builtFor, devices, nodeRuntime } from './onnxruntime.ts';
+import { builtFor, devices, nodeRuntime, optionsFor } from './onnxruntime.ts';
 import type { Device, NodeRuntimeOptions } from './onnxruntime.ts';
-import { openElsewhere } from './placement.ts';
+import { lastLine, openElsewhere } from './placement.ts';
 
 /** What can be asked for: a device, or the best one that is there. */
 export const deviceChoices = [...devices, 'auto'] as const;
@@ -72,20 +74,48 @@ export const examineDevices = (): Promise<DeviceFinding[]> => Promise.all(builtF
  * A runtime on a device that was tried before. `auto` is WebGPU on a real graphics card where there is one, and else the
  * processor: never a driver that imitates a card.
  *
- * @throws UsageError when the device can't be used, saying why and what can
+ * @throws UsageError when the device can't be used, saying why and what can, or has not the precision that is asked for
  */
-export async function deviceRuntime({
-  device = 'cpu',
-  ...options
-}: Omit<NodeRuntimeOptions, 'device'> & { readonly device?: DeviceChoice | undefined } = {}): Promise<Runtime> {
+export async function deviceRuntime({ device, precision = 'float32', ...options }: DeviceWish = {}): Promise<Runtime> {
+  const found = await chooseDevice(device);
+  if (precision === 'float16') await requireFloat16(found);
+  return nodeRuntime({ ...options, device: found });
+}
+
+/** What is asked of a device. */
+export interface DeviceWish extends Omit<NodeRuntimeOptions, 'device'> {
+  readonly device?: DeviceChoice | undefined;
+  /** What its operators must be able to compute in; float32 when left out. */
+  readonly precision?: Precision;
+}
+
+async function chooseDevice(device: DeviceChoice = 'cpu'): Promise<Device> {
   if (device === 'auto') {
     const found = builtFor().includes('webgpu') && !isSoftwareOnly() ? await examineDevice('webgpu') : undefined;
-    return nodeRuntime({ ...options, device: found?.isUsable ? 'webgpu' : 'cpu' });
+    return found?.isUsable ? 'webgpu' : 'cpu';
   }
   if (!deviceChoices.includes(device))
     throw new UsageError(`--device must be one of ${deviceChoices.join(', ')}, got ${JSON.stringify(device)}.`);
   const { isUsable, note } = await examineDevice(device);
-  if (isUsable) return nodeRuntime({ ...options, device });
+  if (isUsable) return device;
   const usable = (await examineDevices()).filter((each) => each.isUsable).map((each) => each.device);
   throw new UsageError(`--device ${device} can't be used here: ${note}. These can: ${usable.join(', ')}.`);
+}
+
+/** Runs a convolution and a matrix product in float16. A device that can't opens such a graph all the same. */
+async function requireFloat16(device: Device): Promise<void> {
+  // The engine lets some of the casts out and computes in float32: neither faster nor what was asked for.
+  if (device === 'cpu')
+    throw new UsageError(
+      '--precision float16: the processor has no such arithmetic, and the engine would compute in float32. Choose --device webgpu or cuda, or --precision float32.',
+    );
+  const x = input('x', [2, 4, 4, 4]);
+  const [y] = halfPrecision([sum(matmul(conv2d(x, constant(1, [4, 4, 3, 3]), { padding: 1 }), x))]);
+  const { widths } = optionsFor({ device, threads: 1 });
+  const model = writeModel({ name: 'float16', outputs: { y } }, widths);
+  const { isOpen, log } = await openElsewhere(model, device, { shape: x.shape });
+  if (!isOpen)
+    throw new UsageError(
+      `--precision float16: ${device} can't compute in it here (${lastLine(log)}). Choose --precision float32.`,
+    );
 }

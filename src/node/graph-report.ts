@@ -22,7 +22,7 @@ export async function graphPlacements(
   await compileTrainStep(runtime, { ...options, sampleDtype });
   const table = parameterTable((source) => makeDenoiser(source, options.denoiser));
   const weights = new Float32Array(table.size).fill(0.5);
-  await compileDenoiser(runtime, options.denoiser, { batch: options.batch, weights });
+  await compileDenoiser(runtime, options.denoiser, { batch: options.batch, precision: options.precision, weights });
   const placements: Placement[] = [];
   for (const spec of specs) placements.push(await placementOf(spec, device));
   return placements;

@@ -3,7 +3,7 @@ export { cacheFolder } from './cache.ts';
 export { fetchCifar10, loadCifar10 } from './cifar10.ts';
 export type { Cifar10FetchOptions, Cifar10Files } from './cifar10.ts';
 export { deviceChoices, deviceRuntime, examineDevice, examineDevices } from './devices.ts';
-export type { DeviceChoice, DeviceFinding } from './devices.ts';
+export type { DeviceChoice, DeviceFinding, DeviceWish } from './devices.ts';
 export { examine, matrixProductRate, packageVersion } from './doctor.ts';
 export type { DoctorReport } from './doctor.ts';
 export { writeFileAtomic } from './files.ts';

@@ -154,7 +154,6 @@ export function recordingRuntime(): { runtime: Runtime; specs: GraphSpec[] } {
       entries: new Map(Object.entries(entries).map(([name, { shape, dtype }]) => [name, { shape, dtype }])),
       read: (name) => Promise.resolve(entries[name].data),
       write: () => {},
-      clear: () => {},
     }),
   };
   return { runtime, specs };

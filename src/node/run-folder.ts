@@ -214,7 +214,10 @@ export function imageGridPng(
 }
 
 /** Name of a run folder: number, data, class-conditional or not, network, preconditioning, objective, batch, precision. */
-export function runFolderName(number: number, { data, denoiser, objective, batch }: TrainingOptions): string {
+export function runFolderName(
+  number: number,
+  { data, denoiser, objective, batch, precision }: TrainingOptions,
+): string {
   const { network, preconditioning } = denoiser;
   const parts = [
     String(number).padStart(5, '0'),
@@ -224,7 +227,7 @@ export function runFolderName(number: number, { data, denoiser, objective, batch
     preconditioningName(preconditioning),
     objectiveName(objective),
     `batch${batch}`,
-    'fp32',
+    precision === 'float16' ? 'fp16' : 'fp32',
   ];
   return parts.join('-');
 }

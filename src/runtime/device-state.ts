@@ -1,4 +1,4 @@
-import { allocate, input, sizeOf, toOnnx } from '../graph/index.ts';
+import { input, sizeOf, toOnnx } from '../graph/index.ts';
 import type { TensorData, TensorType } from '../graph/index.ts';
 import { checkData, known } from './engine-state.ts';
 import type { EngineState, StateEntries } from './engine-state.ts';
@@ -104,10 +104,5 @@ export class DeviceState implements EngineState {
     const before = this.fronts.get(name);
     this.fronts.set(name, toOrt(this.memory.api, this.memory.widths, dtype, data.slice(), shape));
     if (before && before.location !== 'cpu') before.dispose();
-  }
-
-  clear(name: string): void {
-    const { shape, dtype } = known(this.entries, this.entries, name);
-    this.write(name, allocate(dtype, sizeOf(shape)));
   }
 }

@@ -122,10 +122,4 @@ export class HostState implements EngineState {
     checkData(name, known(this.entries, this.entries, name), data);
     (this.fronts.get(name)!.data as Float32Array).set(data as Float32Array);
   }
-
-  clear(name: string): void {
-    const { data } = known(this.entries, this.fronts, name);
-    if (data instanceof BigInt64Array) data.fill(0n);
-    else data.fill(0);
-  }
 }

@@ -59,8 +59,6 @@ export interface State {
   read(name: string): Promise<TensorData>;
   /** Replaces an entry's value; the data are copied. */
   write(name: string, data: TensorData): void;
-  /** Sets all elements of an entry to 0. */
-  clear(name: string): void;
 }
 
 /** Something that compiles and runs graphs. */

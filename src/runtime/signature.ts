@@ -49,6 +49,8 @@ export function describeGraph(
     { without },
   );
   const whole = Object.fromEntries(named.map(([name], i) => [name, optimized[i]]));
+  for (const [name, { dtype }] of Object.entries(whole))
+    if (dtype === 'float16') throw new UsageError(`${spec.name}: output "${name}" is float16: cast it to float32.`);
   const entries = new Map<string, TensorType>();
   const entryOf = new Map<string, string>();
   for (const [name, { current, next }] of state) {

@@ -1,8 +1,8 @@
 import { UsageError } from '../errors.ts';
 import { makeDenoiser, roundSigma, sigmaRange } from '../diffusion/index.ts';
 import type { DenoiserConfig, SigmaRange } from '../diffusion/index.ts';
-import { constant, gradients, input, mul, oneHot, sizeOf, sum } from '../graph/index.ts';
-import type { Tensor } from '../graph/index.ts';
+import { constant, gradients, halfPrecision, input, mul, oneHot, sizeOf, sum } from '../graph/index.ts';
+import type { Precision, Tensor } from '../graph/index.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { fromFlat, parameterTable } from '../nn/index.ts';
 import type { ParameterSource } from '../nn/index.ts';
@@ -40,18 +40,20 @@ export type WeightSource = { readonly weights: Float32Array } | { readonly state
  * Compiles D(x; σ). Fixed weights become constants of the graph, which lets the engine lay them out for its fastest
  * kernels; weights in a state are read where they are, as when a training run draws samples of itself.
  *
- * @param options.batch  samples that one evaluation takes; fewer are padded
- * @param options        `weights`, a flat vector in the order of the parameter table, or `state` and the `entry` that
- *                       holds such a vector
+ * @param options.batch      samples that one evaluation takes; fewer are padded
+ * @param options.precision  in what the network's products are computed; float32 when left out
+ * @param options            `weights`, a flat vector in the order of the parameter table, or `state` and the `entry`
+ *                           that holds such a vector
  * @throws UsageError when the configuration of the network is impossible
  * @throws ShapeError when there are fewer weights than the network has parameters
  */
 export async function compileDenoiser(
   runtime: Runtime,
   config: DenoiserConfig,
-  options: { batch: number } & WeightSource,
+  options: { batch: number; precision?: Precision } & WeightSource,
 ): Promise<CompiledDenoiser> {
-  const { denoised, state, feeds, sampleSize } = denoiserGraph(config, options);
+  const { denoised: exact, state, feeds, sampleSize } = denoiserGraph(config, options);
+  const [denoised] = options.precision === 'float16' ? halfPrecision([exact]) : [exact];
   const program = await runtime.compile({ name: 'denoiser', outputs: { denoised }, ...(state && { state }) });
   let evaluations = 0;
   return {

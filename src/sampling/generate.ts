@@ -1,4 +1,5 @@
 import type { DenoiserConfig } from '../diffusion/index.ts';
+import type { Precision } from '../graph/index.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import type { Runtime } from '../runtime/index.ts';
 import { compileDenoiser } from './denoiser-program.ts';
@@ -78,7 +79,8 @@ export async function generateWith(
  * Compiles a denoiser with fixed weights, draws one sample for each seed, and frees it. See `generateWith`.
  *
  * @param weights  flat vector in the order of the parameter table
- * @param batch    samples drawn at a time, at least 1; changes results by rounding only
+ * @param batch      samples drawn at a time, at least 1; changes results by rounding only
+ * @param precision  in what the network's products are computed
  * @returns        samples [seeds.length, ...sampleShape] in data units
  */
 export async function generate(
@@ -86,10 +88,10 @@ export async function generate(
   config: DenoiserConfig,
   weights: Float32Array,
   seeds: readonly number[],
-  { batch, ...options }: GenerateOptions & { batch: number },
+  { batch, precision = 'float32', ...options }: GenerateOptions & { batch: number; precision?: Precision },
 ): Promise<Float32Array> {
   if (seeds.length === 0) return new Float32Array(0);
-  const denoiser = await compileDenoiser(runtime, config, { batch: Math.min(batch, seeds.length), weights });
+  const denoiser = await compileDenoiser(runtime, config, { batch: Math.min(batch, seeds.length), precision, weights });
   try {
     return await generateWith(denoiser, sampleShapeOf(config.network), seeds, options);
   } finally {

@@ -56,6 +56,13 @@ const progressSchema = z.object({
   step: z.number().int().nonnegative(),
   tick: z.number().int().nonnegative(),
   seconds: z.number().nonnegative(),
+  lossScale: z
+    .object({
+      value: z.number().min(1),
+      goodSteps: z.number().int().nonnegative(),
+      overflows: z.number().int().nonnegative(),
+    })
+    .optional(),
 });
 
 /**

@@ -6,6 +6,8 @@ import type { Runtime } from '../runtime/index.ts';
 import { compileDenoiser, generateWith } from '../sampling/index.ts';
 import type { CompiledDenoiser } from '../sampling/index.ts';
 import { batchSource } from './batches.ts';
+import { afterGoodStep, afterOverflow, initialLossScale } from './loss-scale.ts';
+import type { LossScale } from './loss-scale.ts';
 import type { Progress, TrainingObserver, TrainingState } from './observer.ts';
 import type { TrainingOptions } from './options.ts';
 import { emaBetaAt, learningRateAt } from './schedule.ts';
@@ -14,7 +16,7 @@ import type { TickStatistics } from './statistics.ts';
 import { rangeOf, tickProbe } from './target-probe.ts';
 import { compileTrainStep, trainingVectors } from './train-step.ts';
 import type { RoundData } from './round.ts';
-import type { StepResult, TrainStep } from './train-step.ts';
+import type { StepResult, StepScalars, TrainStep } from './train-step.ts';
 
 export interface TrainingJob {
   readonly runtime: Runtime;
@@ -67,6 +69,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       sampleDtype: dataset.dtype,
       adam: options.adam,
       lossScaling: options.lossScaling,
+      precision: options.precision,
     },
     { seed, ...(job.resume && { weights: job.resume.vectors.weights }) },
   );
@@ -78,7 +81,15 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   const statistics = new StatisticsCollector();
   const secondsBefore = job.resume?.progress.seconds ?? 0;
   let { nimg, step: steps, tick }: Progress = job.resume?.progress ?? { nimg: 0, step: 0, tick: 0, seconds: 0 };
-  const progress = (): Progress => ({ nimg, step: steps, tick, seconds: secondsBefore + now() - started });
+  // Only float16 needs one.
+  let lossScale = options.precision === 'float16' ? (job.resume?.progress.lossScale ?? initialLossScale) : undefined;
+  const progress = (): Progress => ({
+    nimg,
+    step: steps,
+    tick,
+    seconds: secondsBefore + now() - started,
+    ...(lossScale && { lossScale }),
+  });
   const save = async (): Promise<void> => observer.checkpoint(await stateOf(step, options, progress()));
   const total = options.durationKimg * 1000;
   let firstTick: TickStatistics | undefined;
@@ -94,8 +105,15 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       });
       const emaBeta = emaBetaAt(nimg, batch, options.ema);
       const data = await batches.rounds(steps);
-      const result = await step.run(data, { learningRate, emaBeta, step: steps + 1 });
+      const scalars = { learningRate, emaBeta, step: steps + 1 };
+      const { result, scale } = await takeStep(step, data, scalars, lossScale);
+      lossScale = scale;
       await stopIfNotFinite(result, data, steps + 1, save);
+      if (lossScale) {
+        lossScale = afterGoodStep(lossScale);
+        statistics.report('Optimizer/loss_scale', lossScale.value);
+        statistics.report('Optimizer/overflows', lossScale.overflows);
+      }
       steps++;
       nimg += batch;
       const perElement = result.lossPerSample.map((loss) => loss / sampleSize(dataset));
@@ -134,6 +152,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       if (draws) {
         sampler ??= await compileDenoiser(runtime, denoiser, {
           batch: samplesAtATime(options, sampleSize(dataset)),
+          precision: options.precision,
           state: step.state,
           entry: 'ema',
         });
@@ -174,6 +193,25 @@ async function stateOf(step: TrainStep, options: TrainingOptions, progress: Prog
   const vectors: Record<string, Float32Array> = {};
   for (const name of trainingVectors) vectors[name] = (await step.state.read(name)) as Float32Array;
   return { options, progress, table: step.table, vectors };
+}
+
+/**
+ * Takes a step. A gradient that does not fit into float16 leaves the state alone: then the same step is taken with half
+ * the scale, so that what is trained does not depend on the scale.
+ *
+ * @param scale  undefined in float32
+ * @returns      the step's result, and the scale that it was taken with
+ */
+async function takeStep(
+  step: TrainStep,
+  data: readonly RoundData[],
+  scalars: StepScalars,
+  scale: LossScale | undefined,
+): Promise<{ result: StepResult; scale: LossScale | undefined }> {
+  const result = await step.run(data, { ...scalars, ...(scale && { lossScale: scale.value }) });
+  const isOverflow = !Number.isFinite(result.gradientNorm) && result.lossPerSample.every(Number.isFinite);
+  const smaller = scale && isOverflow ? afterOverflow(scale) : undefined;
+  return smaller ? takeStep(step, data, scalars, smaller) : { result, scale };
 }
 
 /**

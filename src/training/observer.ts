@@ -1,4 +1,5 @@
 import type { ParameterTable } from '../nn/index.ts';
+import type { LossScale } from './loss-scale.ts';
 import type { TrainingOptions } from './options.ts';
 import type { TickStatistics } from './statistics.ts';
 
@@ -12,6 +13,8 @@ export interface Progress {
   readonly tick: number;
   /** Seconds trained, over all sessions of the run. */
   readonly seconds: number;
+  /** In float16, what the loss is multiplied by. */
+  readonly lossScale?: LossScale | undefined;
 }
 
 /** The state of a run at one moment: what a checkpoint holds. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { mostNoiseSteps, outputForms, weightings } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
+import { precisions } from '../graph/index.ts';
 import { filterFault } from '../networks/resample-filter.ts';
 import { largestSigma, largestTrainedSigma } from './noise-range.ts';
 import { checkSizes } from './round.ts';
@@ -133,6 +134,8 @@ export const trainingOptionsSchema = z.object({
   learningRateRampKimg: nonNegative,
   adam: z.object({ beta1: probability, beta2: probability, epsilon: z.number().positive() }),
   lossScaling: z.number().positive(),
+  /** In what the network's products are computed. Everything else, and the state, is float32. */
+  precision: z.enum(precisions).default('float32'),
   ema: z.object({ halfLifeKimg: nonNegative, rampUpRatio: nonNegative.nullable() }),
   /** Training length in thousand images. */
   durationKimg: z.number().positive(),

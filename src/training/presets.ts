@@ -70,6 +70,7 @@ const cifar10EdmDdpmpp: TrainingOptions = {
   learningRateRampKimg: 10_000,
   adam: adamDefaults,
   lossScaling: 1,
+  precision: 'float32',
   ema: { halfLifeKimg: 500, rampUpRatio: 0.05 },
   durationKimg: 200_000,
   kimgPerTick: 50,

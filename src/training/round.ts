@@ -2,8 +2,19 @@ import { UsageError } from '../errors.ts';
 import { makeDenoiser } from '../diffusion/index.ts';
 import type { DenoiserConfig, Weighting } from '../diffusion/index.ts';
 import { pixelsToValues } from '../data/pixels.ts';
-import { allocate, formatShape, gradients, input, mul, oneHot, sizeOf, sum } from '../graph/index.ts';
-import type { Tensor, TensorData } from '../graph/index.ts';
+import {
+  allocate,
+  div,
+  formatShape,
+  gradients,
+  halfPrecision,
+  input,
+  mul,
+  oneHot,
+  sizeOf,
+  sum,
+} from '../graph/index.ts';
+import type { Precision, Tensor, TensorData } from '../graph/index.ts';
 import { augmentDimOf, sampleShapeOf } from '../networks/index.ts';
 import { fromFlat } from '../nn/index.ts';
 import type { ParameterTable } from '../nn/index.ts';
@@ -27,6 +38,8 @@ export interface TrainStepConfig {
   readonly adam?: AdamConfig;
   /** Factor on the loss that the gradient is taken of. */
   readonly lossScaling?: number;
+  /** In what the network's products are computed; float32 when left out. */
+  readonly precision?: Precision;
 }
 
 /** Data of one accumulation round: `batch / rounds` samples. All randomness comes in here. */
@@ -75,6 +88,9 @@ export function checkSizes({
   if (objective.kind === 'stf')
     checkReferences(objective.references, batch, restrictsClass(objective, denoiser.network.labelDim));
 }
+
+/** The graph input that float16 needs beside the data: what the loss is multiplied by. */
+export const lossScaleName = 'lossScale';
 
 /** The gradient of one round, from its data as graph inputs. */
 export interface Round {
@@ -157,8 +173,7 @@ export function buildRound(config: TrainStepConfig, table: ParameterTable, weigh
   const optional = (key: keyof RoundData): boolean =>
     key === 'augmentLabels' || (!needsGroups && (key === 'sourceGroups' || key === 'referenceGroups'));
   return {
-    gradients: gradients(scaled, pieces),
-    lossPerSample: loss.perSample,
+    ...derivatives(scaled, loss.perSample, pieces, config.precision),
     dropoutPerSample: dropout.perSample,
     feeds: (data) => {
       if (data.augmentLabels && inputs.has('referenceGroups') && !data.referenceGroups)
@@ -178,4 +193,20 @@ export function buildRound(config: TrainStepConfig, table: ParameterTable, weigh
       return feeds;
     },
   };
+}
+
+/**
+ * Gradient and losses. In float16 the gradient is taken of the loss times the graph input `lossScale` and divided by it
+ * when it is float32 again, since float16 has no numbers below 6e-8.
+ */
+function derivatives(
+  loss: Tensor,
+  lossPerSample: Tensor,
+  parameters: readonly Tensor[],
+  precision: Precision = 'float32',
+): Pick<Round, 'gradients' | 'lossPerSample'> {
+  if (precision === 'float32') return { gradients: gradients(loss, parameters), lossPerSample };
+  const scale = input(lossScaleName, []);
+  const [losses, ...scaled] = halfPrecision([lossPerSample, ...gradients(mul(loss, scale), parameters)], parameters);
+  return { gradients: scaled.map((each) => div(each, scale)), lossPerSample: losses };
 }

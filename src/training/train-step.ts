@@ -1,12 +1,12 @@
 import { UsageError } from '../errors.ts';
 import { makeDenoiser } from '../diffusion/index.ts';
-import { add, concatFlat, countFlops, input, mul, sqrt, square, sub, sum } from '../graph/index.ts';
+import { add, concatFlat, countFlops, input, mul, sqrt, square, sub, sum, where } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import { fromFlat, initialize, parameterTable } from '../nn/index.ts';
 import type { ParameterTable } from '../nn/index.ts';
 import type { Program, Runtime, State } from '../runtime/index.ts';
 import { adam, adamDefaults, adamScalars } from './adam.ts';
-import { buildRound, checkSizes } from './round.ts';
+import { buildRound, checkSizes, lossScaleName } from './round.ts';
 import type { RoundData, TrainStepConfig } from './round.ts';
 
 export interface StepScalars {
@@ -14,6 +14,8 @@ export interface StepScalars {
   readonly emaBeta: number;
   /** Steps taken, this one included. */
   readonly step: number;
+  /** In float16, what the loss is multiplied by before the gradient is taken, and the gradient divided by; else 1. */
+  readonly lossScale?: number;
 }
 
 export interface StepResult {
@@ -74,10 +76,11 @@ export async function compileTrainStep(
     correction2: input('correction2', []),
   };
 
-  // The gradient of the step, added up over the rounds where there are more than one.
-  const accumulates = config.rounds > 1;
+  // The gradient of the step, added up over the rounds where there are more than one: the first one writes over what the
+  // step before left, whatever it is.
+  const isFirst = config.rounds > 1 ? input('isFirst', [], 'bool') : undefined;
   const before = fromFlat(table, current.gradient).pieces;
-  const total = round.gradients.map((each, i) => (accumulates ? add(before[i], each) : each));
+  const total = round.gradients.map((each, i) => (isFirst ? where(isFirst, each, add(before[i], each)) : each));
   const next = adam(
     { weights: current.weights, firstMoment: current.m, secondMoment: current.v },
     current.gradient,
@@ -122,13 +125,17 @@ export async function compileTrainStep(
     release: async () => {
       for (const program of programs) await program.release();
     },
-    run: async (rounds, { learningRate, emaBeta, step }) => {
+    run: async (rounds, { learningRate, emaBeta, step, lossScale = 1 }) => {
       checkRounds(rounds, config);
       const lossPerSample = new Float32Array(config.batch);
       let gradientNorm = 0;
-      if (accumulates) state.clear('gradient');
       for (const [index, data] of rounds.entries()) {
-        const result = await differentiate.run(round.feeds(data), state);
+        const feeds = {
+          ...round.feeds(data),
+          ...(isFirst && { isFirst: Uint8Array.of(Number(index === 0)) }),
+          ...(config.precision === 'float16' && { [lossScaleName]: Float32Array.of(lossScale) }),
+        };
+        const result = await differentiate.run(feeds, state);
         lossPerSample.set(result.lossPerSample as Float32Array, index * perRound);
         [gradientNorm] = result.gradientNorm as Float32Array;
       }

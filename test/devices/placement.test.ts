@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { deviceRuntime, examineDevice } from '../../src/node/devices.ts';
 import { graphPlacements } from '../../src/node/graph-report.ts';
-import { placementOf, readPlacements } from '../../src/node/placement.ts';
+import { placementOf, readPlacements, recordingRuntime } from '../../src/node/placement.ts';
 import { cast, gather, input, sum } from '../../src/graph/index.ts';
-import { presets } from '../../src/training/index.ts';
+import { compileDenoiser } from '../../src/sampling/index.ts';
+import { compileTrainStep, presets } from '../../src/training/index.ts';
 import type { TrainingOptions } from '../../src/training/index.ts';
 import { stf } from '../cli/support.ts';
 import { imageOptions } from './small-images.ts';
@@ -79,6 +80,21 @@ describe('no operator of a training step or a sampler falls back from WebGPU', (
     const placements = await graphPlacements('webgpu', options);
     expect(placements.map(({ graph }) => graph)).toContain('denoiser');
     for (const { onDevice, onCpu, copies } of placements) {
+      expect({ onCpu, copies }).toEqual({ onCpu: {}, copies: 0 });
+      expect(onDevice).toBeGreaterThan(10);
+    }
+  });
+
+  // SwiftShader has no float16 to run them with, but opens them.
+  test('in float16', async (context) => {
+    if (!useSoftwareGpu()) return context.skip(noSoftwareGpu);
+    const options = { ...imageOptions, rounds: 2, precision: 'float16' as const };
+    const { runtime, specs } = recordingRuntime();
+    const { state } = await compileTrainStep(runtime, { ...options, sampleDtype: 'uint8' });
+    await compileDenoiser(runtime, options.denoiser, { batch: 2, precision: 'float16', state, entry: 'ema' });
+    expect(specs.map(({ name }) => name)).toEqual(['gradient', 'optimizer step', 'denoiser']);
+    for (const spec of specs) {
+      const { onDevice, onCpu, copies } = await placementOf(spec, 'webgpu');
       expect({ onCpu, copies }).toEqual({ onCpu: {}, copies: 0 });
       expect(onDevice).toBeGreaterThan(10);
     }

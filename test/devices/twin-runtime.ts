@@ -69,9 +69,4 @@ class TwinState implements State {
     this.a.write(name, data);
     this.b.write(name, data);
   }
-
-  clear(name: string): void {
-    this.a.clear(name);
-    this.b.clear(name);
-  }
 }

@@ -46,6 +46,7 @@ describe('names and numbers', () => {
     expect(runFolderName(123456, { ...toy, objective: { kind: 'dsm' } })).toBe(
       '123456-eight-gaussians-uncond-mlp-edm-dsm-batch1024-fp32',
     );
+    expect(runFolderName(7, { ...toy, precision: 'float16' })).toMatch(/^00007-.*-fp16$/);
   });
 
   test('runs are counted on from the largest number, whatever else lies there', async () => {

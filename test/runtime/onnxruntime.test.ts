@@ -319,14 +319,6 @@ describe('state that is written over', () => {
     });
     await expect(crossed).rejects.toThrow('crossed: state "a" can\'t be written over');
   });
-
-  test('an entry is cleared to zeros', async () => {
-    const state = runtime.createState(start());
-    state.clear('a');
-    expect(await list(state, 'a')).toEqual([0, 0, 0, 0, 0, 0, 0]);
-    expect(await list(state, 'b')).toEqual([0, 1, 0, 1, 0, 1, 0]);
-    expect(() => state.clear('c')).toThrow('there is no state "c"');
-  });
 });
 
 describe('an elementwise program', () => {

@@ -1,4 +1,5 @@
-import { integer, number, orWord } from '../values.ts';
+import { precisions } from '../../graph/index.ts';
+import { choice, integer, number, orWord } from '../values.ts';
 import { count, flag } from './flag.ts';
 import type { TrainFlag } from './flag.ts';
 
@@ -67,6 +68,13 @@ export const optimisationFlags: readonly TrainFlag[] = [
     help: 'Factor on the loss before gradients are taken',
     get: ({ lossScaling }) => lossScaling,
     set: (options, lossScaling) => ({ ...options, lossScaling }),
+  }),
+  flag('Optimisation', 'precision', {
+    kind: choice('NAME', precisions),
+    help: `Of the network's products: ${precisions.join(', ')}; the latter on graphics cards alone`,
+    onResume: true,
+    get: ({ precision }) => precision,
+    set: (options, precision) => ({ ...options, precision }),
   }),
   flag('Optimisation', 'seed', {
     kind: integer('INT', { min: 0 }),

@@ -8,6 +8,7 @@ import {
 } from './onnx_pb.ts';
 import type { AttributeProto, NodeProto, TensorProto } from './onnx_pb.ts';
 import type { Optimization } from '../optimizations.ts';
+import { float16Bits } from '../float16.ts';
 import { bits } from '../types.ts';
 import type { DType, Shape, TensorData } from '../types.ts';
 
@@ -32,6 +33,7 @@ export interface BuilderOptions {
 export type AttributeValue = { int: number } | { ints: readonly number[] } | { float: number } | { string: string };
 
 export const onnxDataType: Readonly<Record<DType, DataType>> = {
+  float16: DataType.FLOAT16,
   float32: DataType.FLOAT,
   float64: DataType.DOUBLE,
   int64: DataType.INT64,
@@ -120,7 +122,8 @@ export class OnnxBuilder {
     const known = key === undefined ? undefined : this.small.get(key);
     if (known !== undefined) return known;
     const name = this.fresh('c');
-    const rawData = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    const stored = dataType === DataType.FLOAT16 ? float16Bits(data as Float32Array) : data;
+    const rawData = new Uint8Array(stored.buffer as ArrayBuffer, stored.byteOffset, stored.byteLength);
     this.initializers.push(
       create(TensorProtoSchema, {
         name,
@@ -172,6 +175,10 @@ export class OnnxBuilder {
     return permutation.every((axis, i) => axis === i)
       ? x
       : this.node('Transpose', [x], { perm: { ints: permutation } });
+  }
+
+  cast(x: string, dtype: DType): string {
+    return this.node('Cast', [x], { to: { int: this.dataType(dtype) } });
   }
 
   /** `a · b` of two matrices [m, k] and [k, n], or transposed as told. */

@@ -289,7 +289,7 @@ const castPrimitive = definePrimitive<CastAttributes>({
     if (to === 'bool') return x.data.map((value) => Number(value !== 0));
     return isFloat(to) ? x.data : x.data.map(Math.trunc);
   },
-  lower: (onnx, [x], { attributes: { to } }) => onnx.node('Cast', [x], { to: { int: onnx.dataType(to) } }),
+  lower: (onnx, [x], { attributes: { to } }) => onnx.cast(x, to),
   vjp: (dy, { inputs: [x] }) => [isFloat(x.dtype) ? cast(dy, x.dtype) : undefined],
   examples: [
     { inputs: [[2, 3]], attributes: { to: 'float64' } },

@@ -10,6 +10,16 @@ export function lowerWeightGradient(
   [x, dy]: readonly string[],
   node: Tensor<ConvAttributes>,
 ): string {
+  if (node.dtype === 'float16' && onnx.dialect === 'onnxruntime-32-bit') {
+    // Graphics devices sum in the element type of the result, and this is a sum over all pixels of the batch: in float16
+    // what is added would soon be below the last digit of the sum.
+    const [wideX, wideDy] = [x, dy].map((value) => onnx.cast(value, 'float32'));
+    return onnx.cast(inElementType(onnx, [wideX, wideDy], { ...node, dtype: 'float32' }), 'float16');
+  }
+  return inElementType(onnx, [x, dy], node);
+}
+
+function inElementType(onnx: OnnxBuilder, [x, dy]: readonly string[], node: Tensor<ConvAttributes>): string {
   const { stride, groups, kernel } = node.attributes;
   if (stride !== 1 || groups !== 1) return asConvolutionOverBatch(onnx, x, dy, node);
   // A graphics device would take one thread for each of the few outputs; it has bandwidth for copies instead.
