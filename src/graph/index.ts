@@ -5,6 +5,7 @@ export { countFlops } from './flops.ts';
 export { toOnnx } from './onnx/model.ts';
 export type { OnnxOptions } from './onnx/model.ts';
 export type { Dialect } from './onnx/builder.ts';
+export { checkpoint } from './ops/checkpoint.ts';
 export { concatFlat, concat, pad, slice, split, transpose, zeros } from './ops/shape.ts';
 export { broadcastTo, reshape, sum, sumTo } from './ops/broadcasting.ts';
 export { conv2d, convTranspose2d } from './ops/convolution.ts';

@@ -65,7 +65,7 @@ export class DeviceState implements EngineState {
   ) {
     for (const [name, { shape, dtype, data }] of Object.entries(entries)) {
       this.entries.set(name, { shape, dtype });
-      this.write(name, data);
+      this.write(name, data ?? allocate(dtype, sizeOf(shape)));
     }
   }
 

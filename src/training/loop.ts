@@ -67,6 +67,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       sampleDtype: dataset.dtype,
       adam: options.adam,
       lossScaling: options.lossScaling,
+      checkpointing: options.checkpointing,
     },
     { seed, ...(job.resume && { weights: job.resume.vectors.weights }) },
   );

@@ -27,6 +27,8 @@ export interface TrainStepConfig {
   readonly adam?: AdamConfig;
   /** Factor on the loss that the gradient is taken of. */
   readonly lossScaling?: number;
+  /** Compute the inside of the network's blocks again in the backward pass instead of keeping it. */
+  readonly checkpointing?: boolean;
 }
 
 /** Data of one accumulation round: `batch / rounds` samples. All randomness comes in here. */
@@ -150,7 +152,7 @@ export function buildRound(config: TrainStepConfig, table: ParameterTable, weigh
     references,
     gate: isStable ? objective.gate : undefined,
     weighting: config.weighting,
-    conditions: { ...conditions, dropout: dropout.apply },
+    conditions: { ...conditions, dropout: dropout.apply, checkpointing: config.checkpointing },
   });
   const scaled = mul(sum(loss.elements), (config.lossScaling ?? 1) / config.batch);
   // Zeros stand for no augmentation, and for one group of all samples where classes do not matter.

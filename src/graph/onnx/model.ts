@@ -2,6 +2,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { ShapeError } from '../../errors.ts';
 import { ancestors, isInput } from '../tensor.ts';
 import type { Tensor } from '../tensor.ts';
+import { sizeOf } from '../types.ts';
 import type { TensorType } from '../types.ts';
 import { OnnxBuilder } from './builder.ts';
 import type { Dialect } from './builder.ts';
@@ -17,6 +18,7 @@ import {
   ValueInfoProtoSchema,
 } from './onnx_pb.ts';
 import type { ValueInfoProto } from './onnx_pb.ts';
+import { orderForDepthFirst } from './order.ts';
 
 /** Operator set and format version that are written. 18 is the first in which all reductions take axes as an input. */
 const opset = 18n;
@@ -42,6 +44,8 @@ export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxO
   const builder = new OnnxBuilder(dialect, new Set([...inputNames, ...Object.keys(outputs)]));
   const values = new Map<Tensor, string>();
   const inputs = new Map<string, ValueInfoProto>();
+  /** Elements that each ONNX node makes, about: as many as the operator that it is part of. */
+  const sizes: number[] = [];
   for (const node of nodes) {
     if (isInput(node)) {
       const inputName = node.attributes.name;
@@ -50,6 +54,7 @@ export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxO
     }
     const args = node.inputs.map((each) => values.get(each)!);
     values.set(node, node.primitive.lower(builder, args, node));
+    while (sizes.length < builder.nodes.length) sizes.push(sizeOf(node.shape));
   }
   const named = Object.entries(outputs);
   for (const [output, tensor] of named) {
@@ -62,11 +67,13 @@ export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxO
       builder.nodes.push(
         create(NodeProtoSchema, { opType: 'Identity', name: output, input: [value], output: [output] }),
       );
+      sizes.push(sizeOf(tensor.shape));
     }
   }
+  const recomputes = nodes.some(({ primitive }) => primitive.name === 'after');
   const graph = create(GraphProtoSchema, {
     name,
-    node: builder.nodes,
+    node: recomputes ? orderForDepthFirst(builder.nodes, sizes) : builder.nodes,
     initializer: builder.initializers,
     input: [...inputs.values()],
     output: named.map(([output, tensor]) => valueInfo(output, tensor, builder)),
