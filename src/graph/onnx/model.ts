@@ -57,19 +57,20 @@ export function toOnnx(outputs: Readonly<Record<string, Tensor>>, options: OnnxO
     while (sizes.length < builder.nodes.length) sizes.push(sizeOf(node.shape));
   }
   const named = Object.entries(outputs);
+  const computed = new Set(builder.nodes.flatMap(({ output }) => output));
+  const renamed = new Map<string, string>();
   for (const [output, tensor] of named) {
     if (inputs.has(output)) throw new ShapeError(`toOnnx: an input and an output are both named "${output}".`);
     // What a node computes takes the output's name; what comes from elsewhere, or is an output already, is copied.
     const value = values.get(tensor)!;
-    if (!(value in outputs) && builder.rename(value, output)) {
-      for (const [each, name] of values) if (name === value) values.set(each, output);
-    } else {
-      builder.nodes.push(
-        create(NodeProtoSchema, { opType: 'Identity', name: output, input: [value], output: [output] }),
-      );
-      sizes.push(sizeOf(tensor.shape));
+    if (computed.has(value) && !renamed.has(value)) {
+      renamed.set(value, output);
+      continue;
     }
+    builder.nodes.push(create(NodeProtoSchema, { opType: 'Identity', name: output, input: [value], output: [output] }));
+    sizes.push(sizeOf(tensor.shape));
   }
+  builder.rename(renamed);
   const recomputes = nodes.some(({ primitive }) => primitive.name === 'after');
   const graph = create(GraphProtoSchema, {
     name,
