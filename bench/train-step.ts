@@ -37,7 +37,7 @@ export async function trainStepBench(argv: readonly string[]) {
   });
   const { batch, reference } = options;
   const checkpointing = options.checkpointing > 0;
-  const { waiting, runtime, rate, subject, twins, ...why } = await setUp(options);
+  const { waiting, without, runtime, rate, subject, twins, ...why } = await setUp(options);
   const compileStart = performance.now();
   const training = await prepareTraining(runtime, subject, { batch, reference, checkpointing });
   const compileMs = performance.now() - compileStart;
@@ -71,6 +71,7 @@ export async function trainStepBench(argv: readonly string[]) {
       matmulGflops: rounded(rate, 4),
       shareOfMatmulRate: rounded(gflops / rate),
       waiting,
+      without,
       machine: machine(runtime),
     };
   } finally {

@@ -1,8 +1,9 @@
 import { availableParallelism } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import { UsageError } from '../errors.ts';
-import { onnxRuntime } from '../runtime/index.ts';
-import type { OnnxRuntimeOptions, Runtime } from '../runtime/index.ts';
+import type { Optimization } from '../graph/index.ts';
+import { onnxRuntime, openModel } from '../runtime/index.ts';
+import type { ModelFile, OnnxRuntimeOptions, Runtime } from '../runtime/index.ts';
 
 /** Devices that a runtime in Node can be asked for. */
 export const devices = ['cpu', 'webgpu', 'cuda', 'coreml', 'dml'] as const;
@@ -18,6 +19,8 @@ export interface NodeRuntimeOptions {
    * other work it costs half of the speed, so it is off by default.
    */
   readonly spinning?: boolean;
+  /** Optimisations to leave out, to see what they are worth; all are on by default. */
+  readonly without?: readonly Optimization[];
 }
 
 /**
@@ -33,11 +36,20 @@ export interface NodeRuntimeOptions {
  */
 export const nodeRuntime = (options: NodeRuntimeOptions = {}): Runtime => onnxRuntime(ort, optionsFor(options));
 
+/**
+ * Opens an ONNX file on a device of this machine.
+ *
+ * @throws UsageError as `nodeRuntime`; FormatError when the engine can't read the file
+ */
+export const openOnnxFile = (path: string, options: NodeRuntimeOptions = {}): Promise<ModelFile> =>
+  openModel(ort, path, optionsFor(options).sessionOptions);
+
 /** How the engine is used on a device. @throws UsageError as `nodeRuntime` */
 export function optionsFor({
   device = 'cpu',
   threads = availableParallelism(),
   spinning = false,
+  without = [],
 }: NodeRuntimeOptions): OnnxRuntimeOptions {
   if (!Number.isInteger(threads) || threads < 1)
     throw new UsageError(`--threads must be an integer of at least 1, got ${threads}.`);
@@ -48,6 +60,8 @@ export function optionsFor({
     threads,
     widths: device === 'webgpu' ? '32-bit' : 'all',
     stateIn: device === 'webgpu' ? 'device' : 'own-buffers',
+    hasBlockedConvolutions: device === 'cpu',
+    without: new Set(without),
     sessionOptions: {
       executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
       graphOptimizationLevel: 'all',

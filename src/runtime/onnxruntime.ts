@@ -1,7 +1,8 @@
 import { StfError, UsageError } from '../errors.ts';
 import { toOnnx } from '../graph/index.ts';
-import type { TensorData } from '../graph/index.ts';
+import type { Dialect, Optimization, TensorData } from '../graph/index.ts';
 import { blockSize, lengthOf, resized } from './blocks.ts';
+import { findChannelBlock } from './channel-block.ts';
 import { DeviceState, Transfers } from './device-state.ts';
 import type { DeviceMemory } from './device-state.ts';
 import { checkEntry, HostState } from './engine-state.ts';
@@ -30,6 +31,10 @@ export interface OnnxRuntimeOptions {
    * or in the device's memory.
    */
   readonly stateIn: 'own-buffers' | 'results' | 'device';
+  /** Whether the engine may have convolutions in a layout of its own here, which is then tried. */
+  readonly hasBlockedConvolutions?: boolean;
+  /** Optimisations that are switched off. */
+  readonly without?: ReadonlySet<Optimization>;
 }
 
 /**
@@ -70,12 +75,11 @@ interface Context extends OnnxRuntimeOptions {
   readonly queue: Serial;
 }
 
-/** The model of a graph as the engine gets it. */
+/** The model of a graph as an engine without a layout of its own gets it. */
 export const writeModel = (spec: GraphSpec, widths: Widths): Uint8Array =>
-  modelOf(spec.name, describeGraph(spec), widths);
+  toOnnx(describeGraph(spec).outputs, { name: spec.name, dialect: dialectOf(widths) });
 
-const modelOf = (name: string, { outputs }: Signature, widths: Widths): Uint8Array =>
-  toOnnx(outputs, { name, dialect: widths === 'all' ? 'onnxruntime' : 'onnxruntime-32-bit' });
+const dialectOf = (widths: Widths): Dialect => (widths === 'all' ? 'onnxruntime' : 'onnxruntime-32-bit');
 
 function compile(spec: GraphSpec, context: Context): Promise<Program> {
   const isHost = context.stateIn === 'own-buffers';
@@ -84,7 +88,7 @@ function compile(spec: GraphSpec, context: Context): Promise<Program> {
 
 async function compileWhole(spec: GraphSpec, context: Context): Promise<OrtProgram> {
   const isHost = context.stateIn === 'own-buffers';
-  const signature = describeGraph(spec, { parts: isHost });
+  const signature = describeGraph(spec, { parts: isHost, without: context.without });
   const over = (entry: string): boolean => isHost && (spec.state?.[entry].isScratch ?? false);
   requireOverwritable(spec.name, signature, over);
   return new OrtProgram(spec.name, signature, await sessionOf(spec.name, signature, context), context, {
@@ -98,13 +102,13 @@ async function compileBlocks(spec: GraphSpec, context: Context): Promise<Program
   const length = lengthOf(spec);
   const ofSize = async (size: number): Promise<{ signature: Signature; session: InferenceSession } | undefined> => {
     if (size === 0) return undefined;
-    const signature = describeGraph(resized(spec, size));
+    const signature = describeGraph(resized(spec, size), context);
     requireOverwritable(spec.name, signature, () => true);
     return { signature, session: await sessionOf(spec.name, signature, context) };
   };
   const size = Math.min(blockSize, length);
   const [blocks, rest] = [await ofSize(size), await ofSize(size === 0 ? 0 : length % size)];
-  const whole = describeGraph(spec);
+  const whole = describeGraph(spec, context);
   const { queue } = context;
   return {
     name: spec.name,
@@ -133,8 +137,9 @@ async function compileBlocks(spec: GraphSpec, context: Context): Promise<Program
 }
 
 async function sessionOf(name: string, signature: Signature, context: Context): Promise<InferenceSession> {
-  const { api, widths, sessionOptions, stateIn } = context;
-  const model = modelOf(name, signature, widths);
+  const { api, widths, sessionOptions, stateIn, hasBlockedConvolutions, without } = context;
+  const channelBlock = hasBlockedConvolutions ? await findChannelBlock(api, sessionOptions) : undefined;
+  const model = toOnnx(signature.outputs, { name, dialect: dialectOf(widths), channelBlock, without });
   const location = Object.fromEntries(
     Object.keys(signature.outputs).map((output) => [
       output,

@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.ts';
 import { allocate, ancestors, formatShape, isInput, optimize, sizeOf } from '../graph/index.ts';
-import type { Tensor, TensorData, TensorType } from '../graph/index.ts';
+import type { Optimization, Tensor, TensorData, TensorType } from '../graph/index.ts';
 import type { GraphSpec } from './runtime.ts';
 import { partsOf, viewsOfInputs } from './state-views.ts';
 
@@ -35,12 +35,19 @@ const nextName = (entry: string): string => `next.${entry}`;
  *
  * @param options.parts  let the graph read slices of an entry, and write the pieces that a new value is joined of, one by
  *   one: in the host's memory they are views, and nothing is copied
+ * @param options.without  optimisations that are switched off
  */
-export function describeGraph(spec: GraphSpec, { parts = false }: { parts?: boolean } = {}): Signature {
+export function describeGraph(
+  spec: GraphSpec,
+  { parts = false, without }: { parts?: boolean; without?: ReadonlySet<Optimization> | undefined } = {},
+): Signature {
   const state = Object.entries(spec.state ?? {});
   const replaced = state.flatMap(([name, { next }]) => (next ? [[nextName(name), next] as const] : []));
   const named = [...Object.entries(spec.outputs), ...replaced];
-  const optimized = optimize(named.map(([, tensor]) => tensor));
+  const optimized = optimize(
+    named.map(([, tensor]) => tensor),
+    { without },
+  );
   const whole = Object.fromEntries(named.map(([name], i) => [name, optimized[i]]));
   const entries = new Map<string, TensorType>();
   const entryOf = new Map<string, string>();

@@ -7,6 +7,7 @@ import {
   TensorProtoSchema,
 } from './onnx_pb.ts';
 import type { AttributeProto, NodeProto, TensorProto } from './onnx_pb.ts';
+import type { Optimization } from '../optimizations.ts';
 import { bits } from '../types.ts';
 import type { DType, Shape, TensorData } from '../types.ts';
 
@@ -16,6 +17,16 @@ import type { DType, Shape, TensorData } from '../types.ts';
  * too. `standard` keeps to operators of the ONNX standard, so that any engine can run the file.
  */
 export type Dialect = 'onnxruntime' | 'onnxruntime-32-bit' | 'standard';
+
+export interface BuilderOptions {
+  readonly dialect: Dialect;
+  /** Names that the caller gives to inputs and outputs; the builder's own avoid them. */
+  readonly taken?: ReadonlySet<string>;
+  /** Channels that lie side by side in the engine's own layout of convolutions, where it has one. */
+  readonly channelBlock?: number | undefined;
+  /** Optimisations that are switched off. */
+  readonly without?: ReadonlySet<Optimization> | undefined;
+}
 
 /** Attribute values of ONNX nodes. Integers and floats are told apart by the wrapper functions below. */
 export type AttributeValue = { int: number } | { ints: readonly number[] } | { float: number } | { string: string };
@@ -33,13 +44,21 @@ export class OnnxBuilder {
   readonly nodes: NodeProto[] = [];
   readonly initializers: TensorProto[] = [];
   private readonly small = new Map<string, string>();
+  private readonly memos = new Map<string, string>();
   private count = 0;
+  readonly dialect: Dialect;
+  /** Optimisations that are switched off. */
+  readonly without: ReadonlySet<Optimization>;
+  /** Channels in a block of the engine's own layout; undefined where it has none or shall not use it. */
+  readonly channelBlock: number | undefined;
+  private readonly taken: ReadonlySet<string>;
 
-  /** @param taken  names that the caller gives to inputs and outputs; the builder's own avoid them */
-  constructor(
-    readonly dialect: Dialect,
-    private readonly taken: ReadonlySet<string> = new Set(),
-  ) {}
+  constructor({ dialect, channelBlock, taken = new Set(), without = new Set() }: BuilderOptions) {
+    this.dialect = dialect;
+    this.taken = taken;
+    this.without = without;
+    this.channelBlock = dialect === 'onnxruntime' && !without.has('blockedConvolution') ? channelBlock : undefined;
+  }
 
   /** The element type that stands for one of ours. */
   dataType(dtype: DType): DataType {
@@ -111,6 +130,15 @@ export class OnnxBuilder {
     );
     if (key !== undefined) this.small.set(key, name);
     return name;
+  }
+
+  /** What `make` gave when it was first asked for under this key: large constants that several nodes use. */
+  memo(key: string, make: () => string): string {
+    const known = this.memos.get(key);
+    if (known !== undefined) return known;
+    const made = make();
+    this.memos.set(key, made);
+    return made;
   }
 
   /** An int64 vector: shapes, axes, indices. */
