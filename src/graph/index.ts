@@ -10,7 +10,7 @@ export type { BuildForBatch } from './onnx/free-batch.ts';
 export { iterationInput } from './onnx/loop.ts';
 export type { LoopGraph } from './onnx/loop.ts';
 export type { NamedWeights } from './onnx/weights.ts';
-export type { Dialect } from './onnx/builder.ts';
+export type { ComputeKind, Dialect } from './onnx/builder.ts';
 export { checkpoint } from './ops/checkpoint.ts';
 export { concatFlat, concat, pad, slice, split, transpose, zeros } from './ops/shape.ts';
 export { broadcastTo, reshape, sum, sumTo } from './ops/broadcasting.ts';

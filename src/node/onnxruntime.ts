@@ -60,6 +60,7 @@ export function optionsFor({
     threads,
     widths: device === 'webgpu' ? '32-bit' : 'all',
     stateIn: device === 'webgpu' ? 'device' : 'own-buffers',
+    on: device === 'cpu' ? 'processor' : 'graphics',
     hasBlockedConvolutions: device === 'cpu',
     without: new Set(without),
     sessionOptions: {

@@ -20,6 +20,7 @@ export function findChannelBlock(
   if (known) return known;
   const search = tryAll(api, sessionOptions);
   found.set(api, search);
+  search.catch(() => found.delete(api));
   return search;
 }
 
@@ -54,21 +55,17 @@ async function isRight(
     x: new api.Tensor('float32', Float32Array.from(values[0]), x.shape),
     weight: new api.Tensor('float32', Float32Array.from(values[1]), weight.shape),
   };
-  let session: InferenceSession | undefined;
+  const model = toOnnx(outputs, { name: 'channel block', channelBlock });
+  // Where the engine has no such operator on this processor it refuses the model.
+  const session = await api.InferenceSession.create(model, sessionOptions).catch(() => undefined);
+  if (!session) return false;
   try {
-    session = await api.InferenceSession.create(
-      toOnnx(outputs, { name: 'channel block', channelBlock }),
-      sessionOptions,
-    );
     const results = await session.run(feeds);
     return Object.keys(outputs).every((name, i) => {
       const actual = results[name].data as Float32Array;
       return expected[i].data.every((value, at) => Math.abs(actual[at] - value) <= tolerance * (1 + Math.abs(value)));
     });
-  } catch {
-    // The engine has no such operator on this processor.
-    return false;
   } finally {
-    await session?.release();
+    await session.release();
   }
 }

@@ -4,6 +4,7 @@ import type { DType, Shape, TensorData, TensorType } from '../graph/index.ts';
 import { toOrt } from './ort.ts';
 import type { OrtApi, OrtTensor } from './ort.ts';
 import type { State } from './runtime.ts';
+import type { Serial } from './serial.ts';
 import type { StatePart } from './signature.ts';
 
 /** Initial values of state, by name; zeros where there are none. */
@@ -80,8 +81,13 @@ export class HostState implements EngineState {
   private readonly fronts = new Map<string, HostBuffer>();
   private readonly backs = new Map<string, HostBuffer>();
 
+  /** Programs that are half way through its vectors. */
+  private underWay = 0;
+
+  /** @param queue  of the runtime: what is read is what a whole run left */
   constructor(
     private readonly api: OrtApi,
+    private readonly queue: Serial,
     entries: StateEntries,
   ) {
     for (const [name, { shape, dtype, data }] of Object.entries(entries)) {
@@ -114,12 +120,25 @@ export class HostState implements EngineState {
     this.backs.set(entry, front);
   }
 
+  /** Goes through the vectors in pieces; nothing may be written to them meanwhile. */
+  async inPieces(work: () => Promise<void>): Promise<void> {
+    this.underWay++;
+    try {
+      await work();
+    } finally {
+      this.underWay--;
+    }
+  }
+
   read(name: string): Promise<TensorData> {
-    return Promise.resolve(known(this.entries, this.fronts, name).data.slice() as TensorData);
+    known(this.entries, this.fronts, name);
+    return this.queue(() => Promise.resolve(this.fronts.get(name)!.data.slice() as TensorData));
   }
 
   write(name: string, data: TensorData): void {
     checkData(name, known(this.entries, this.entries, name), data);
+    if (this.underWay > 0)
+      throw new UsageError(`state "${name}" can't be written while a program works on it: wait for its run to end.`);
     (this.fronts.get(name)!.data as Float32Array).set(data as Float32Array);
   }
 }

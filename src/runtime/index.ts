@@ -5,5 +5,6 @@ export { onnxRuntime, writeModel } from './onnxruntime.ts';
 export type { OnnxRuntimeOptions } from './onnxruntime.ts';
 export type { OrtApi, Widths } from './ort.ts';
 export type { GraphSpec, Program, Runtime, State, StateAccess } from './runtime.ts';
+export { serial } from './serial.ts';
 export { checkInputs, describeGraph } from './signature.ts';
 export type { Signature } from './signature.ts';

@@ -1,6 +1,6 @@
 import { StfError, UsageError } from '../errors.ts';
 import { toOnnx } from '../graph/index.ts';
-import type { Dialect, Optimization, TensorData } from '../graph/index.ts';
+import type { ComputeKind, Dialect, Optimization, TensorData } from '../graph/index.ts';
 import { blockSize, lengthOf, resized } from './blocks.ts';
 import { findChannelBlock } from './channel-block.ts';
 import { DeviceState, Transfers } from './device-state.ts';
@@ -31,6 +31,8 @@ export interface OnnxRuntimeOptions {
    * or in the device's memory.
    */
   readonly stateIn: 'own-buffers' | 'results' | 'device';
+  /** Whether graphs run on a processor, with its caches, or on a graphics device. */
+  readonly on: ComputeKind;
   /** Whether the engine may have convolutions in a layout of its own here, which is then tried. */
   readonly hasBlockedConvolutions?: boolean;
   /** Optimisations that are switched off. */
@@ -66,7 +68,7 @@ export function onnxRuntime(api: OrtApi, options: OnnxRuntimeOptions): Runtime {
     threads,
     compile: (spec) => queue(() => compile(spec, context)),
     createState: (entries) =>
-      stateIn === 'own-buffers' ? new HostState(api, entries) : new DeviceState(memory, entries),
+      stateIn === 'own-buffers' ? new HostState(api, queue, entries) : new DeviceState(memory, entries),
   };
 }
 
@@ -88,6 +90,7 @@ function compile(spec: GraphSpec, context: Context): Promise<Program> {
 
 async function compileWhole(spec: GraphSpec, context: Context): Promise<OrtProgram> {
   const isHost = context.stateIn === 'own-buffers';
+  if (!isHost) refuseWhatTheHostWould(spec, context);
   const signature = describeGraph(spec, { parts: isHost, without: context.without });
   const over = (entry: string): boolean => isHost && (spec.state?.[entry].isScratch ?? false);
   requireOverwritable(spec.name, signature, over);
@@ -97,36 +100,54 @@ async function compileWhole(spec: GraphSpec, context: Context): Promise<OrtProgr
   });
 }
 
+/**
+ * On a device nothing is written over and no vector is cut, and so any graph would do; a program that runs on one device
+ * shall run on all.
+ */
+function refuseWhatTheHostWould(spec: GraphSpec, { without }: Context): void {
+  const isScratch = (entry: string): boolean => spec.state?.[entry].isScratch ?? false;
+  if (spec.elementwise)
+    requireOverwritable(spec.name, describeGraph(resized(spec, lengthOf(spec)), { without }), () => true);
+  else requireOverwritable(spec.name, describeGraph(spec, { parts: true, without }), isScratch);
+}
+
 /** An elementwise program that goes through vectors in the host's memory block by block, with a rest at the end. */
 async function compileBlocks(spec: GraphSpec, context: Context): Promise<Program> {
+  const { queue, without } = context;
   const length = lengthOf(spec);
   const ofSize = async (size: number): Promise<{ signature: Signature; session: InferenceSession } | undefined> => {
     if (size === 0) return undefined;
-    const signature = describeGraph(resized(spec, size), context);
+    const signature = describeGraph(resized(spec, size), { without });
     requireOverwritable(spec.name, signature, () => true);
     return { signature, session: await sessionOf(spec.name, signature, context) };
   };
-  const size = Math.min(blockSize, length);
-  const [blocks, rest] = [await ofSize(size), await ofSize(size === 0 ? 0 : length % size)];
-  const whole = describeGraph(spec, context);
-  const { queue } = context;
+  const size = context.on === 'processor' ? Math.min(blockSize, length) : length;
+  const blocks = await ofSize(size);
+  const rest = await ofSize(size === 0 ? 0 : length % size).catch(async (error: unknown) => {
+    await blocks?.session.release();
+    throw error;
+  });
+  const whole = describeGraph(spec, { without });
   return {
     name: spec.name,
     run: async (inputs, state, accept) => {
       refuseJudging(spec.name, accept);
       checkInputs(spec.name, whole.inputs, inputs);
-      const held = stateFor(spec.name, state, context);
+      const held = stateFor(spec.name, state, context) as HostState;
       for (const [entry, type] of whole.entries) checkEntry(held.entries, entry, type);
+      const block = async (offset: number): Promise<void> => {
+        const { signature, session } = offset + size <= length ? blocks! : rest!;
+        const at = (part: StatePart): StatePart => ({ ...part, offset });
+        const feeds = feedsOf(signature, inputs, context);
+        for (const [input, part] of signature.reads) feeds[input] = await held.source(at(part));
+        const fetches: Record<string, OrtTensor | null> = {};
+        for (const [output, part] of signature.writes) fetches[output] = held.target(at(part), true);
+        await session.run(feeds, fetches);
+      };
       return queue(async () => {
-        for (let offset = 0; offset < length; offset += size) {
-          const { signature, session } = offset + size <= length ? blocks! : rest!;
-          const at = (part: StatePart): StatePart => ({ ...part, offset });
-          const feeds = feedsOf(signature, inputs, context);
-          for (const [input, part] of signature.reads) feeds[input] = await held.source(at(part));
-          const fetches: Record<string, OrtTensor | null> = {};
-          for (const [output, part] of signature.writes) fetches[output] = held.target(at(part), true);
-          await session.run(feeds, fetches);
-        }
+        await held.inPieces(async () => {
+          for (let offset = 0; offset < length; offset += size) await block(offset);
+        });
         return {};
       });
     },
@@ -137,9 +158,10 @@ async function compileBlocks(spec: GraphSpec, context: Context): Promise<Program
 }
 
 async function sessionOf(name: string, signature: Signature, context: Context): Promise<InferenceSession> {
-  const { api, widths, sessionOptions, stateIn, hasBlockedConvolutions, without } = context;
-  const channelBlock = hasBlockedConvolutions ? await findChannelBlock(api, sessionOptions) : undefined;
-  const model = toOnnx(signature.outputs, { name, dialect: dialectOf(widths), channelBlock, without });
+  const { api, widths, on, sessionOptions, stateIn, hasBlockedConvolutions, without } = context;
+  const isTried = hasBlockedConvolutions && !without?.has('blockedConvolution');
+  const channelBlock = isTried ? await findChannelBlock(api, sessionOptions) : undefined;
+  const model = toOnnx(signature.outputs, { name, dialect: dialectOf(widths), on, channelBlock, without });
   const location = Object.fromEntries(
     Object.keys(signature.outputs).map((output) => [
       output,

@@ -14,13 +14,15 @@ const pointwise: ReadonlySet<string> = new Set([
   'square',
   'maximum',
   'minimum',
+  'where',
 ]);
 
 export const isPointwise = ({ primitive }: Tensor): boolean => pointwise.has(primitive.name);
 
 /**
- * Makes sure that new values may be written over old ones while the graph runs: whatever reads an old value must be done
- * before the operator that writes over it, or be that operator, working element by element.
+ * Makes sure that new values may be written over old ones while the graph runs: what depends on an old value works element
+ * by element at the same places, and whatever reads it is done before, or is, the operator that writes over it. The engine
+ * joins and moves operators of other kinds, so that nobody knows when they read.
  *
  * @param isOverwritten  which entries are written over
  * @throws StfError when something could read a value that is gone
@@ -30,16 +32,19 @@ export function requireOverwritable(
   { outputs, reads, writes }: Signature,
   isOverwritten: (entry: string) => boolean,
 ): void {
-  const readers = readersOfInputs(Object.values(outputs));
+  const graph = readersOf(Object.values(outputs));
   for (const [output, written] of writes) {
     if (!isOverwritten(written.entry)) continue;
     const writer = outputs[output];
     const isFirst = lazy(() => new Set(ancestors([writer])));
     for (const [input, part] of reads) {
       if (!overlap(part, written)) continue;
-      const isSafe = (readers.get(input) ?? []).every((reader) =>
-        reader === writer ? isPointwise(writer) && sameRange(part, written) : isFirst().has(reader),
-      );
+      const node = graph.inputs.get(input);
+      const isSafe =
+        node === undefined ||
+        (sameRange(part, written) &&
+          dependants(node, graph.readers, writer).every((each) => isPointwise(each) || isReshape(each)) &&
+          graph.readers.get(node)!.every((reader) => reader === writer || isFirst().has(reader)));
       if (isSafe && !isCopied(input, part)) continue;
       throw new StfError(
         `${name}: state "${written.entry}" can't be written over: its old value could be read after its new one is there.`,
@@ -62,21 +67,32 @@ function lazy<T>(make: () => T): () => T {
   return () => (made ??= { value: make() }).value;
 }
 
-/** The nodes that read each input, by its name; a reshaped input is still the input. */
-function readersOfInputs(outputs: readonly Tensor[]): Map<string, Tensor[]> {
-  const readers = new Map<string, Tensor[]>();
-  const source = new Map<Tensor, string>();
-  for (const node of ancestors(outputs)) {
-    if (isInput(node)) source.set(node, node.attributes.name);
-    for (const each of node.inputs) {
-      const name = source.get(each);
-      if (name === undefined) continue;
-      if (node.primitive.name === 'reshape') source.set(node, name);
-      readers.set(name, [...(readers.get(name) ?? []), node]);
-    }
-  }
-  return readers;
+interface Readers {
+  readonly inputs: ReadonlyMap<string, Tensor>;
+  /** The nodes that take each node as an operand. */
+  readonly readers: ReadonlyMap<Tensor, readonly Tensor[]>;
 }
+
+function readersOf(outputs: readonly Tensor[]): Readers {
+  const nodes = ancestors(outputs);
+  const readers = new Map<Tensor, Tensor[]>(nodes.map((node) => [node, []]));
+  for (const node of nodes) for (const each of new Set(node.inputs)) readers.get(each)!.push(node);
+  return { inputs: new Map(nodes.filter(isInput).map((node) => [node.attributes.name, node as Tensor])), readers };
+}
+
+/** All nodes that depend on one, in no special order; what depends on it through `last` alone is left out. */
+function dependants(node: Tensor, readers: Readers['readers'], last: Tensor): Tensor[] {
+  const found = new Set<Tensor>();
+  const stack = [...readers.get(node)!];
+  for (let each = stack.pop(); each; each = stack.pop()) {
+    if (found.has(each)) continue;
+    found.add(each);
+    if (each !== last) stack.push(...readers.get(each)!);
+  }
+  return [...found];
+}
+
+const isReshape = ({ primitive }: Tensor): boolean => primitive.name === 'reshape';
 
 const end = ({ offset, type }: StatePart): number => offset + sizeOf(type.shape);
 

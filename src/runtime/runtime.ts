@@ -14,7 +14,8 @@ export interface GraphSpec {
   /**
    * Says that every new value is made of the same element of state and of scalars alone, as in a step of an optimiser. In
    * the host's memory the engine then works on a block of elements at a time and writes over the old values, so that no
-   * second copy of the state is needed. Such a program has no outputs, and its runs can't be judged by `accept`.
+   * second copy of the state is needed. Such a program has no outputs, its runs can't be judged by `accept`, and one that
+   * fails on the way may leave some elements replaced and others not.
    */
   readonly elementwise?: boolean;
 }

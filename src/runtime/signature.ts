@@ -3,6 +3,7 @@ import { allocate, ancestors, formatShape, isInput, optimize, sizeOf } from '../
 import type { Optimization, Tensor, TensorData, TensorType } from '../graph/index.ts';
 import type { GraphSpec } from './runtime.ts';
 import { partsOf, viewsOfInputs } from './state-views.ts';
+import type { View } from './state-views.ts';
 
 /** Consecutive elements of a state entry, in the shape that the graph gives them. */
 export interface StatePart {
@@ -77,7 +78,8 @@ export function describeGraph(
       writes.set(output, { entry: name, offset, type: tensor });
     });
   }
-  const { outputs, views } = parts ? viewsOfInputs(split, entryOf) : { outputs: split, views: new Map() as never };
+  refuseTwins(spec.name, optimized);
+  const { outputs, views } = parts ? viewsOfInputs(split, entryOf) : { outputs: split, views: new Map<string, View>() };
   const present = new Map(
     ancestors(Object.values(outputs))
       .filter(isInput)
@@ -93,6 +95,15 @@ export function describeGraph(
   const used = new Set([...reads.values(), ...writes.values()].map(({ entry }) => entry));
   for (const name of [...entries.keys()]) if (!used.has(name)) entries.delete(name);
   return { inputs: present, entries, reads, writes, outputs, results: Object.keys(spec.outputs) };
+}
+
+/** @throws UsageError when two inputs have one name: one of them would get the other's values */
+function refuseTwins(name: string, outputs: readonly Tensor[]): void {
+  const seen = new Set<string>();
+  for (const { attributes } of ancestors(outputs).filter(isInput)) {
+    if (seen.has(attributes.name)) throw new UsageError(`${name}: two inputs are named "${attributes.name}".`);
+    seen.add(attributes.name);
+  }
 }
 
 /** Checks the values of a run against what the program needs. */

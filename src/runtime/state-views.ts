@@ -20,7 +20,7 @@ export function partsOf(value: Tensor): Placed[] {
 }
 
 /** Part of a state entry that a graph input holds. */
-interface View {
+export interface View {
   readonly entry: string;
   readonly offset: number;
 }

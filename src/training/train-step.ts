@@ -4,6 +4,7 @@ import { add, concatFlat, countFlops, input, mul, sqrt, square, sub, sum, where 
 import type { Tensor } from '../graph/index.ts';
 import { fromFlat, initialize, parameterTable } from '../nn/index.ts';
 import type { ParameterTable } from '../nn/index.ts';
+import { serial } from '../runtime/index.ts';
 import type { Program, Runtime, State } from '../runtime/index.ts';
 import { adam, adamDefaults, adamScalars } from './adam.ts';
 import { buildRound, checkSizes, lossScaleName } from './round.ts';
@@ -118,6 +119,8 @@ export async function compileTrainStep(
     },
   });
   const perRound = config.batch / config.rounds;
+  // A step is several runs over one state: steps that are started together wait for each other.
+  const queue = serial();
   return {
     table,
     state,
@@ -126,26 +129,27 @@ export async function compileTrainStep(
     release: async () => {
       for (const program of programs) await program.release();
     },
-    run: async (rounds, { learningRate, emaBeta, step, lossScale = 1 }) => {
-      checkRounds(rounds, config);
-      const lossPerSample = new Float32Array(config.batch);
-      let gradientNorm = 0;
-      for (const [index, data] of rounds.entries()) {
-        const feeds = {
-          ...round.feeds(data),
-          ...(isFirst && { isFirst: Uint8Array.of(Number(index === 0)) }),
-          ...(config.precision === 'float16' && { [lossScaleName]: Float32Array.of(lossScale) }),
-        };
-        const result = await differentiate.run(feeds, state);
-        lossPerSample.set(result.lossPerSample as Float32Array, index * perRound);
-        [gradientNorm] = result.gradientNorm as Float32Array;
-      }
-      if (Number.isFinite(gradientNorm) && lossPerSample.every(Number.isFinite)) {
-        const values = adamScalars(config.adam ?? adamDefaults, step, learningRate);
-        await update.run({ ...values, emaBeta: Float32Array.of(emaBeta) }, state);
-      }
-      return { lossPerSample, gradientNorm };
-    },
+    run: (rounds, { learningRate, emaBeta, step, lossScale = 1 }) =>
+      queue(async () => {
+        checkRounds(rounds, config);
+        const lossPerSample = new Float32Array(config.batch);
+        let gradientNorm = 0;
+        for (const [index, data] of rounds.entries()) {
+          const feeds = {
+            ...round.feeds(data),
+            ...(isFirst && { isFirst: Uint8Array.of(Number(index === 0)) }),
+            ...(config.precision === 'float16' && { [lossScaleName]: Float32Array.of(lossScale) }),
+          };
+          const result = await differentiate.run(feeds, state);
+          lossPerSample.set(result.lossPerSample as Float32Array, index * perRound);
+          [gradientNorm] = result.gradientNorm as Float32Array;
+        }
+        if (Number.isFinite(gradientNorm) && lossPerSample.every(Number.isFinite)) {
+          const values = adamScalars(config.adam ?? adamDefaults, step, learningRate);
+          await update.run({ ...values, emaBeta: Float32Array.of(emaBeta) }, state);
+        }
+        return { lossPerSample, gradientNorm };
+      }),
   };
 }
 

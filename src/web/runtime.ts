@@ -59,6 +59,7 @@ export async function webRuntime({
     device: isOnGpu ? 'webgpu' : 'wasm',
     threads,
     widths: isOnGpu ? '32-bit' : 'all',
+    on: isOnGpu ? 'graphics' : 'processor',
     stateIn: isOnGpu ? 'device' : 'results',
     sessionOptions: {
       executionProviders: [isOnGpu ? 'webgpu' : 'wasm'],

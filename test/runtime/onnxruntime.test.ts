@@ -1,3 +1,4 @@
+import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { StfError, UsageError } from '../../src/errors.ts';
 import {
@@ -6,6 +7,7 @@ import {
   concatFlat,
   constant,
   input,
+  matmul,
   mul,
   reshape,
   slice,
@@ -13,7 +15,8 @@ import {
   sum,
   transpose,
 } from '../../src/graph/index.ts';
-import { nodeRuntime } from '../../src/node/onnxruntime.ts';
+import { nodeRuntime, optionsFor } from '../../src/node/onnxruntime.ts';
+import { onnxRuntime } from '../../src/runtime/index.ts';
 import { blockSize } from '../../src/runtime/blocks.ts';
 import type { GraphSpec, Program, State } from '../../src/runtime/index.ts';
 
@@ -319,6 +322,43 @@ describe('state that is written over', () => {
     });
     await expect(crossed).rejects.toThrow('crossed: state "a" can\'t be written over');
   });
+
+  test('an entry that anything but elementwise work depends on is refused: the engine joins and moves such operators', async () => {
+    // MatMul and Add become one Gemm, which would write over what it reads.
+    const [a, w, bias] = [input('a', [8, 8]), input('w', [8, 8]), input('bias', [8])];
+    const joined = runtime.compile({
+      name: 'joined',
+      outputs: {},
+      state: { a: { current: a, next: add(matmul(a, w), bias), isScratch: true } },
+    });
+    await expect(joined).rejects.toThrow('joined: state "a" can\'t be written over');
+    // The engine moves the transposition behind the products, where it would read what was written.
+    const t = transpose(a, [1, 0]);
+    const moved = runtime.compile({
+      name: 'moved',
+      outputs: { late: transpose(mul(mul(t, 3), t), [1, 0]) },
+      state: { a: { current: a, next: transpose(add(mul(t, 2), 1), [1, 0]), isScratch: true } },
+    });
+    await expect(moved).rejects.toThrow('moved: state "a" can\'t be written over');
+  });
+
+  test('where nothing is written over, the same graphs are refused', async () => {
+    const elsewhere = onnxRuntime(ort, { ...optionsFor({ threads: 1 }), stateIn: 'results' });
+    const x = input('x', [4]);
+    const late = elsewhere.compile({
+      name: 'late',
+      outputs: { y: sum(mul(x, 2)) },
+      state: { x: { current: x, next: add(x, 1), isScratch: true } },
+    });
+    await expect(late).rejects.toThrow('late: state "x" can\'t be written over');
+    const whole = elsewhere.compile({
+      name: 'whole',
+      outputs: {},
+      elementwise: true,
+      state: { x: { current: x, next: sub(x, sum(x)) } },
+    });
+    await expect(whole).rejects.toThrow(`can't hold "sum"`);
+  });
 });
 
 describe('an elementwise program', () => {
@@ -372,6 +412,28 @@ describe('an elementwise program', () => {
     const judged = program.run({ rate: Float32Array.of(1) }, state, () => true);
     await expect(judged).rejects.toThrow('momentum: runs of an elementwise program can\'t be judged by "accept"');
     expect([...((await state.read('x')) as Float32Array)]).toEqual([1, 2, 3, 4]);
+    await program.release();
+  });
+
+  test('what is read meanwhile is what a whole run left, and nothing can be written', async () => {
+    const length = 3 * blockSize;
+    const x = input('x', [length]);
+    const program = await runtime.compile({
+      name: 'count',
+      outputs: {},
+      elementwise: true,
+      state: { x: { current: x, next: add(x, 1) } },
+    });
+    const state = runtime.createState({ x: { shape: [length], dtype: 'float32' } });
+    const runs = [program.run({}, state), program.run({}, state)];
+    await new Promise((resolve) => setImmediate(resolve));
+    const reading = state.read('x');
+    expect(() => state.write('x', new Float32Array(length))).toThrow('state "x" can\'t be written while a program');
+    const seen = (await reading) as Float32Array;
+    expect(seen.every((value) => value === seen[0])).toBe(true);
+    await Promise.all(runs);
+    expect(((await state.read('x')) as Float32Array).every((value) => value === 2)).toBe(true);
+    state.write('x', new Float32Array(length));
     await program.release();
   });
 });

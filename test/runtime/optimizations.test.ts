@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import * as ort from 'onnxruntime-node';
 import {
@@ -17,6 +18,7 @@ import {
 } from '../../src/graph/index.ts';
 import type { Optimization, Tensor } from '../../src/graph/index.ts';
 import { nodeRuntime, optionsFor } from '../../src/node/onnxruntime.ts';
+import { channelsBeside } from '../../src/graph/ops/weight-gradient-lowering.ts';
 import { findChannelBlock } from '../../src/runtime/channel-block.ts';
 import { testValues } from '../support/random.ts';
 
@@ -105,8 +107,10 @@ test.for(optimizations)('%s changes the model that the engine gets', (name, { sk
 });
 
 describe('the block of channels', () => {
-  test('is one that the engine has, or none', () => {
-    expect([8, 16, undefined]).toContain(block);
+  test('is 16 with AVX-512 and 8 with AVX2', ({ skip }) => {
+    const flags = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
+    skip(!flags.includes(' avx2 '), 'no Linux on a processor with AVX2');
+    expect(block).toBe(flags.includes(' avx512f ') ? 16 : 8);
   });
 
   test('is asked for once', () => {
@@ -122,4 +126,25 @@ describe('the block of channels', () => {
     const wrong = { ...ort, InferenceSession: { create: () => Promise.resolve(session) } };
     await expect(findChannelBlock(wrong as unknown as typeof ort, {})).resolves.toBeUndefined();
   });
+});
+
+test('channels lie side by side in strips of equal width, at most 64, an even number of them or one', () => {
+  const found = [3, 64, 65, 66, 96, 128, 130, 160, 192, 256, 384, 512].map((channels) => [
+    channels,
+    channelsBeside(channels),
+  ]);
+  expect(found).toEqual([
+    [3, 3],
+    [64, 64],
+    [65, 1],
+    [66, 33],
+    [96, 48],
+    [128, 64],
+    [130, 13],
+    [160, 40],
+    [192, 48],
+    [256, 64],
+    [384, 64],
+    [512, 64],
+  ]);
 });

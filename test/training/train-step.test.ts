@@ -190,6 +190,20 @@ describe('accumulation', () => {
     await step.release();
   });
 
+  test('steps that are started together are taken one after another', async () => {
+    const taken = async (together: boolean): Promise<Float32Array> => {
+      const step = await compileTrainStep(runtime, { ...conditional, rounds: 2 });
+      step.state.write('weights', startingWeights(step));
+      const take = (index: number) => step.run(inRounds(2), { ...scalars, step: index });
+      if (together) await Promise.all([take(1), take(2), take(3)]);
+      else for (const index of [1, 2, 3]) await take(index);
+      const weights = await read(step, 'weights');
+      await step.release();
+      return weights;
+    };
+    expect(await taken(true)).toEqual(await taken(false));
+  });
+
   test('forgets a step that was rejected', async () => {
     const still: StepScalars = { learningRate: 0, emaBeta: 0, step: 1 };
     const step = await compileTrainStep(runtime, { ...conditional, rounds: 2 });

@@ -19,8 +19,13 @@ import type { DType, Shape, TensorData } from '../types.ts';
  */
 export type Dialect = 'onnxruntime' | 'onnxruntime-32-bit' | 'standard';
 
+/** A processor has caches that what is computed in pieces stays in; a graphics device has many threads and bandwidth. */
+export type ComputeKind = 'processor' | 'graphics';
+
 export interface BuilderOptions {
   readonly dialect: Dialect;
+  /** What the model runs on; a processor, or with the dialect of graphics devices one of those, when left out. */
+  readonly on?: ComputeKind | undefined;
   /** Names that the caller gives to inputs and outputs; the builder's own avoid them. */
   readonly taken?: ReadonlySet<string>;
   /** Channels that lie side by side in the engine's own layout of convolutions, where it has one. */
@@ -49,14 +54,16 @@ export class OnnxBuilder {
   private readonly memos = new Map<string, string>();
   private count = 0;
   readonly dialect: Dialect;
+  readonly on: ComputeKind;
   /** Optimisations that are switched off. */
   readonly without: ReadonlySet<Optimization>;
   /** Channels in a block of the engine's own layout; undefined where it has none or shall not use it. */
   readonly channelBlock: number | undefined;
   private readonly taken: ReadonlySet<string>;
 
-  constructor({ dialect, channelBlock, taken = new Set(), without = new Set() }: BuilderOptions) {
+  constructor({ dialect, on, channelBlock, taken = new Set(), without = new Set() }: BuilderOptions) {
     this.dialect = dialect;
+    this.on = on ?? (dialect === 'onnxruntime-32-bit' ? 'graphics' : 'processor');
     this.taken = taken;
     this.without = without;
     this.channelBlock = dialect === 'onnxruntime' && !without.has('blockedConvolution') ? channelBlock : undefined;

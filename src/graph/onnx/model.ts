@@ -33,7 +33,7 @@ export interface OnnxOptions extends LoweringOptions {
 }
 
 /** How a graph is written as nodes of ONNX. */
-export interface LoweringOptions extends Pick<BuilderOptions, 'channelBlock' | 'without'> {
+export interface LoweringOptions extends Pick<BuilderOptions, 'channelBlock' | 'on' | 'without'> {
   readonly name?: string;
   readonly dialect?: Dialect;
 }

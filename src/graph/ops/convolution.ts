@@ -74,6 +74,7 @@ const cases: Case[] = [
   [[1, 2, 7, 6], [2, 2, 4, 4], { padding: 1, stride: 2 }],
   [[1, 3, 6, 6], [3, 1, 2, 2], { stride: 2, groups: 3 }],
   [[1, 2, 5, 5], [2, 2, 3, 3], { padding: 2 }],
+  [[2, 2, 3, 4], [3, 2, 1, 1], { padding: 1 }],
 ];
 
 const examplesOf = (inputs: (x: Shape, w: Shape, y: Shape) => (Shape | ExampleInput)[]): Example<ConvAttributes>[] =>

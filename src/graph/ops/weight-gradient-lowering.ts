@@ -24,7 +24,10 @@ function inElementType(onnx: OnnxBuilder, [x, dy]: readonly string[], node: Tens
   if (stride !== 1 || groups !== 1) return asConvolutionOverBatch(onnx, x, dy, node);
   // A graphics device would take one thread for each of the few outputs; it has bandwidth for copies instead.
   const isProduct =
-    sizeOf(kernel) === 1 || onnx.dialect === 'onnxruntime-32-bit' || onnx.without.has('interleavedWeightGradient');
+    sizeOf(kernel) === 1 ||
+    onnx.on === 'graphics' ||
+    !liesWell(node.inputs[0].shape[1]) ||
+    onnx.without.has('interleavedWeightGradient');
   return isProduct ? inParts(onnx, x, dy, node) : asInterleavedConvolution(onnx, x, dy, node);
 }
 
@@ -75,9 +78,17 @@ function exchangeRows(onnx: OnnxBuilder, x: string, [a, b, length]: Shape): stri
 
 /** Most channels that lie side by side: with more, the pixels of a column are in too many pages of memory. */
 const mostBeside = 64;
+/** With less of them in a strip, the kernel is read too often: 67 channels in 67 strips take five times the product's time. */
+const leastBeside = 24;
 
-/** The largest divisor of the channels that is not above `mostBeside` and gives an even number of strips, or one. */
-function channelsBeside(channels: number): number {
+/** Whether channels lie in one strip, or in strips that are wide enough. */
+const liesWell = (channels: number): boolean => channels <= mostBeside || channelsBeside(channels) >= leastBeside;
+
+/**
+ * The largest divisor of the channels that is not above `mostBeside` and gives an even number of strips, so that two cores
+ * share them, or one strip; 1 where there is none.
+ */
+export function channelsBeside(channels: number): number {
   for (let beside = Math.min(channels, mostBeside); beside > 1; beside--) {
     const strips = channels / beside;
     if (strips === 1 || strips % 2 === 0) return beside;
@@ -117,7 +128,7 @@ function asOneProduct(onnx: OnnxBuilder, x: string, dy: string, batch: number, n
   const pitch = [height + 2 * padding, width + 2 * padding];
   const positions = batch * sizeOf(pitch);
   const image = sizeOf(pitch);
-  const single = sizeOf(kernel) === 1;
+  const single = sizeOf(kernel) === 1 && padding === 0;
   /** Channels first and zero-padded to the pitch, with an image of zeros in front or behind: [count, (N + 1) · image]. */
   const flat = (value: string, count: number, before: number, after: readonly number[], extra: [number, number]) => {
     const swapped = onnx.transpose(value, [1, 0, 2, 3]);
