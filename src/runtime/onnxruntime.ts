@@ -102,13 +102,13 @@ async function compileBlocks(spec: GraphSpec, context: Context): Promise<Program
   const length = lengthOf(spec);
   const ofSize = async (size: number): Promise<{ signature: Signature; session: InferenceSession } | undefined> => {
     if (size === 0) return undefined;
-    const signature = describeGraph(resized(spec, size), { without: context.without });
+    const signature = describeGraph(resized(spec, size), context);
     requireOverwritable(spec.name, signature, () => true);
     return { signature, session: await sessionOf(spec.name, signature, context) };
   };
   const size = Math.min(blockSize, length);
   const [blocks, rest] = [await ofSize(size), await ofSize(size === 0 ? 0 : length % size)];
-  const whole = describeGraph(spec);
+  const whole = describeGraph(spec, context);
   const { queue } = context;
   return {
     name: spec.name,
