@@ -3,6 +3,7 @@ import { gpuBench } from './gpu.ts';
 import { matmulBench } from './matmul.ts';
 import { sampleBench } from './sample.ts';
 import { stableTargetBench } from './stable-target.ts';
+import { startupBench } from './startup.ts';
 import { tableBench } from './table.ts';
 import { trainStepBench } from './train-step.ts';
 
@@ -18,6 +19,7 @@ const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Repo
   matmul: matmulBench,
   sample: sampleBench,
   'stable-target': stableTargetBench,
+  startup: startupBench,
   table: tableBench,
   'train-step': trainStepBench,
 };

@@ -29,7 +29,11 @@ export const benchNetworks: Readonly<Record<string, NetworkOptions & { readonly 
   ncsnpp: { ...bench, arch: 'ncsnpp' },
   ddpmpp128: { ...bench, cbase: 128, batch: 16 },
   adm: { ...bench, arch: 'adm', cres: [1, 2, 3], attn: [16, 8], batch: 16 },
+  paper: { ...bench, cbase: 128, cres: [2, 2, 2], blocks: 4, batch: 16 },
 };
+
+/** Those that the table compares: the paper's network takes too long for it. */
+export const tableNetworks: readonly string[] = ['bench', 'ncsnpp', 'ddpmpp128', 'adm'];
 
 /**
  * The network that `--network` names, as defaults of the options that describe it, so that each can be given as well.

@@ -4,7 +4,7 @@ import { median } from '../src/numerics/statistics.ts';
 import { readArguments } from './arguments.ts';
 import { comparisonDefaults, pythonFrom, waitingFrom, withoutFrom } from './compare.ts';
 import { rounded } from './measure.ts';
-import { benchNetworks } from './networks.ts';
+import { benchNetworks, tableNetworks } from './networks.ts';
 import type { sampleBench } from './sample.ts';
 import type { trainStepBench } from './train-step.ts';
 
@@ -19,7 +19,7 @@ type Row<R> = R & { readonly name: string };
 export async function tableBench(argv: readonly string[]) {
   const options = readArguments(argv, {
     ...comparisonDefaults,
-    networks: Object.keys(benchNetworks).join(','),
+    networks: tableNetworks.join(','),
     batch: 0,
     cbase: 0,
     reference: 0,

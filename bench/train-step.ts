@@ -24,20 +24,23 @@ const tolerances = { loss: 1e-4, gradientNorm: 1e-4 } as const;
 
 /**
  * One whole training step, noise to moving average, on fixed data, in turn with a PyTorch twin. `--reference 0` trains
- * with denoising score matching, any other number with the stable target and a reference batch of that size.
+ * with denoising score matching, any other number with the stable target and a reference batch of that size. `--checkpointing 1` lets ours compute
+ * the inside of blocks again instead of keeping it; the twin keeps it.
  */
 export async function trainStepBench(argv: readonly string[]) {
   const options = readArguments(argv, {
     ...networkDefaults(argv),
     ...comparisonDefaults,
     reference: 0,
+    checkpointing: 0,
     steps: 10,
     threads: 0,
   });
   const { batch, reference } = options;
+  const checkpointing = options.checkpointing > 0;
   const { waiting, without, runtime, rate, subject, twins, ...why } = await setUp(options);
   const compileStart = performance.now();
-  const training = await prepareTraining(runtime, subject, { batch, reference });
+  const training = await prepareTraining(runtime, subject, { batch, reference, checkpointing });
   const compileMs = performance.now() - compileStart;
   let peer: Awaited<ReturnType<typeof fastestTwin>> | undefined;
   try {
@@ -54,6 +57,7 @@ export async function trainStepBench(argv: readonly string[]) {
       network: describeNetwork(options),
       objective: reference > 0 ? `stf ${reference}` : 'dsm',
       batch,
+      checkpointing,
       parameters: subject.table.trained,
       ours: { ...ourSide(runs.ours, batch), engine: runtime.engine, compileMs: Math.round(compileMs) },
       peer: await peerSide(peer, runs.peer, batch),
@@ -140,7 +144,12 @@ const lossScale = 2 ** 8;
 export async function prepareTraining(
   runtime: Runtime,
   subject: Subject,
-  { batch, reference, precision = 'float32' }: StepSizes & { readonly precision?: Precision },
+  {
+    batch,
+    reference,
+    precision = 'float32',
+    checkpointing = false,
+  }: StepSizes & { readonly precision?: Precision; readonly checkpointing?: boolean },
 ): Promise<PreparedTraining> {
   const compiled = await compileTrainStep(
     runtime,
@@ -151,6 +160,7 @@ export async function prepareTraining(
       rounds: 1,
       sampleDtype: 'uint8',
       precision,
+      checkpointing,
     },
     { weights: subject.weights() },
   );

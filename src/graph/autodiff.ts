@@ -18,12 +18,43 @@ export function gradients(loss: Tensor, parameters: readonly Tensor[]): Tensor[]
       `gradients: the loss must be a floating-point scalar, got ${loss.dtype} ${formatShape(loss.shape)}.`,
     );
   }
-  const nodes = ancestors([loss]);
+  const found = cotangentsOf(ancestors([loss]), loss, constant(1, loss.shape, loss.dtype), parameters);
+  return parameters.map((parameter) => found.get(parameter) ?? constant(0, parameter.shape, parameter.dtype));
+}
+
+/**
+ * The vector-Jacobian product of part of a graph: from the cotangent of `output` those of `leaves`, where the part begins.
+ * A leaf counts as independent even when it is made of another one. Undefined where the output does not depend on a leaf.
+ *
+ * @throws ShapeError when the path to a leaf crosses an operator that has no gradient
+ */
+export function pullback(output: Tensor, cotangent: Tensor, leaves: readonly Tensor[]): (Tensor | undefined)[] {
+  const ends = new Set(leaves);
+  const part = new Set<Tensor>();
+  const stack = [output];
+  for (let node = stack.pop(); node; node = stack.pop()) {
+    if (part.has(node)) continue;
+    part.add(node);
+    if (!ends.has(node)) stack.push(...node.inputs);
+  }
+  const nodes = [...part].sort((a, b) => a.id - b.id);
+  const found = cotangentsOf(nodes, output, cotangent, leaves, ends);
+  return leaves.map((leaf) => found.get(leaf));
+}
+
+/** Cotangents of all nodes between `output` and `parameters`. Nothing flows on behind `ends`. */
+function cotangentsOf(
+  nodes: readonly Tensor[],
+  output: Tensor,
+  seed: Tensor,
+  parameters: readonly Tensor[],
+  ends: ReadonlySet<Tensor> = new Set(),
+): ReadonlyMap<Tensor, Tensor> {
   const needed = reaching(nodes, new Set(parameters));
-  const cotangents = new Map<Tensor, Tensor>([[loss, constant(1, loss.shape, loss.dtype)]]);
-  for (const node of nodes.reverse()) {
+  const cotangents = new Map<Tensor, Tensor>([[output, seed]]);
+  for (const node of [...nodes].reverse()) {
     const cotangent = cotangents.get(node);
-    if (!cotangent || !needed.has(node) || !node.inputs.some((each) => needed.has(each))) continue;
+    if (!cotangent || ends.has(node) || !needed.has(node) || !node.inputs.some((each) => needed.has(each))) continue;
     if (!node.primitive.vjp)
       throw new ShapeError(
         `gradients: the operator "${node.primitive.name}" has no gradient. Wrap it in stopGradient.`,
@@ -36,7 +67,7 @@ export function gradients(loss: Tensor, parameters: readonly Tensor[]): Tensor[]
       cotangents.set(each, sum ? add(sum, contribution) : contribution);
     });
   }
-  return parameters.map((parameter) => cotangents.get(parameter) ?? constant(0, parameter.shape, parameter.dtype));
+  return cotangents;
 }
 
 /** The nodes through which a parameter is reached: only these need a cotangent. */

@@ -11,6 +11,7 @@ export { iterationInput } from './onnx/loop.ts';
 export type { LoopGraph } from './onnx/loop.ts';
 export type { NamedWeights } from './onnx/weights.ts';
 export type { Dialect } from './onnx/builder.ts';
+export { checkpoint } from './ops/checkpoint.ts';
 export { concatFlat, concat, pad, slice, split, transpose, zeros } from './ops/shape.ts';
 export { broadcastTo, reshape, sum, sumTo } from './ops/broadcasting.ts';
 export { conv2d, convTranspose2d } from './ops/convolution.ts';

@@ -81,6 +81,9 @@ export function apply<Attributes>(
   return node;
 }
 
+/** The `id` that the next node gets: nodes that are made from now on have it or a larger one. */
+export const nextNodeId = (): number => nextId;
+
 interface InputAttributes extends TensorType {
   readonly name: string;
 }

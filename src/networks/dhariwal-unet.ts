@@ -2,6 +2,7 @@ import { add, concat, silu } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import { convolution, groupNorm, linear, positionalEmbedding, scope } from '../nn/index.ts';
 import type { Layer, ParameterSource, WeightInitialization } from '../nn/index.ts';
+import { applyBlock } from './network.ts';
 import type { Conditions, Network } from './network.ts';
 import { checkHalvings, resolutionName, unetBlock } from './unet-block.ts';
 import type { UNetBlock, UNetBlockOptions } from './unet-block.ts';
@@ -108,9 +109,10 @@ export function dhariwalUNet(source: ParameterSource, config: DhariwalUNetConfig
     const embedding = embed(noiseLabel, conditions);
     let h = enter(x);
     const skips = [h];
-    for (const block of encoder) skips.push((h = block(h, embedding, dropout)));
+    for (const block of encoder) skips.push((h = applyBlock(conditions, h, (each) => block(each, embedding, dropout))));
     for (const { block, takesSkip } of decoder) {
-      h = block(takesSkip ? concat([h, skips.pop()!], 1) : h, embedding, dropout);
+      const skip = takesSkip ? skips.pop()! : undefined;
+      h = applyBlock(conditions, h, (each) => block(skip ? concat([each, skip], 1) : each, embedding, dropout));
     }
     return leave(silu(norm(h)));
   };

@@ -2,6 +2,7 @@ import { add, constant, mul, reshape, silu } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import { linear, positionalEmbedding, scope } from '../nn/index.ts';
 import type { Layer, ParameterSource, WeightInitialization } from '../nn/index.ts';
+import { applyBlock } from './network.ts';
 import type { Network } from './network.ts';
 
 /** A residual perceptron for points of any dimension: vectors, 2-D toy data, flattened conformers. */
@@ -49,7 +50,8 @@ export function mlp(source: ParameterSource, { sampleShape, width, blocks, label
     fc1: make(`block${i}.fc1`, width, width, zeroInitialization),
   }));
   const leave = make('out', width, dimension, zeroInitialization);
-  return (x, noiseLabel, { classLabels, dropout } = {}): Tensor => {
+  return (x, noiseLabel, conditions = {}): Tensor => {
+    const { classLabels, dropout } = conditions;
     // The positional embedding resolves labels that differ by about 1; cNoise = ln(sigma) / 4 spans 3.
     let embedding = mapNoise(mul(noiseLabel, 16));
     const labels = classLabels ?? constant(0, [1, labelDim], noiseLabel.dtype);
@@ -57,8 +59,10 @@ export function mlp(source: ParameterSource, { sampleShape, width, blocks, label
     embedding = silu(layer1(silu(layer0(embedding))));
     let h = enter(reshape(x, [x.shape[0], dimension]));
     for (const { fc0, affine, fc1 } of middle) {
-      const activated = silu(add(fc0(silu(h)), affine(embedding)));
-      h = add(h, fc1(dropout ? dropout(activated) : activated));
+      h = applyBlock(conditions, h, (each) => {
+        const activated = silu(add(fc0(silu(each)), affine(embedding)));
+        return add(each, fc1(dropout ? dropout(activated) : activated));
+      });
     }
     return reshape(leave(silu(h)), x.shape);
   };

@@ -1,3 +1,4 @@
+import { checkpoint } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 
 /** What a network may be told beside the noise level. */
@@ -8,7 +9,13 @@ export interface Conditions {
   readonly augmentLabels?: Tensor | undefined;
   /** Applies dropout in training; left out: none. Called once for each place that drops, in a fixed order. */
   readonly dropout?: Dropout | undefined;
+  /** Computes the inside of each block again in the backward pass instead of keeping it; left out: keeps it. */
+  readonly checkpointing?: boolean | undefined;
 }
+
+/** Applies a block of a network, with or without keeping what lies within it for the backward pass. */
+export const applyBlock = ({ checkpointing }: Conditions, x: Tensor, block: (x: Tensor) => Tensor): Tensor =>
+  checkpointing ? checkpoint(x, block) : block(x);
 
 /** Zeroes elements of x [N, ...] at random and scales the others so that the mean stays. */
 export type Dropout = (x: Tensor) => Tensor;

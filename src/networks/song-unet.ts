@@ -2,6 +2,7 @@ import { add, concat, constant, mul, silu, slice } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import { convolution, fourierEmbedding, groupNorm, linear, positionalEmbedding, scope } from '../nn/index.ts';
 import type { Layer, ParameterSource, WeightInitialization } from '../nn/index.ts';
+import { applyBlock } from './network.ts';
 import type { Conditions, Network } from './network.ts';
 import { checkHalvings, resolutionName, unetBlock } from './unet-block.ts';
 import type { UNetBlock, UNetBlockOptions } from './unet-block.ts';
@@ -195,7 +196,10 @@ function makeEncoder(
   };
   const runBlock = (name: string, options: Parameters<MakeBlock>[1]): void => {
     const made = block(name, options);
-    run((x, embedding, conditions) => made(x, embedding, conditions.dropout), options.outChannels);
+    run(
+      (x, embedding, conditions) => applyBlock(conditions, x, (each) => made(each, embedding, conditions.dropout)),
+      options.outChannels,
+    );
   };
   let channels = modelChannels;
   let auxChannels = config.channels;
@@ -271,9 +275,11 @@ function makeDecoder(
   const stages: Stage[] = [];
   const run = (name: string, options: Parameters<MakeBlock>[1], takesSkip = false): void => {
     const made = block(name, options);
-    stages.push((flow, embedding, { dropout }) => {
-      const x = takesSkip ? concat([flow.x, flow.skips.pop()!], 1) : flow.x;
-      flow.x = made(x, embedding, dropout);
+    stages.push((flow, embedding, conditions) => {
+      const skip = takesSkip ? flow.skips.pop()! : undefined;
+      flow.x = applyBlock(conditions, flow.x, (x) =>
+        made(skip ? concat([x, skip], 1) : x, embedding, conditions.dropout),
+      );
     });
   };
   const remaining = [...skipChannels];

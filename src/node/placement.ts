@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { StfError } from '../errors.ts';
+import { allocate, sizeOf } from '../graph/index.ts';
 import { writeModel } from '../runtime/index.ts';
 import type { GraphSpec, Runtime } from '../runtime/index.ts';
 import { optionsFor } from './onnxruntime.ts';
@@ -152,7 +153,10 @@ export function recordingRuntime(): { runtime: Runtime; specs: GraphSpec[] } {
     },
     createState: (entries) => ({
       entries: new Map(Object.entries(entries).map(([name, { shape, dtype }]) => [name, { shape, dtype }])),
-      read: (name) => Promise.resolve(entries[name].data),
+      read: (name) => {
+        const { data, dtype, shape } = entries[name];
+        return Promise.resolve(data ?? allocate(dtype, sizeOf(shape)));
+      },
       write: () => {},
     }),
   };

@@ -1,4 +1,4 @@
-import { input, sizeOf, toOnnx } from '../graph/index.ts';
+import { allocate, input, sizeOf, toOnnx } from '../graph/index.ts';
 import type { TensorData, TensorType } from '../graph/index.ts';
 import { checkData, known } from './engine-state.ts';
 import type { EngineState, StateEntries } from './engine-state.ts';
@@ -65,7 +65,7 @@ export class DeviceState implements EngineState {
   ) {
     for (const [name, { shape, dtype, data }] of Object.entries(entries)) {
       this.entries.set(name, { shape, dtype });
-      this.write(name, data);
+      this.write(name, data ?? allocate(dtype, sizeOf(shape)));
     }
   }
 

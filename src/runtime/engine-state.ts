@@ -6,8 +6,8 @@ import type { OrtApi, OrtTensor } from './ort.ts';
 import type { State } from './runtime.ts';
 import type { StatePart } from './signature.ts';
 
-/** Initial values of state, by name. */
-export type StateEntries = Readonly<Record<string, { shape: Shape; dtype: DType; data: TensorData }>>;
+/** Initial values of state, by name; zeros where there are none. */
+export type StateEntries = Readonly<Record<string, { shape: Shape; dtype: DType; data?: TensorData }>>;
 
 /** State as a program of ONNX Runtime uses it. */
 export interface EngineState extends State {
@@ -87,7 +87,7 @@ export class HostState implements EngineState {
     for (const [name, { shape, dtype, data }] of Object.entries(entries)) {
       this.entries.set(name, { shape, dtype });
       this.fronts.set(name, this.empty({ shape, dtype }));
-      this.write(name, data);
+      if (data) this.write(name, data);
     }
   }
 

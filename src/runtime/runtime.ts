@@ -71,6 +71,6 @@ export interface Runtime {
   readonly threads: number;
   /** Compiles a graph. Costs from milliseconds to seconds: compile once and run often. */
   compile(spec: GraphSpec): Promise<Program>;
-  /** Makes state with initial values, which are copied. */
-  createState(entries: Readonly<Record<string, { shape: Shape; dtype: DType; data: TensorData }>>): State;
+  /** Makes state with initial values, which are copied; zeros where none are given. */
+  createState(entries: Readonly<Record<string, { shape: Shape; dtype: DType; data?: TensorData }>>): State;
 }

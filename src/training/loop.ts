@@ -70,6 +70,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       adam: options.adam,
       lossScaling: options.lossScaling,
       precision: options.precision,
+      checkpointing: options.checkpointing,
     },
     { seed, ...(job.resume && { weights: job.resume.vectors.weights }) },
   );

@@ -130,6 +130,8 @@ export const trainingOptionsSchema = z.object({
   batch: count,
   /** Accumulation rounds a step. */
   rounds: count,
+  /** Compute the inside of the network's blocks again in the backward pass instead of keeping it. */
+  checkpointing: z.boolean().default(false),
   learningRate: z.number().positive(),
   learningRateRampKimg: nonNegative,
   adam: z.object({ beta1: probability, beta2: probability, epsilon: z.number().positive() }),

@@ -66,6 +66,7 @@ const cifar10EdmDdpmpp: TrainingOptions = {
   batch: 512,
   // 32 images at a time: gradients add up to those of the whole batch, and the activations fit into a few GB.
   rounds: 16,
+  checkpointing: false,
   learningRate: 1e-3,
   learningRateRampKimg: 10_000,
   adam: adamDefaults,

@@ -40,6 +40,8 @@ export interface TrainStepConfig {
   readonly lossScaling?: number;
   /** In what the network's products are computed; float32 when left out. */
   readonly precision?: Precision;
+  /** Compute the inside of the network's blocks again in the backward pass instead of keeping it. */
+  readonly checkpointing?: boolean;
 }
 
 /** Data of one accumulation round: `batch / rounds` samples. All randomness comes in here. */
@@ -166,7 +168,7 @@ export function buildRound(config: TrainStepConfig, table: ParameterTable, weigh
     references,
     gate: isStable ? objective.gate : undefined,
     weighting: config.weighting,
-    conditions: { ...conditions, dropout: dropout.apply },
+    conditions: { ...conditions, dropout: dropout.apply, checkpointing: config.checkpointing },
   });
   const scaled = mul(sum(loss.elements), (config.lossScaling ?? 1) / config.batch);
   // Zeros stand for no augmentation, and for one group of all samples where classes do not matter.

@@ -60,6 +60,8 @@ export async function compileTrainStep(
 ): Promise<TrainStep> {
   checkSizes(config);
   const table = parameterTable((source) => makeDenoiser(source, config.denoiser));
+  // First of all, so that the starting values are gone from memory when the step needs it.
+  const state = startingState(runtime, table, weights ?? initialize(table, seed));
   const flat = (name: string): Tensor => input(name, [table.size]);
   const current = {
     weights: flat('weights'),
@@ -115,7 +117,6 @@ export async function compileTrainStep(
       gradient: { current: current.gradient },
     },
   });
-  const state = startingState(runtime, table, weights ?? initialize(table, seed));
   const perRound = config.batch / config.rounds;
   return {
     table,
@@ -150,15 +151,9 @@ export async function compileTrainStep(
 
 /** Weights and their average at the starting values, everything else at 0. */
 function startingState(runtime: Runtime, { size }: ParameterTable, initial: Float32Array): State {
-  const vector = (data: Float32Array) => ({ shape: [size], dtype: 'float32' as const, data });
-  const nothing = vector(new Float32Array(size));
-  return runtime.createState({
-    weights: vector(initial),
-    ema: vector(initial),
-    'adam.m': nothing,
-    'adam.v': nothing,
-    gradient: nothing,
-  });
+  const zeros = { shape: [size], dtype: 'float32' as const };
+  const started = { ...zeros, data: initial };
+  return runtime.createState({ weights: started, ema: started, 'adam.m': zeros, 'adam.v': zeros, gradient: zeros });
 }
 
 /** Euclidean norm of a vector in pieces: summed piece by piece, for one sum over millions would round away its tail. */

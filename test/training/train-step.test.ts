@@ -214,6 +214,19 @@ describe('accumulation', () => {
   });
 });
 
+test.each([1, 2])('recomputation changes nothing, in %i rounds', async (rounds) => {
+  const config = {
+    ...conditional,
+    rounds,
+    denoiser: toyOptions({ network: { labelDim: 3, blocks: 3 } as never }).denoiser,
+  };
+  const [kept, recomputed] = [await stepOnce(config), await stepOnce({ ...config, checkpointing: true })];
+  expect(recomputed.result.lossPerSample).toEqual(kept.result.lossPerSample);
+  // The engine may fuse other operators where there are more of them: one rounding here or there.
+  expectClose(recomputed.gradient, kept.gradient, { relative: 1e-5, absolute: 1e-6 });
+  expect(recomputed.step.flops).toBeGreaterThan(kept.step.flops);
+});
+
 describe('dropout', () => {
   test('with every element kept is the network with scaled activations; its decisions come as data', async () => {
     const dropping = { ...conditional, denoiser: toyOptions({ network: { labelDim: 3, dropout: 0.5 } }).denoiser };

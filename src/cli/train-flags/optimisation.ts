@@ -1,6 +1,6 @@
 import { precisions } from '../../graph/index.ts';
 import { choice, integer, number, orWord } from '../values.ts';
-import { count, flag } from './flag.ts';
+import { count, flag, toggle, yesOrNo } from './flag.ts';
 import type { TrainFlag } from './flag.ts';
 
 /** How the network is trained. */
@@ -24,6 +24,15 @@ export const optimisationFlags: readonly TrainFlag[] = [
     range: 'divides the batch',
     get: ({ rounds }) => rounds,
     set: (options, rounds) => ({ ...options, rounds }),
+  }),
+  flag('Optimisation', 'checkpointing', {
+    kind: toggle,
+    help: 'Compute the inside of blocks twice instead of keeping it: less memory, a third more time',
+    offHelp: 'Keep the inside of blocks for the gradient',
+    onResume: true,
+    get: ({ checkpointing }) => checkpointing,
+    set: (options, checkpointing) => ({ ...options, checkpointing }),
+    show: yesOrNo,
   }),
   flag('Optimisation', 'lr', {
     kind: number('FLOAT', { above: 0 }),

@@ -92,14 +92,13 @@ export class OnnxBuilder {
     return names[output];
   }
 
-  /** Gives what a node computes another name, everywhere; false when no node computes it. */
-  rename(from: string, to: string): boolean {
-    const replaced = (names: string[]): string[] => names.map((name) => (name === from ? to : name));
-    const producer = this.nodes.find(({ output }) => output.includes(from));
-    if (!producer) return false;
-    producer.output = replaced(producer.output);
-    for (const node of this.nodes) if (node.input.includes(from)) node.input = replaced(node.input);
-    return true;
+  /** Gives what nodes compute other names, everywhere. */
+  rename(names: ReadonlyMap<string, string>): void {
+    const renamed = (given: string[]): string[] => given.map((name) => names.get(name) ?? name);
+    for (const node of this.nodes) {
+      node.input = renamed(node.input);
+      node.output = renamed(node.output);
+    }
   }
 
   /** A constant value of the graph. */

@@ -2,6 +2,7 @@ import { create, fromBinary } from '@bufbuild/protobuf';
 import { FormatError, ShapeError, UsageError } from '../../errors.ts';
 import { ancestors, isInput } from '../tensor.ts';
 import type { Tensor } from '../tensor.ts';
+import { sizeOf } from '../types.ts';
 import type { TensorType } from '../types.ts';
 import { OnnxBuilder } from './builder.ts';
 import type { BuilderOptions, Dialect } from './builder.ts';
@@ -18,6 +19,7 @@ import {
   ValueInfoProtoSchema,
 } from './onnx_pb.ts';
 import type { GraphProto, ValueInfoProto } from './onnx_pb.ts';
+import { orderForDepthFirst } from './order.ts';
 
 /** Operator set and format version that are written. 18 is the first in which all reductions take axes as an input. */
 const opset = 18n;
@@ -62,6 +64,8 @@ export function lowerGraph(
   const builder = new OnnxBuilder({ dialect, taken: new Set([...inputNames, ...Object.keys(outputs)]), ...how });
   const values = new Map<Tensor, string>();
   const inputs = new Map<string, ValueInfoProto>();
+  /** Elements that each ONNX node makes, about: as many as the operator that it is part of. */
+  const sizes: number[] = [];
   for (const node of nodes) {
     if (isInput(node)) {
       const inputName = node.attributes.name;
@@ -70,23 +74,27 @@ export function lowerGraph(
     }
     const args = node.inputs.map((each) => values.get(each)!);
     values.set(node, node.primitive.lower(builder, args, node));
+    while (sizes.length < builder.nodes.length) sizes.push(sizeOf(node.shape));
   }
   const named = Object.entries(outputs);
+  const computed = new Set(builder.nodes.flatMap(({ output }) => output));
+  const renamed = new Map<string, string>();
   for (const [output, tensor] of named) {
     if (inputs.has(output)) throw new ShapeError(`toOnnx: an input and an output are both named "${output}".`);
     // What a node computes takes the output's name; what comes from elsewhere, or is an output already, is copied.
     const value = values.get(tensor)!;
-    if (!(value in outputs) && builder.rename(value, output)) {
-      for (const [each, name] of values) if (name === value) values.set(each, output);
-    } else {
-      builder.nodes.push(
-        create(NodeProtoSchema, { opType: 'Identity', name: output, input: [value], output: [output] }),
-      );
+    if (computed.has(value) && !renamed.has(value)) {
+      renamed.set(value, output);
+      continue;
     }
+    builder.nodes.push(create(NodeProtoSchema, { opType: 'Identity', name: output, input: [value], output: [output] }));
+    sizes.push(sizeOf(tensor.shape));
   }
+  builder.rename(renamed);
+  const recomputes = nodes.some(({ primitive }) => primitive.name === 'after');
   return create(GraphProtoSchema, {
     name,
-    node: builder.nodes,
+    node: recomputes ? orderForDepthFirst(builder.nodes, sizes) : builder.nodes,
     initializer: builder.initializers,
     input: [...inputs.values()],
     output: named.map(([output, tensor]) => valueInfo(output, tensor, builder)),
