@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { adm, ddpmpp, ncsnpp } from '../../src/networks/index.ts';
@@ -468,4 +468,26 @@ test('a failure that nobody foresaw is one line, with exit code 1', async () => 
   const { code, stderr } = await stf(['train', '--resume', run, '--duration', '0.001']);
   expect(code).toBe(1);
   expect(stderr).toMatch(/^stf train: unexpected Error: EISDIR.* \(STF_DEBUG=1 shows where it comes from\)\n$/);
+});
+
+test('float16 is refused on the processor before anything is written', async () => {
+  const { code, stderr } = await stf([
+    'train',
+    '--preset',
+    'toy-2d',
+    '--precision',
+    'float16',
+    '--outdir',
+    folder.join('half'),
+  ]);
+  expect({ code, stderr }).toEqual({
+    code: 2,
+    stderr:
+      'stf train: --precision float16: the processor has no such arithmetic, and the engine would compute in float32. ' +
+      'Choose --device webgpu or cuda, or --precision float32.\n',
+  });
+  expect(existsSync(folder.join('half'))).toBe(false);
+  const dry = await stf(['train', '--preset', 'toy-2d', '--precision', 'float16', '--dry-run']);
+  expect(dry.stdout).toContain('"precision": "float16"');
+  expect(dry.stdout).toMatch(/Run folder: .*-fp16/);
 });

@@ -77,15 +77,16 @@ describe('a step in float16', async () => {
     expect(gradient.every(Number.isFinite)).toBe(false);
   });
 
-  test('runs in the engine, in one round and in two', async () => {
+  test('runs in the engine: in one round, in two, and with blocks computed twice', async () => {
     const gradients: Float32Array[] = [];
     const losses: Float32Array[] = [];
-    for (const [precision, rounds] of [
+    for (const [precision, rounds, checkpointing = false] of [
       ['float32', 1],
       ['float16', 1],
       ['float16', 2],
+      ['float16', 1, true],
     ] as const) {
-      const options = { ...imageOptions, precision, rounds };
+      const options = { ...imageOptions, precision, rounds, checkpointing };
       const step = await compileTrainStep(
         runtime,
         { ...options, sampleDtype: 'uint8' },
@@ -98,7 +99,7 @@ describe('a step in float16', async () => {
       await source.release();
       await step.release();
     }
-    for (const i of [1, 2]) {
+    for (const i of [1, 2, 3]) {
       expect(norm(losses[i].map((loss, k) => loss - losses[0][k])) / norm(losses[0])).toBeLessThan(1e-2);
       expect(cosine(gradients[i], gradients[0])).toBeGreaterThan(0.999);
       expect(Math.abs(norm(gradients[i]) / norm(gradients[0]) - 1)).toBeLessThan(1e-2);

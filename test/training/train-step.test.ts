@@ -181,6 +181,18 @@ describe('accumulation', () => {
     }
   });
 
+  test('the first of several rounds does not look at the gradient that was there', async () => {
+    const step = await compileTrainStep(runtime, { ...conditional, rounds: 2 });
+    step.state.write('weights', startingWeights(step));
+    const first = await step.run(inRounds(2), { ...scalars, learningRate: 0 });
+    const gradient = await read(step, 'gradient');
+    step.state.write('gradient', new Float32Array(step.table.size).fill(NaN));
+    const again = await step.run(inRounds(2), { ...scalars, learningRate: 0 });
+    expect(await read(step, 'gradient')).toEqual(gradient);
+    expect(again).toEqual(first);
+    await step.release();
+  });
+
   test('starts every step from zero', async () => {
     const step = await compileTrainStep(runtime, { ...conditional, rounds: 2 });
     const still: StepScalars = { learningRate: 0, emaBeta: 0, step: 1 };
