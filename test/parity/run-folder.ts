@@ -1,4 +1,5 @@
 import type { Runtime } from '../../src/runtime/index.ts';
+import { augmentFiles } from './augment-files.ts';
 import { blockFiles } from './block-files.ts';
 import { Unsupported } from './check.ts';
 import type { Check } from './check.ts';
@@ -25,6 +26,7 @@ const checkers: readonly Checker[] = [
   trainingFiles,
   pickleFiles,
   processFiles,
+  augmentFiles,
 ];
 
 /**
