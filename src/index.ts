@@ -28,10 +28,41 @@ export { readTorchCheckpoint } from './formats/torch-module.ts';
 export type { TorchAdam, TorchCheckpoint, TorchNetwork } from './formats/torch-module.ts';
 
 // Data.
+export {
+  augmentationLabelDim,
+  augmentationOf,
+  checkAugmentation,
+  defaultStrengths,
+  drawCount,
+  edmAugmentation,
+  edmMultipliers,
+  inverseOrientation,
+  isReoriented,
+  isUpright,
+  makeAugmenter,
+  marginsFor,
+  orient,
+  transformDraws,
+  transformNames,
+  transformsOf,
+  widestMargins,
+} from './data/augmentation/index.ts';
+export type {
+  AugmentationConfig,
+  AugmentationStrengths,
+  Augmenter,
+  DrawKind,
+  Margins,
+  Orientation,
+  SampleAugmentation,
+  TransformDraws,
+  TransformName,
+} from './data/augmentation/index.ts';
 export { cifar10, cifar10Batches, cifar10Dataset } from './data/cifar10.ts';
 export type { Cifar10Batch, Cifar10Split } from './data/cifar10.ts';
 export { memoryDataset, pointDataset, sampleSize, subset } from './data/dataset.ts';
 export type { Dataset, Labels } from './data/dataset.ts';
+export { withXFlips } from './data/x-flips.ts';
 export { createDataOrder } from './data/order.ts';
 export type { DataOrder } from './data/order.ts';
 export { imageToFloat, toUint8 } from './data/pixels.ts';
@@ -237,6 +268,7 @@ export {
   train,
   trainingVectors,
   withOutput,
+  withAugmentation,
   withPreconditioning,
 } from './training/index.ts';
 export type {

@@ -6,11 +6,13 @@ export {
   checkAugmentation,
   defaultStrengths,
   edmAugmentation,
+  edmMultipliers,
   transformNames,
   transformsOf,
 } from './config.ts';
 export type { AugmentationConfig, AugmentationStrengths, TransformName } from './config.ts';
 export { drawCount, transformDraws } from './draws.ts';
+export type { DrawKind, TransformDraws } from './draws.ts';
 export { inverseOrientation, isUpright, orient } from './orientation.ts';
 export type { Orientation } from './orientation.ts';
 export { augmentationOf, isReoriented } from './parameters.ts';
