@@ -42,6 +42,7 @@ export {
   makeAugmenter,
   marginsFor,
   orient,
+  shareReoriented,
   transformDraws,
   transformNames,
   transformsOf,
@@ -194,8 +195,11 @@ export {
   sumOwnReferences,
   sumReferences,
   takeReferences,
+  turnBack,
+  turnUpright,
 } from './objective/index.ts';
 export type {
+  AugmentedSamples,
   Loss,
   LossInputs,
   NeighbourSearch,

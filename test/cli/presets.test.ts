@@ -58,7 +58,10 @@ test('the sizes are the published ones', () => {
 
 test('ADM: the published network of ImageNet without its classes, at half the resolution', async () => {
   const { options, parameters } = await dryRun('--preset', 'cifar10-edm-adm');
-  expect(options).toMatchObject({ ...recipe, denoiser: { network: { ...adm, resolution: 32, labelDim: 0, augmentDim: 9 } } });
+  expect(options).toMatchObject({
+    ...recipe,
+    denoiser: { network: { ...adm, resolution: 32, labelDim: 0, augmentDim: 9 } },
+  });
   // The count differs by attention alone, at 32, 16 and 8: of the lowest level there, of the highest here.
   const attention = (width: number): number => 2 * width + 4 * width ** 2 + 4 * width;
   const published = 295_899_267 - 1000 * 768;

@@ -49,7 +49,7 @@ function withTransforms(options: TrainingOptions, names: readonly TransformName[
 export const augmentationFlags: readonly TrainFlag[] = [
   flag('Augmentation', 'augment', {
     kind: number('P', { min: 0, max: 1 }),
-    help: 'Probability of each transform of an image, of which the network is told; 0: none. Flips to the side are even',
+    help: 'Probability of each transform of the images, of which the network is told; 0: none. Half are flipped to the side',
     get: (options) => (hasImages(options) ? (options.augmentation?.probability ?? 0) : undefined),
     set: withProbability,
   }),

@@ -98,6 +98,12 @@ export const multiplierOf = ({ multipliers }: Pick<AugmentationConfig, 'multipli
 export const transformsOf = (config: Pick<AugmentationConfig, 'multipliers'>): TransformName[] =>
   transformNames.filter((name) => multiplierOf(config, name) > 0);
 
+/** The share of images whose pixels stay what they are: none of the transforms that resample or recolour them happens. */
+export const shareReoriented = (config: AugmentationConfig): number =>
+  transformsOf(config)
+    .filter((name) => !['xFlip', 'yFlip', 'rotateInt'].includes(name))
+    .reduce((share, name) => share * (1 - Math.min(1, config.probability * multiplierOf(config, name))), 1);
+
 /** How many numbers tell a network of each transform. */
 export const labelCounts: Readonly<Record<TransformName, number>> = {
   xFlip: 1,

@@ -7,6 +7,7 @@ export {
   defaultStrengths,
   edmAugmentation,
   edmMultipliers,
+  shareReoriented,
   transformNames,
   transformsOf,
 } from './config.ts';
