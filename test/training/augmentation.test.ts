@@ -27,7 +27,7 @@ function optionsWith(references: ReferenceConfig, labelDim: number, rounds = 1):
     withAugmentation(
       {
         ...rest,
-        denoiser: { ...denoiser, network: network as typeof denoiser.network },
+        denoiser: { ...denoiser, network },
         objective: { kind: 'stf', references, mixLabels: false, gate: null },
         // Noise at which random images of 192 values, about 11 apart, are mixed up.
         noiseLevels: { kind: 'log-normal', pMean: 1.5, pStd: 0.7 },
