@@ -1,13 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StfError, UsageError } from '../src/errors.ts';
+import { optimizations } from '../src/graph/index.ts';
+import type { Optimization } from '../src/graph/index.ts';
 import { median, quantile } from '../src/numerics/statistics.ts';
 import { rounded } from './measure.ts';
 import { findPython } from './peers/python.ts';
 import type { Layout, Twin, Waiting } from './peers/twin.ts';
 import type { Twins } from './subject.ts';
 
-/** Options that every comparison has: `--peer none` leaves the twin out, `--waiting active` lets idle threads loop. */
-export const comparisonDefaults = { peer: 'pytorch', waiting: 'passive' };
+/**
+ * Options that every comparison has: `--peer none` leaves the twin out, `--waiting active` lets idle threads loop,
+ * `--without blockedConvolution,...` switches optimisations of ours off.
+ */
+export const comparisonDefaults = { peer: 'pytorch', waiting: 'passive', without: '' };
 
 /**
  * How idle threads wait, of ours and of the twin.
@@ -17,6 +22,15 @@ export const comparisonDefaults = { peer: 'pytorch', waiting: 'passive' };
 export function waitingFrom({ waiting }: { readonly waiting: string }): Waiting {
   if (waiting === 'passive' || waiting === 'active') return waiting;
   throw new UsageError(`--waiting: unknown value "${waiting}". Choose one of: passive, active.`);
+}
+
+/** The optimisations that are switched off. @throws UsageError for one that there is not */
+export function withoutFrom({ without }: { readonly without: string }): Optimization[] {
+  const names = without === '' ? [] : without.split(',');
+  const unknown = names.find((name) => !optimizations.some((each) => each === name));
+  if (unknown !== undefined)
+    throw new UsageError(`--without: unknown optimisation "${unknown}". Choose from: ${optimizations.join(', ')}.`);
+  return names as Optimization[];
 }
 
 /** The Python of the twin, or why there is none. @throws UsageError for another peer */

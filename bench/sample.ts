@@ -31,7 +31,7 @@ export async function sampleBench(argv: readonly string[]) {
     threads: 0,
   });
   const { batch, steps } = options;
-  const { waiting, runtime, rate, subject, twins, ...why } = await setUp(options);
+  const { waiting, without, runtime, rate, subject, twins, ...why } = await setUp(options);
   const sampling = await prepareSampling(runtime, subject, batch);
   let peer: Awaited<ReturnType<typeof fastestTwin>> | undefined;
   try {
@@ -72,6 +72,7 @@ export async function sampleBench(argv: readonly string[]) {
       matmulGflops: rounded(rate, 4),
       shareOfMatmulRate: rounded(gflops / rate),
       waiting,
+      without,
       machine: machine(runtime),
     };
   } finally {

@@ -1,5 +1,5 @@
 import { matrixProductRate, nodeRuntime } from '../src/node/index.ts';
-import { pythonFrom, side, waitingFrom } from './compare.ts';
+import { pythonFrom, side, waitingFrom, withoutFrom } from './compare.ts';
 import { peakMemoryMb } from './measure.ts';
 import { networkFrom } from './networks.ts';
 import type { NetworkOptions } from './networks.ts';
@@ -8,13 +8,20 @@ import { collectGarbage, makeSubject, twinsOf } from './subject.ts';
 
 /** What a comparison starts from: the engine, the machine's rate, the network with its weights, and where twins come from. */
 export async function setUp(
-  options: NetworkOptions & { readonly threads: number; readonly waiting: string; readonly peer: string },
+  options: NetworkOptions & {
+    readonly threads: number;
+    readonly waiting: string;
+    readonly peer: string;
+    readonly without: string;
+  },
 ) {
   const waiting = waitingFrom(options);
+  const without = withoutFrom(options);
   const search = pythonFrom(options);
   const runtime = nodeRuntime({
     ...(options.threads > 0 && { threads: options.threads }),
     spinning: waiting === 'active',
+    without,
   });
   const { median: rate } = await matrixProductRate(runtime);
   const subject = makeSubject(networkFrom(options));
@@ -23,7 +30,7 @@ export async function setUp(
       ? await twinsOf(subject, { python: search.python, threads: runtime.threads, waiting })
       : undefined;
   collectGarbage();
-  return { waiting, runtime, rate, subject, twins, ...('why' in search && { whyNoPeer: search.why }) };
+  return { waiting, without, runtime, rate, subject, twins, ...('why' in search && { whyNoPeer: search.why }) };
 }
 
 /** Our side of a report. */

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { StfError, UsageError } from '../src/errors.ts';
 import { median } from '../src/numerics/statistics.ts';
 import { readArguments } from './arguments.ts';
-import { comparisonDefaults, pythonFrom, waitingFrom } from './compare.ts';
+import { comparisonDefaults, pythonFrom, waitingFrom, withoutFrom } from './compare.ts';
 import { rounded } from './measure.ts';
 import { benchNetworks } from './networks.ts';
 import type { sampleBench } from './sample.ts';
@@ -30,6 +30,7 @@ export async function tableBench(argv: readonly string[]) {
   });
   waitingFrom(options);
   pythonFrom(options);
+  withoutFrom(options);
   const names = options.networks.split(',');
   const unknown = names.find((name) => !Object.hasOwn(benchNetworks, name));
   if (unknown !== undefined) {
@@ -41,6 +42,7 @@ export async function tableBench(argv: readonly string[]) {
     network,
     peer: options.peer,
     waiting: options.waiting,
+    without: options.without,
     threads: options.threads,
     ...(options.batch > 0 && { batch: options.batch }),
     ...(options.cbase > 0 && { cbase: options.cbase }),

@@ -34,7 +34,7 @@ export async function trainStepBench(argv: readonly string[]) {
     threads: 0,
   });
   const { batch, reference } = options;
-  const { waiting, runtime, rate, subject, twins, ...why } = await setUp(options);
+  const { waiting, without, runtime, rate, subject, twins, ...why } = await setUp(options);
   const compileStart = performance.now();
   const training = await prepareTraining(runtime, subject, { batch, reference });
   const compileMs = performance.now() - compileStart;
@@ -67,6 +67,7 @@ export async function trainStepBench(argv: readonly string[]) {
       matmulGflops: rounded(rate, 4),
       shareOfMatmulRate: rounded(gflops / rate),
       waiting,
+      without,
       machine: machine(runtime),
     };
   } finally {

@@ -12,7 +12,8 @@ export * as graph from './graph/index.ts';
 export * as nn from './nn/index.ts';
 
 // What it takes to run a graph.
-export type { GraphSpec, Program, Runtime, State, StateAccess } from './runtime/index.ts';
+export { openModel } from './runtime/index.ts';
+export type { GraphSpec, ModelFile, ModelInput, Program, Runtime, State, StateAccess } from './runtime/index.ts';
 
 // Random numbers and statistics.
 export { fillKeepMask, fillNormal, fillUniform, permutation, streams } from './numerics/random.ts';
@@ -105,6 +106,7 @@ export type {
 
 // Diffusion: processes, noise levels, preconditioning, the denoiser D(x; sigma).
 export {
+  ddpmProcess,
   drawNoiseLevel,
   edmProcess,
   eulerMaruyama,
@@ -143,6 +145,7 @@ export {
   vpAlphaBars,
   vpProcess,
   vpRates,
+  vpScale,
   weightings,
 } from './diffusion/index.ts';
 export type {
@@ -228,16 +231,98 @@ export type {
 
 // Sampling.
 export {
+  ablationDefaults,
+  ablationSampler,
+  bitsPerDimension,
+  compareDenoiser,
+  compareSampler,
   compileDenoiser,
+  compileJacobian,
+  completeAblation,
+  correctors,
   countEvaluations,
+  ddimSampler,
+  defaultSigmaRange,
+  denoiserToOnnx,
+  discretizations,
+  discretizedLevels,
+  dpmSolverSampler,
   drawLatents,
+  drawProbes,
   edmNoiseLevels,
+  edmSampler,
   generate,
   generateWith,
-  heunSampler,
+  guided,
+  isWithinTolerance,
+  logLikelihood,
+  predictorCorrectorDefaults,
+  predictorCorrectorSampler,
+  predictors,
+  probabilityFlowDefaults,
+  probabilityFlowSampler,
+  probeKinds,
+  processOfNetwork,
+  runSampler,
+  samplerByName,
+  samplerEvaluations,
+  samplerKinds,
+  samplerNoise,
+  samplers,
+  samplerToOnnx,
+  scalings,
+  schedules,
+  scoreOf,
+  solvers,
   withinRange,
 } from './sampling/index.ts';
-export type { CompiledDenoiser, Denoise, GenerateOptions, HeunOptions, WeightSource } from './sampling/index.ts';
+export type {
+  AblationConfig,
+  AblationOptions,
+  AblationStep,
+  ChurnOptions,
+  CompiledDenoiser,
+  CompiledJacobian,
+  CorrectorName,
+  DdimConfig,
+  DdimOptions,
+  Denoise,
+  DenoiseJacobian,
+  DiscretizationName,
+  DiscretizationOptions,
+  DpmSolverConfig,
+  DpmSolverOptions,
+  EdmConfig,
+  EdmOptions,
+  ExportedNetwork,
+  GenerateOptions,
+  Likelihood,
+  LikelihoodOptions,
+  ModelDescription,
+  ModelDifference,
+  NetworkLevels,
+  NoiseLevelOptions,
+  NoiseSource,
+  PredictorCorrectorConfig,
+  PredictorCorrectorOptions,
+  PredictorCorrectorStep,
+  PredictorName,
+  ProbabilityFlowOptions,
+  ProbabilityFlowStep,
+  ProbeKind,
+  Rk45Config,
+  SamplerChoices,
+  SamplerConfig,
+  SamplerHooks,
+  SamplerKind,
+  SamplerSettings,
+  SamplerStep,
+  ScalingName,
+  ScheduleName,
+  Score,
+  SolverName,
+  WeightSource,
+} from './sampling/index.ts';
 
 // Analysis: the variance of training targets.
 export { targetVarianceMeter } from './analysis/index.ts';

@@ -4,38 +4,63 @@ import { Command } from 'commander';
 import { UsageError } from '../errors.ts';
 import { ensureWritableFolder, writeFileAtomic } from '../node/files.ts';
 import { findCheckpoint } from '../node/run-reader.ts';
-import { exportPyTorch } from '../training/index.ts';
+import type { FoundCheckpoint } from '../node/run-reader.ts';
+import { exportPyTorch, presets } from '../training/index.ts';
 import { makeConsole } from './console.ts';
-import { textOption, valueOption } from './help.ts';
+import { exportOnnx, unspecified } from './export-onnx.ts';
+import type { OnnxWish } from './export-onnx.ts';
+import { textOption, threadsOption, valueOption } from './help.ts';
 import type { Io } from './io.ts';
-import { choice } from './values.ts';
+import { choice, integer, number } from './values.ts';
 
 /** What `stf export` is asked for. */
-export interface ExportWish {
+export interface ExportWish extends OnnxWish {
+  /** Run folder or checkpoint file. */
   readonly network: string;
-  readonly out: string;
-  readonly weights?: 'ema' | 'weights' | undefined;
+  readonly format?: 'onnx' | 'torch' | undefined;
 }
+
+/** Options that a file for PyTorch has no use for. */
+const onnxOnly = {
+  name: '--name',
+  license: '--license',
+  steps: '--steps',
+  sigmaMin: '--sigma-min',
+  sigmaMax: '--sigma-max',
+  rho: '--rho',
+  threads: '--threads',
+} as const satisfies Partial<Record<keyof OnnxWish, string>>;
 
 /** `stf export`. */
 export function exportCommand(io: Io): Command {
+  const asInTheRun = (value: number): string => `the run's, ${value} in the presets`;
+  const { samples } = presets.quickstart;
+  const positive = number('FLOAT', { above: 0 });
   return new Command('export')
-    .summary('write a network for PyTorch')
+    .summary('write a network as ONNX models, or for PyTorch')
     .description(
-      'Write a trained network as a safetensors file with the state dict of its official class (EDMPrecond, VPPrecond, ' +
-        'VEPrecond or iDDPMPrecond). Its metadata hold the class and its arguments; stf import reads it again.',
+      'Write a trained network for other programs. onnx: a folder with denoiser.onnx, D(x; sigma), and sampler.onnx, which ' +
+        'turns latents into images with all steps of the sampler inside; both take any batch, and are compared with the ' +
+        'sampler of this program once they are written. torch: a safetensors file with the state dict of the official class ' +
+        '(EDMPrecond, VPPrecond, VEPrecond or iDDPMPrecond), which stf import reads again.',
     )
+    .argument('[network]', 'run folder, for its newest checkpoint, or checkpoint file')
+    .addOption(textOption('--network', 'PATH', 'The same as an option'))
     .addOption(
       textOption(
-        '--network',
+        '--out',
         'PATH',
-        'Run folder, for its newest checkpoint, or checkpoint file',
+        'onnx: folder to write to; torch: file, ending in .safetensors. Nothing is written over',
       ).makeOptionMandatory(),
     )
     .addOption(
-      textOption('--out', 'PATH', 'File to write, ending in .safetensors; must not exist').makeOptionMandatory(),
+      valueOption(
+        '--format',
+        choice('onnx|torch', ['onnx', 'torch']),
+        'Kind of file',
+        'torch where --out ends in .safetensors, else onnx',
+      ),
     )
-    .addOption(valueOption('--format', choice('torch', ['torch']), 'Names of the tensors', 'torch'))
     .addOption(
       valueOption(
         '--weights',
@@ -44,27 +69,63 @@ export function exportCommand(io: Io): Command {
         'ema',
       ),
     )
+    .addOption(
+      valueOption('--steps', integer('INT', { min: 2 }), 'onnx: steps of the sampler', asInTheRun(samples.steps)),
+    )
+    .addOption(valueOption('--sigma-min', positive, 'onnx: lowest noise level before 0', asInTheRun(samples.sigmaMin)))
+    .addOption(valueOption('--sigma-max', positive, 'onnx: highest noise level', asInTheRun(samples.sigmaMax)))
+    .addOption(
+      valueOption('--rho', positive, 'onnx: how much the steps crowd towards low noise', asInTheRun(samples.rho)),
+    )
+    .addOption(textOption('--name', 'TEXT', 'onnx: what the models call themselves [default: that of run or file]'))
+    .addOption(
+      textOption('--license', 'TEXT', `onnx: licence of the weights, such as CC-BY-4.0 [default: ${unspecified}]`),
+    )
+    .addOption(threadsOption())
     .addHelpText(
       'after',
-      '\nExample:\n  stf export --network checkpoint-000016.safetensors --format torch --out torch.safetensors',
+      '\nExamples:\n  stf export runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --out exported --license CC-BY-4.0\n' +
+        '  stf export checkpoint-000016.safetensors --steps 40 --out exported\n' +
+        '  stf export checkpoint-000016.safetensors --format torch --out torch.safetensors',
     )
-    .action(async (wish: ExportWish) => exportNetwork(wish, io));
+    .action(async (network: string | undefined, given: Omit<ExportWish, 'network'> & { network?: string }) => {
+      if (network !== undefined && given.network !== undefined)
+        throw new UsageError(`give one network: ${network}, or --network ${given.network}.`);
+      const path = network ?? given.network;
+      if (path === undefined)
+        throw new UsageError('which network? Give a run folder or a checkpoint file, as in stf export runs/00000-…');
+      await exportNetwork({ ...given, network: path }, io);
+    });
 }
 
 /**
  * Exports a network.
  *
  * @throws UsageError or FormatError before anything is written, when the wish can't be met
+ * @throws StfError when what was written does not compute what it should; then it is removed
  */
-export async function exportNetwork({ network, out, weights = 'ema' }: ExportWish, io: Io): Promise<void> {
-  const { print, note } = makeConsole(io);
-  await requireNewCheckpoint(out);
-  const { file, checkpoint, damaged } = await findCheckpoint(network);
-  for (const { reason } of damaged) note(`passed over a damaged checkpoint: ${reason}`);
+export async function exportNetwork({ network, format, ...wish }: ExportWish, io: Io): Promise<void> {
+  const { note } = makeConsole(io);
+  const kind = format ?? (wish.out.endsWith('.safetensors') ? 'torch' : 'onnx');
+  if (kind === 'torch') {
+    await requireNewCheckpoint(wish.out);
+    const useless = (Object.keys(onnxOnly) as (keyof typeof onnxOnly)[]).find((key) => wish[key] !== undefined);
+    if (useless) throw new UsageError(`${onnxOnly[useless]} is for --format onnx, and --format is torch.`);
+  }
+  const found = await findCheckpoint(network);
+  for (const { reason } of found.damaged) note(`passed over a damaged checkpoint: ${reason}`);
+  await (kind === 'torch' ? writeForPyTorch(found, wish, io) : exportOnnx(found, network, wish, io));
+}
+
+async function writeForPyTorch(
+  { file, checkpoint }: FoundCheckpoint,
+  { out, weights = 'ema' }: Pick<OnnxWish, 'out' | 'weights'>,
+  io: Io,
+): Promise<void> {
   const bytes = exportPyTorch(checkpoint, weights);
   await ensureWritableFolder(dirname(out));
   await writeFileAtomic(out, bytes);
-  print(`${out}: ${checkpoint.table.trained} parameters of ${file}`);
+  makeConsole(io).print(`${out}: ${checkpoint.table.trained} parameters of ${file}`);
 }
 
 /**

@@ -8,7 +8,7 @@ import type { ValueKind } from './values.ts';
 /** An option whose text is checked as it is read. `fallback` tells in the help what holds without it. */
 export function valueOption<T>(flags: string, kind: ValueKind<T>, help: string, fallback?: string): Option {
   const range = kind.range === undefined ? '' : ` [${kind.range}]`;
-  const long = /--[a-z-]+/.exec(flags)![0];
+  const long = /--[\w-]+/.exec(flags)![0];
   return new Option(`${flags} <${kind.name}>`, help + range)
     .argParser((text) => kind.parse(text, long))
     .default(undefined, fallback);

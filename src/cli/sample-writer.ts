@@ -1,7 +1,9 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { encodePng } from '../formats/png.ts';
+import { toUint8 } from '../data/pixels.ts';
+import { decodePng, encodePng } from '../formats/png.ts';
 import { sampleShapeOf } from '../networks/index.ts';
-import { writeFileAtomic } from '../node/files.ts';
+import { ensureWritableFolder, writeFileAtomic } from '../node/files.ts';
 import { svgToPng } from '../node/raster.ts';
 import { firstTwo, imageGridPng } from '../node/run-folder.ts';
 import { dataName, freshPoints } from '../node/training-data.ts';
@@ -12,56 +14,103 @@ import type { TrainingOptions } from '../training/index.ts';
 /** Images in grid.png at most: a picture of 32 by 32 of them. */
 const mostInGrid = 1024;
 
+/** Seeds of a subfolder. */
+const seedsInFolder = 1000;
+
 /** Writes samples as they come, and a picture of them in the end. */
 export interface SampleWriter {
+  /** Whether samples are files of their own, so that those that are there need not be drawn again. */
+  readonly keepsFiles: boolean;
+  /** Takes the samples of earlier calls; returns the seeds whose files are there and whole. */
+  restore(seeds: readonly number[]): Promise<number[]>;
   /** Takes samples [seeds.length, ...sampleShape]. */
   take(samples: Float32Array, seeds: readonly number[]): Promise<void>;
   /** Returns the path of the picture; there is none of points on a line. */
   finish(): Promise<string | undefined>;
 }
 
-/** Images: a PNG file a seed, and grid.png. Points: points.csv, and scatter.png beside fresh points of the data. */
-export const sampleWriter = (options: TrainingOptions, outdir: string): SampleWriter =>
-  options.data.kind === 'toy'
-    ? pointWriter({ ...options, data: options.data }, outdir)
-    : imageWriter(sampleShapeOf(options.denoiser.network), outdir);
+export interface SampleWriterOptions {
+  readonly outdir: string;
+  /** All seeds, in the order of the picture. */
+  readonly seeds: readonly number[];
+  /** Whether images go in a subfolder for every 1000 seeds. */
+  readonly subdirs: boolean;
+}
 
-function imageWriter(sampleShape: readonly number[], outdir: string): SampleWriter {
+/** Images: a PNG file a seed, and grid.png. Points: points.csv, and scatter.png beside fresh points of the data. */
+export const sampleWriter = (options: TrainingOptions, where: SampleWriterOptions): SampleWriter =>
+  options.data.kind === 'toy'
+    ? pointWriter({ ...options, data: options.data }, where)
+    : imageWriter(sampleShapeOf(options.denoiser.network), where);
+
+const digits = (seed: number): string => String(seed).padStart(6, '0');
+
+function imageWriter(sampleShape: readonly number[], { outdir, seeds, subdirs }: SampleWriterOptions): SampleWriter {
   const [channels, height, width] = sampleShape;
   const size = channels * height * width;
-  const kept: Float32Array[] = [];
-  let inGrid = 0;
+  const inGrid = new Map(seeds.slice(0, mostInGrid).map((seed, i) => [seed, i]));
+  const grid = new Uint8Array(inGrid.size * size);
+  const folders = new Set<string>();
+  const folderOf = (seed: number): string => (subdirs ? join(outdir, digits(seed - (seed % seedsInFolder))) : outdir);
+  const pathOf = (seed: number): string => join(folderOf(seed), `${digits(seed)}.png`);
+  const keep = (seed: number, pixels: Uint8Array): void => {
+    const place = inGrid.get(seed);
+    if (place !== undefined) grid.set(pixels, place * size);
+  };
   return {
-    take: async (images, seeds) => {
-      for (const [i, seed] of seeds.entries()) {
-        const image = images.subarray(i * size, (i + 1) * size);
-        const one = imageGrid({ images: image, count: 1, channels, height, width, columns: 1 });
-        await writeFileAtomic(join(outdir, `${String(seed).padStart(6, '0')}.png`), encodePng(one));
+    keepsFiles: true,
+    restore: async (wanted) => {
+      const restored: number[] = [];
+      for (const seed of wanted) {
+        const image = await readFile(pathOf(seed))
+          .then(decodePng)
+          .catch(() => undefined);
+        if (image?.width !== width || image.height !== height || image.channels !== channels) continue;
+        keep(seed, planar(image.data, channels));
+        restored.push(seed);
       }
-      const room = Math.min(seeds.length, mostInGrid - inGrid);
-      kept.push(images.slice(0, room * size));
-      inGrid += room;
+      return restored;
+    },
+    take: async (images, some) => {
+      for (const [i, seed] of some.entries()) {
+        const pixels = toUint8(images.subarray(i * size, (i + 1) * size), size);
+        const folder = folderOf(seed);
+        if (subdirs && !folders.has(folder)) await ensureWritableFolder(folder);
+        folders.add(folder);
+        const one = imageGrid({ images: pixels, count: 1, channels, height, width, columns: 1 });
+        await writeFileAtomic(pathOf(seed), encodePng(one));
+        keep(seed, pixels);
+      }
     },
     finish: async () => {
       const path = join(outdir, 'grid.png');
-      await writeFileAtomic(path, imageGridPng(joined(kept), sampleShape));
+      await writeFileAtomic(path, imageGridPng(grid, sampleShape));
       return path;
     },
   };
 }
 
+/** Pixels [H, W, C] as [C, H, W]. */
+function planar(pixels: Uint8Array, channels: number): Uint8Array {
+  const places = pixels.length / channels;
+  return pixels.map((_, i) => pixels[(i % places) * channels + Math.floor(i / places)]);
+}
+
 function pointWriter(
   options: Pick<TrainingOptions, 'seed'> & { data: TrainingOptions['data'] & { kind: 'toy' } },
-  outdir: string,
+  { outdir }: SampleWriterOptions,
 ): SampleWriter {
   const { data } = options;
   const { dimension } = data;
   const kept: Float32Array[] = [];
   const lines = [['seed', ...Array.from({ length: dimension }, (_, i) => `x${i}`)].join(',')];
   return {
-    take: async (points, seeds) => {
+    keepsFiles: false,
+    restore: () => Promise.resolve([]),
+    take: (points, seeds) => {
       kept.push(points);
       seeds.forEach((seed, i) => lines.push([seed, ...points.subarray(i * dimension, (i + 1) * dimension)].join(',')));
+      return Promise.resolve();
     },
     finish: async () => {
       await writeFileAtomic(join(outdir, 'points.csv'), `${lines.join('\n')}\n`);

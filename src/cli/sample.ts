@@ -1,5 +1,4 @@
-import { Command } from 'commander';
-import { preconditioningName, sigmaRange } from '../diffusion/index.ts';
+import { Command, Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { ensureWritableFolder } from '../node/files.ts';
@@ -9,14 +8,16 @@ import { formatDuration } from '../node/progress.ts';
 import { requireCreatable } from '../node/run-folder.ts';
 import { findCheckpoint } from '../node/run-reader.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
-import { compileDenoiser, edmNoiseLevels, generateWith, withinRange } from '../sampling/index.ts';
-import type { HeunOptions } from '../sampling/index.ts';
-import { presets } from '../training/index.ts';
+import { compileDenoiser, generateWith } from '../sampling/index.ts';
 import { makeConsole } from './console.ts';
 import { deviceOption, textOption, threadsOption, valueOption } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
 import { sampleWriter } from './sample-writer.ts';
+import { noteOnLevels, resolveSampler, samplerOptions, samplerWish } from './sampler-flags.ts';
+import type { SamplerWish } from './sampler-flags.ts';
+import { recordSeeds, seedsDone, settingsOf } from './sampling-record.ts';
+import { trajectory } from './trajectory.ts';
 import { integer, number, seedList } from './values.ts';
 
 const defaultSeeds = '0-63';
@@ -31,22 +32,27 @@ export interface SampleWish {
   readonly seeds: readonly number[];
   readonly batch?: number | undefined;
   readonly class?: number | undefined;
+  /** Weight of the class, for networks that were trained without it as well. */
+  readonly guidance?: number | undefined;
   readonly device?: DeviceChoice | undefined;
   readonly threads?: number | undefined;
-  /** Sampler options; what is left out is as in the run. */
-  readonly sampler?: Partial<HeunOptions>;
+  /** The sampler; EDM's with the run's settings when left out. */
+  readonly sampler?: SamplerWish;
+  /** Whether images go in a subfolder for every 1000 seeds. */
+  readonly subdirs?: boolean | undefined;
+  /** Whether pictures of the way from noise to samples are made. */
+  readonly trajectory?: boolean | undefined;
 }
 
 /** `stf sample`. */
 export function sampleCommand(io: Io): Command {
-  const asInTheRun = (value: number): string => `the run's, ${value} in the presets`;
-  const { samples } = presets.quickstart;
-  const positive = number('FLOAT', { above: 0 });
-  return new Command('sample')
+  const command = new Command('sample')
+    .optionsGroup('Options:')
     .summary('draw samples from a trained network')
     .description(
-      'Draw samples from a trained network with the deterministic sampler of Karras et al. 2022. A seed gives the same ' +
-        'sample whatever the other seeds and the batch. Images: a PNG file a seed and grid.png; points: points.csv and scatter.png.',
+      'Draw samples from a trained network, with the deterministic sampler of Karras et al. 2022 unless another is asked for. A ' +
+        'seed gives the same sample whatever the other seeds and the batch. Images: a PNG file a seed and grid.png; points: ' +
+        'points.csv and scatter.png. Interrupted, the same command goes on where it stopped, image by image.',
     )
     .addOption(
       textOption(
@@ -75,29 +81,42 @@ export function sampleCommand(io: Io): Command {
     )
     .addOption(
       valueOption(
-        '--steps',
-        integer('INT', { min: 2 }),
-        'Sampler steps; the cost is 2 INT - 1 evaluations',
-        asInTheRun(samples.steps),
+        '--guidance',
+        number('FLOAT', { min: 0 }),
+        'Weight of the class, for networks trained with --label-dropout; other than 0 and 1 it doubles the cost',
+        '1',
       ),
     )
-    .addOption(valueOption('--sigma-min', positive, 'Lowest noise level before 0', asInTheRun(samples.sigmaMin)))
-    .addOption(valueOption('--sigma-max', positive, 'Highest noise level', asInTheRun(samples.sigmaMax)))
-    .addOption(valueOption('--rho', positive, 'How much the steps crowd towards low noise', asInTheRun(samples.rho)))
+    .addOption(new Option('--subdirs', 'Put images in a subfolder for every 1000 seeds'))
+    .addOption(
+      new Option(
+        '--trajectory',
+        'Also make trajectory.png and trajectory-animated.png: the way from noise to samples of the first batch',
+      ),
+    )
     .addOption(deviceOption())
     .addOption(threadsOption())
-    .addHelpText('after', sampleExamples)
-    .action(async (given: Partial<SampleWish & HeunOptions> & Pick<SampleWish, 'network' | 'outdir'>) => {
-      const { seeds = seedList.parse(defaultSeeds, '--seeds'), steps, sigmaMin, sigmaMax, rho, ...wish } = given;
-      const chosen = Object.entries({ steps, sigmaMin, sigmaMax, rho }).filter(([, value]) => value !== undefined);
-      await sample({ ...wish, seeds, sampler: Object.fromEntries(chosen) }, io);
-    });
+    .addHelpText('after', sampleExamples);
+  command.optionsGroup('Sampler:');
+  for (const option of samplerOptions()) command.addOption(option);
+  return command.action(async (given: Given) => {
+    const { seeds = seedList.parse(defaultSeeds, '--seeds') } = given;
+    const { network, outdir, batch, class: chosen, guidance, device, threads, subdirs, trajectory: film } = given;
+    const wish = { network, outdir, batch, class: chosen, guidance, device, threads, subdirs, trajectory: film };
+    await sample({ ...wish, seeds, sampler: samplerWish({ ...given }) }, io);
+  });
 }
+
+/** Parsed options, those of the sampler by commander's names. */
+type Given = Partial<Omit<SampleWish, 'sampler'>> &
+  Pick<SampleWish, 'network' | 'outdir'> & { readonly sampler?: string };
 
 const sampleExamples = `
 Examples:
   stf sample --network runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --seeds 0-63 --outdir samples
-  stf sample --network checkpoint-000016.safetensors --seeds 17 --steps 40`;
+  stf sample --network checkpoint-000016.safetensors --seeds 17 --steps 40 --trajectory
+  stf sample --network runs/00000-cifar10-uncond-ddpmpp-ve-dsm-batch128-fp32 --sampler predictor-corrector
+  stf sample --network checkpoint-000016.safetensors --solver euler --disc vp --schedule vp --scaling vp --steps 256`;
 
 /**
  * Draws samples and writes them.
@@ -110,17 +129,12 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   const found = await findCheckpoint(wish.network);
   for (const { reason } of found.damaged) console.note(`passed over a damaged checkpoint: ${reason}`);
   const { options, vectors, progress } = found.checkpoint;
-  const { count, ...own } = options.samples;
-  const heun = { ...own, ...wish.sampler };
-  const { preconditioning } = options.denoiser;
-  const within = withinRange(heun, sigmaRange(preconditioning));
-  edmNoiseLevels({ ...heun, ...within });
-  if (within.sigmaMin !== heun.sigmaMin || within.sigmaMax !== heun.sigmaMax) {
-    console.note(
-      `The network (${preconditioningName(preconditioning)}) does not know all noise levels from ${heun.sigmaMin} to ${heun.sigmaMax}: sampling from ${within.sigmaMax} to ${within.sigmaMin}.`,
-    );
-  }
+  const { sampler: samplerWished = { choices: {} } } = wish;
+  const sampler = await resolveSampler(samplerWished, options);
+  const levelsNote = noteOnLevels(sampler, samplerWished, options);
+  if (levelsNote !== undefined) console.note(levelsNote);
   const labels = classesOf(wish, found);
+  checkGuidance(wish, found);
   await requireCreatable(wish.outdir);
   const { device, threads } = wish;
   const runtime = await deviceRuntime({ device, ...(threads !== undefined && { threads }) });
@@ -128,40 +142,73 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
     `Drawing ${wish.seeds.length} samples from ${found.file}, trained for ${(progress.nimg / 1000).toFixed(1)} kimg`,
   );
 
-  const { seeds } = wish;
-  const batch = Math.min(wish.batch ?? defaultBatch[options.data.kind === 'toy' ? 'points' : 'images'], seeds.length);
-  const denoiser = await compileDenoiser(runtime, options.denoiser, { batch, weights: vectors.ema });
   await ensureWritableFolder(wish.outdir);
+  const { seeds } = wish;
+  const { subdirs = false } = wish;
+  const writer = sampleWriter(options, { outdir: wish.outdir, seeds, subdirs });
+  const settings = settingsOf(found, sampler, wish);
+  const recorded = writer.keepsFiles ? await seedsDone(wish.outdir, settings) : new Set<number>();
+  const done = new Set(await writer.restore(seeds.filter((seed) => recorded.has(seed))));
+  const missing = [...seeds.keys()].filter((i) => !done.has(seeds[i]));
+  if (done.size > 0) console.note(`${done.size} of ${seeds.length} samples are in ${wish.outdir} from before.`);
+  if (missing.length === 0) {
+    const picture = await writer.finish();
+    console.print(`${seeds.length} samples in ${wish.outdir}, all from before${allOfThem(picture)}`);
+    return { picture };
+  }
+
+  // Before any file is written: those of other settings do not count from now on.
+  if (writer.keepsFiles) await recordSeeds(wish.outdir, settings, recorded);
+  const batch = Math.min(wish.batch ?? defaultBatch[options.data.kind === 'toy' ? 'points' : 'images'], missing.length);
+  const denoiser = await compileDenoiser(runtime, options.denoiser, { batch, weights: vectors.ema });
   const sampleShape = sampleShapeOf(options.denoiser.network);
-  const writer = sampleWriter(options, wish.outdir);
-  const bar = console.progress({ unit: 'samples', total: seeds.length, rate: { unit: 'samples/s', perUnit: 1 } });
+  const film = wish.trajectory ? trajectory(sampleShape) : undefined;
+  const bar = console.progress({ unit: 'samples', total: missing.length, rate: { unit: 'samples/s', perUnit: 1 } });
   const start = performance.now();
   try {
-    for (let done = 0; done < seeds.length; done += batch) {
-      const some = seeds.slice(done, done + batch);
+    for (let first = 0; first < missing.length; first += batch) {
+      const places = missing.slice(first, first + batch);
+      const some = places.map((i) => seeds[i]);
       const drawn = await generateWith(denoiser, sampleShape, some, {
-        ...heun,
-        ...(labels && { labels: labels.slice(done, done + batch) }),
+        ...sampler,
+        ...(labels && { labels: places.map((i) => labels[i]), guidance: wish.guidance ?? 1 }),
+        ...(film && first === 0 && { onStep: (step) => film.take(step) }),
         onProgress: ({ samplesDone }) => {
-          bar.update(done + samplesDone);
-          stopIfInterrupted(io, `${done} of ${seeds.length} samples are complete in ${wish.outdir}`);
+          bar.update(first + samplesDone);
+          stopIfInterrupted(io, `${done.size} of ${seeds.length} samples are complete in ${wish.outdir}`);
         },
       });
       await writer.take(drawn, some);
+      for (const seed of some) done.add(seed);
+      if (writer.keepsFiles) await recordSeeds(wish.outdir, settings, new Set([...recorded, ...done]));
     }
     const picture = await writer.finish();
+    const pictures = (await film?.write(wish.outdir)) ?? [];
     bar.end();
     const seconds = (performance.now() - start) / 1000;
-    const evaluations = denoiser.evaluations / Math.ceil(seeds.length / batch);
+    const evaluations = Math.round(denoiser.evaluations / Math.ceil(missing.length / batch));
     console.print(
-      `${seeds.length} samples in ${wish.outdir}, ${evaluations} evaluations each, in ${formatDuration(seconds)}` +
-        (picture === undefined ? '' : `; all of them: ${picture}`),
+      `${seeds.length} samples in ${wish.outdir}, ${evaluations} evaluations each, in ${formatDuration(seconds)}${allOfThem(picture)}`,
     );
+    if (pictures.length > 0) console.print(`From noise to samples: ${pictures.join(', ')}`);
     return { picture };
   } finally {
     bar.end();
     await denoiser.release();
   }
+}
+
+const allOfThem = (picture: string | undefined): string => (picture === undefined ? '' : `; all of them: ${picture}`);
+
+/** @throws UsageError when the network can't do without a class, or knows none */
+function checkGuidance({ guidance = 1 }: SampleWish, { file, checkpoint }: FoundCheckpoint): void {
+  const { labelDim, labelDropout } = checkpoint.options.denoiser.network;
+  if (guidance === 1) return;
+  if (labelDim === 0) throw new UsageError(`--guidance needs a class-conditional network, and that of ${file} is not.`);
+  if (labelDropout === 0)
+    throw new UsageError(
+      `--guidance needs a network that was trained without classes as well (--label-dropout), and that of ${file} was not.`,
+    );
 }
 
 /** The class of each sample; nothing for networks that know no classes. */

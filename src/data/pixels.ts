@@ -1,5 +1,5 @@
 import { NonFiniteError } from '../errors.ts';
-import { cast, div, sub } from '../graph/index.ts';
+import { add, cast, div, maximum, minimum, mul, sub } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 
 /* Between stored pixels 0..255 and values in [-1, 1]: the only home of the two formulas. */
@@ -9,6 +9,10 @@ export const pixelSteps = 127.5;
 
 /** The same as `imageToFloat` in a graph: pixels of any shape, uint8, to values in float32. */
 export const pixelsToValues = (pixels: Tensor): Tensor => sub(div(cast(pixels, 'float32'), pixelSteps), 1);
+
+/** The same as `toUint8` in a graph, worked in float32, where NaN and infinity give some pixel. */
+export const valuesToPixels = (values: Tensor): Tensor =>
+  cast(minimum(maximum(add(mul(values, pixelSteps), 128), 0), 255), 'uint8');
 
 /**
  * Pixels to values, u / 127.5 - 1, in [-1, 1].

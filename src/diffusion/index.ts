@@ -26,5 +26,5 @@ export { reverseDrift, reverseSde } from './processes/reverse.ts';
 export type { ReverseSde } from './processes/reverse.ts';
 export { veNoiseLevels, veProcess } from './processes/ve.ts';
 export type { VeSchedule } from './processes/ve.ts';
-export { subVpProcess, vpAlphaBars, vpProcess, vpRates } from './processes/vp.ts';
+export { ddpmProcess, subVpProcess, vpAlphaBars, vpProcess, vpRates, vpScale } from './processes/vp.ts';
 export type { VpProcessOptions, VpSchedule } from './processes/vp.ts';

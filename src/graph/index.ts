@@ -2,8 +2,14 @@
 export { gradients } from './autodiff.ts';
 export { evaluate } from './evaluate.ts';
 export { countFlops } from './flops.ts';
-export { toOnnx } from './onnx/model.ts';
+export { readOnnxMetadata, toOnnx } from './onnx/model.ts';
 export type { OnnxOptions } from './onnx/model.ts';
+export { loopToOnnx, toOnnxForAnyBatch } from './onnx/export.ts';
+export type { ExportOptions } from './onnx/export.ts';
+export type { BuildForBatch } from './onnx/free-batch.ts';
+export { iterationInput } from './onnx/loop.ts';
+export type { LoopGraph } from './onnx/loop.ts';
+export type { NamedWeights } from './onnx/weights.ts';
 export type { Dialect } from './onnx/builder.ts';
 export { concatFlat, concat, pad, slice, split, transpose, zeros } from './ops/shape.ts';
 export { broadcastTo, reshape, sum, sumTo } from './ops/broadcasting.ts';

@@ -8,7 +8,7 @@ export { examine, matrixProductRate, packageVersion } from './doctor.ts';
 export type { DoctorReport } from './doctor.ts';
 export { writeFileAtomic } from './files.ts';
 export { graphPlacements } from './graph-report.ts';
-export { devices, nodeRuntime } from './onnxruntime.ts';
+export { devices, nodeRuntime, openOnnxFile } from './onnxruntime.ts';
 export type { Device, NodeRuntimeOptions } from './onnxruntime.ts';
 export type { Placement } from './placement.ts';
 export { svgToPng } from './raster.ts';

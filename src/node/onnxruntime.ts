@@ -2,8 +2,8 @@ import { availableParallelism } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import { UsageError } from '../errors.ts';
 import type { Optimization } from '../graph/index.ts';
-import { onnxRuntime } from '../runtime/index.ts';
-import type { OnnxRuntimeOptions, Runtime } from '../runtime/index.ts';
+import { onnxRuntime, openModel } from '../runtime/index.ts';
+import type { ModelFile, OnnxRuntimeOptions, Runtime } from '../runtime/index.ts';
 
 /** Devices that a runtime in Node can be asked for. */
 export const devices = ['cpu', 'webgpu', 'cuda', 'coreml', 'dml'] as const;
@@ -35,6 +35,14 @@ export interface NodeRuntimeOptions {
  * @throws UsageError when `threads` is not a positive integer, or the engine was not built for the device
  */
 export const nodeRuntime = (options: NodeRuntimeOptions = {}): Runtime => onnxRuntime(ort, optionsFor(options));
+
+/**
+ * Opens an ONNX file on a device of this machine.
+ *
+ * @throws UsageError as `nodeRuntime`; FormatError when the engine can't read the file
+ */
+export const openOnnxFile = (path: string, options: NodeRuntimeOptions = {}): Promise<ModelFile> =>
+  openModel(ort, path, optionsFor(options).sessionOptions);
 
 /** How the engine is used on a device. @throws UsageError as `nodeRuntime` */
 export function optionsFor({

@@ -203,8 +203,11 @@ export function firstTwo(points: Float32Array, dimension: number): Float32Array 
   );
 }
 
-/** Images [N, C, H, W] as a square grid, each pixel doubled, as a PNG file. */
-export function imageGridPng(images: Float32Array, [channels, height, width]: readonly number[]): Uint8Array {
+/** Images [N, C, H, W], values in [-1, 1] or pixels, as a square grid, each pixel doubled, as a PNG file. */
+export function imageGridPng(
+  images: Float32Array | Uint8Array,
+  [channels, height, width]: readonly number[],
+): Uint8Array {
   const count = images.length / (channels * height * width);
   const columns = Math.ceil(Math.sqrt(count));
   return encodePng(imageGrid({ images, count, channels, height, width, columns, scale: 2 }));

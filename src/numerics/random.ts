@@ -20,6 +20,7 @@ export const streams = {
   probeOrder: 12,
   references: 13,
   probeReferences: 14,
+  divergence: 15,
 } as const;
 
 export type Stream = (typeof streams)[keyof typeof streams];

@@ -1,7 +1,7 @@
 import { UsageError } from '../errors.ts';
 import { makeDenoiser, roundSigma, sigmaRange } from '../diffusion/index.ts';
 import type { DenoiserConfig, SigmaRange } from '../diffusion/index.ts';
-import { constant, input, oneHot, sizeOf } from '../graph/index.ts';
+import { constant, gradients, input, mul, oneHot, sizeOf, sum } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { fromFlat, parameterTable } from '../nn/index.ts';
@@ -51,25 +51,11 @@ export async function compileDenoiser(
   config: DenoiserConfig,
   options: { batch: number } & WeightSource,
 ): Promise<CompiledDenoiser> {
-  const { batch } = options;
-  const sampleShape = sampleShapeOf(config.network);
-  const sampleSize = sizeOf(sampleShape);
-  const { labelDim } = config.network;
-  const table = parameterTable((source) => makeDenoiser(source, config));
-  const vector = 'state' in options ? input(options.entry, [table.size]) : undefined;
-  const source = 'state' in options ? fromFlat(table, vector!).source : constants(table.offsets, options.weights);
-  const labels = labelDim > 0 ? oneHot(input('labels', [batch], 'int64'), labelDim) : undefined;
-  const denoised = makeDenoiser(source, config)(input('x', [batch, ...sampleShape]), input('sigma', [batch]), {
-    classLabels: labels,
-  });
-  const program = await runtime.compile({
-    name: 'denoiser',
-    outputs: { denoised },
-    ...(vector && 'state' in options && { state: { [options.entry]: { current: vector } } }),
-  });
+  const { denoised, state, feeds, sampleSize } = denoiserGraph(config, options);
+  const program = await runtime.compile({ name: 'denoiser', outputs: { denoised }, ...(state && { state }) });
   let evaluations = 0;
   return {
-    batch,
+    batch: options.batch,
     sampleSize,
     sigmaRange: sigmaRange(config.preconditioning),
     roundSigma: (sigma) => roundSigma(config.preconditioning, sigma),
@@ -78,19 +64,97 @@ export async function compileDenoiser(
     },
     release: () => program.release(),
     denoise: async (x, sigma, classes) => {
-      if (x.length > batch * sampleSize || x.length % sampleSize !== 0) {
-        throw new UsageError(`denoise: at most ${batch} samples of ${sampleSize} values, got ${x.length} values.`);
+      const result = await program.run(feeds(x, sigma, classes), 'state' in options ? options.state : undefined);
+      evaluations++;
+      return Float64Array.from((result.denoised as Float32Array).subarray(0, x.length));
+    },
+  };
+}
+
+/** A denoiser that also gives products with its Jacobian, compiled for batches of one size. */
+export interface CompiledJacobian {
+  /** Samples a batch. */
+  readonly batch: number;
+  /** Values of one sample. */
+  readonly sampleSize: number;
+  /** D(x; σ) and v · ∂D/∂x, for at most `batch` samples; arguments as for `CompiledDenoiser.denoise`. */
+  readonly evaluate: (
+    x: Float64Array,
+    sigma: number,
+    vectors: Float64Array,
+    labels?: ArrayLike<number>,
+  ) => Promise<{ denoised: Float64Array; product: Float64Array }>;
+  /** Evaluations so far. */
+  readonly evaluations: number;
+  release(): Promise<void>;
+}
+
+/**
+ * Compiles D(x; σ) together with the products v · ∂D/∂x of vectors with its Jacobian, by reverse-mode differentiation: what
+ * the likelihood needs. Arguments and errors as for `compileDenoiser`.
+ */
+export async function compileJacobian(
+  runtime: Runtime,
+  config: DenoiserConfig,
+  options: { batch: number } & WeightSource,
+): Promise<CompiledJacobian> {
+  const { x, denoised, state, feeds, sampleSize } = denoiserGraph(config, options);
+  const vectors = input('vectors', x.shape);
+  const [product] = gradients(sum(mul(denoised, vectors)), [x]);
+  const program = await runtime.compile({ name: 'jacobian', outputs: { denoised, product }, ...(state && { state }) });
+  let evaluations = 0;
+  return {
+    batch: options.batch,
+    sampleSize,
+    get evaluations() {
+      return evaluations;
+    },
+    release: () => program.release(),
+    evaluate: async (values, sigma, given, classes) => {
+      if (given.length !== values.length)
+        throw new UsageError(`vectors must have as many values as x, ${values.length}, got ${given.length}.`);
+      const padded = new Float32Array(sizeOf(x.shape));
+      padded.set(given);
+      const all = { ...feeds(values, sigma, classes), vectors: padded };
+      const result = await program.run(all, 'state' in options ? options.state : undefined);
+      evaluations++;
+      const [first, second] = [result.denoised, result.product].map((each) =>
+        Float64Array.from((each as Float32Array).subarray(0, values.length)),
+      );
+      return { denoised: first, product: second };
+    },
+  };
+}
+
+/** D(x; σ) as a graph, and what it is fed with. */
+function denoiserGraph(config: DenoiserConfig, options: { batch: number } & WeightSource) {
+  const { batch } = options;
+  const sampleShape = sampleShapeOf(config.network);
+  const sampleSize = sizeOf(sampleShape);
+  const { labelDim } = config.network;
+  const table = parameterTable((source) => makeDenoiser(source, config));
+  const vector = 'state' in options ? input(options.entry, [table.size]) : undefined;
+  const source = 'state' in options ? fromFlat(table, vector!).source : constants(table.offsets, options.weights);
+  const labels = labelDim > 0 ? oneHot(input('labels', [batch], 'int64'), labelDim) : undefined;
+  const x = input('x', [batch, ...sampleShape]);
+  const denoised = makeDenoiser(source, config)(x, input('sigma', [batch]), { classLabels: labels });
+  return {
+    x,
+    denoised,
+    sampleSize,
+    state: vector && 'state' in options ? { [options.entry]: { current: vector } } : undefined,
+    feeds: (values: Float64Array, sigma: number, classes?: ArrayLike<number>) => {
+      if (values.length > batch * sampleSize || values.length % sampleSize !== 0) {
+        throw new UsageError(`denoise: at most ${batch} samples of ${sampleSize} values, got ${values.length} values.`);
       }
       const padded = new Float32Array(batch * sampleSize);
-      padded.set(x);
+      padded.set(values);
       const feeds: Record<string, Float32Array | BigInt64Array> = {
         x: padded,
         sigma: new Float32Array(batch).fill(sigma),
       };
       if (labels) feeds.labels = BigInt64Array.from({ length: batch }, (_, i) => BigInt(classes?.[i] ?? -1));
-      const result = await program.run(feeds, 'state' in options ? options.state : undefined);
-      evaluations++;
-      return Float64Array.from((result.denoised as Float32Array).subarray(0, x.length));
+      return feeds;
     },
   };
 }

@@ -1,52 +1,37 @@
-import type { DenoiserConfig, SigmaRange } from '../diffusion/index.ts';
-import { sizeOf } from '../graph/index.ts';
+import type { DenoiserConfig } from '../diffusion/index.ts';
 import { sampleShapeOf } from '../networks/index.ts';
-import { fillNormal, streams } from '../numerics/random.ts';
 import type { Runtime } from '../runtime/index.ts';
 import { compileDenoiser } from './denoiser-program.ts';
 import type { CompiledDenoiser } from './denoiser-program.ts';
-import { heunSampler } from './heun.ts';
-import type { HeunOptions } from './heun.ts';
+import type { EdmOptions } from './edm.ts';
+import { guided } from './guidance.ts';
+import type { SamplerStep } from './hooks.ts';
+import { drawLatents, samplerNoise } from './noise.ts';
+import { runSampler, withinLevels } from './samplers.ts';
+import type { SamplerConfig } from './samplers.ts';
 
-/**
- * Unit normal latents, one random stream a seed: [seeds.length, ...sampleShape], flat.
- *
- * @throws UsageError for a seed that is no integer in [0, 2^53)
- */
-export function drawLatents(seeds: readonly number[], sampleShape: readonly number[]): Float64Array {
-  const size = sizeOf(sampleShape);
-  const latents = new Float64Array(seeds.length * size);
-  seeds.forEach((seed, i) => {
-    fillNormal(latents.subarray(i * size, (i + 1) * size), { seed, stream: streams.latents, step: 0, sample: 0 });
-  });
-  return latents;
-}
-
-export interface GenerateOptions extends Omit<HeunOptions, 'onStep' | 'roundSigma'> {
+/** A sampler with its options; EDM's where no kind is named. */
+export type GenerateOptions = (SamplerConfig | (EdmOptions & { readonly kind?: undefined })) & {
   /** Class of each sample, by position in `seeds`. */
   readonly labels?: ArrayLike<number>;
+  /** Weight of the class where the network can do without one; 1, no guidance, when left out. See `guided`. */
+  readonly guidance?: number;
   /** Told after each step of each batch. */
   readonly onProgress?: (progress: {
     readonly samplesDone: number;
     readonly samples: number;
     readonly evaluations: number;
   }) => void;
-}
-
-/** The noise levels between which a sampler runs, moved into those for which a network is made. */
-export const withinRange = (
-  { sigmaMin, sigmaMax }: Pick<HeunOptions, 'sigmaMin' | 'sigmaMax'>,
-  { min, max }: SigmaRange,
-): Pick<HeunOptions, 'sigmaMin' | 'sigmaMax'> => ({
-  sigmaMin: Math.max(sigmaMin, min),
-  sigmaMax: Math.min(sigmaMax, max),
-});
+  /** Told after each step of each batch what has been reached, and by the samples of which seeds. */
+  readonly onStep?: (step: SamplerStep, seeds: readonly number[]) => void;
+};
 
 /**
- * Draws one sample for each seed with EDM's deterministic sampler. Karras et al. 2022, Algorithm 1. The sample of a seed
- * is the same up to rounding whatever the other seeds and the batch: its latents depend on the seed alone, but engines may
- * sum in another order for another compiled batch size. As in EDM's code, the sampler stays within the noise levels for
- * which the network is made, and visits only levels that it knows.
+ * Draws one sample for each seed, with EDM's deterministic sampler unless another is named. The sample of a seed is the
+ * same up to rounding whatever the other seeds and the batch: its latents and its noise depend on the seed alone, but
+ * engines may sum in another order for another compiled batch size. Two choices give that up, as their literature does: the
+ * adaptive steps of rk45, within its tolerance, and Langevin steps with `norms: 'batch'`. As in EDM's code, the sampler
+ * stays within the noise levels for which the network is made, and visits only levels that it knows.
  *
  * @param sampleShape  shape of one sample, as the denoiser's network has it
  * @param seeds        one integer in [0, 2^53) a sample
@@ -59,24 +44,32 @@ export async function generateWith(
   seeds: readonly number[],
   options: GenerateOptions,
 ): Promise<Float32Array> {
-  const size = sizeOf(sampleShape);
-  const samples = new Float32Array(seeds.length * size);
-  const { labels, onProgress, ...heun } = options;
+  const { sampleSize } = denoiser;
+  const samples = new Float32Array(seeds.length * sampleSize);
+  const { labels, guidance = 1, onProgress, onStep, ...chosen } = options;
+  const config = withinLevels(chosen.kind === undefined ? { ...chosen, kind: 'edm' } : chosen, denoiser.sigmaRange);
   for (let start = 0; start < seeds.length; start += denoiser.batch) {
     const some = seeds.slice(start, start + denoiser.batch);
     const classes = labels && Array.from({ length: some.length }, (_, i) => labels[start + i]);
-    const drawn = await heunSampler((x, sigma) => denoiser.denoise(x, sigma, classes), drawLatents(some, sampleShape), {
-      ...heun,
-      ...withinRange(heun, denoiser.sigmaRange),
+    const denoise = guided(
+      (x, sigma) => denoiser.denoise(x, sigma, classes),
+      (x, sigma) => denoiser.denoise(x, sigma),
+      classes ? guidance : 1,
+    );
+    const drawn = await runSampler(denoise, drawLatents(some, sampleShape), config, {
+      sampleSize,
+      noise: samplerNoise(some, sampleShape),
       roundSigma: (sigma) => denoiser.roundSigma(sigma),
-      onStep: ({ index }) =>
+      onStep: (step) => {
+        onStep?.(step, some);
         onProgress?.({
-          samplesDone: start + (some.length * (index + 1)) / heun.steps,
+          samplesDone: start + some.length * step.done,
           samples: seeds.length,
           evaluations: denoiser.evaluations,
-        }),
+        });
+      },
     });
-    samples.set(drawn, start * size);
+    samples.set(drawn, start * sampleSize);
   }
   return samples;
 }

@@ -239,6 +239,7 @@ describe('the comparison', () => {
   test.each([
     [['--peer', 'jax'], 'Choose one of: pytorch, none.'],
     [['--waiting', 'no'], 'Choose one of: passive, active.'],
+    [['--without', 'foldConstants,speed'], 'unknown optimisation "speed". Choose from: foldConstants, '],
   ])('%s is refused', async (flags, message) => {
     await expect(trainStepBench(flags)).rejects.toThrow(message);
   });

@@ -14,9 +14,22 @@ export interface BundledFile {
  * Wasm is left outside: a page says where it is served from.
  *
  * @param entry  name of a file beside this one
+ * @param code   what is in that file, where it is none on the disk
  */
-export async function bundle(entry: string): Promise<BundledFile[]> {
+export async function bundle(entry: string, code?: string): Promise<BundledFile[]> {
+  const file = join(root, 'test/browser', entry);
   const result = await build({
+    plugins:
+      code === undefined
+        ? []
+        : [
+            {
+              name: 'code',
+              enforce: 'pre',
+              resolveId: (id) => (id === file ? id : undefined),
+              load: (id) => (id === file ? code : undefined),
+            },
+          ],
     root,
     configFile: false,
     logLevel: 'silent',
@@ -26,7 +39,7 @@ export async function bundle(entry: string): Promise<BundledFile[]> {
       target: 'es2022',
       modulePreload: false,
       rolldownOptions: {
-        input: join(root, 'test/browser', entry),
+        input: file,
         output: {
           entryFileNames: 'page.js',
           chunkFileNames: '[name].js',

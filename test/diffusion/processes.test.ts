@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  ddpmProcess,
   edmProcess,
   flowProcess,
   iddpmAlphaBar,
@@ -209,6 +210,33 @@ describe('discrete steps', () => {
       scale *= 1 + drift;
       expectClose([(1 + drift) ** 2 + diffusion ** 2, scale ** 2], [1, alphaBars[i]], { relative: 1e-13 }, `step ${i}`);
     });
+  });
+
+  test('ddpm: between two steps nothing changes; data of unit variance keep it; every level has its step', () => {
+    const steps = 100;
+    const ddpm = ddpmProcess(vpSchedule, steps);
+    const alphaBars = vpAlphaBars(vpRates(vpSchedule, steps));
+    for (let i = 0; i < steps; i++) {
+      const t = Math.min(1, (i + 0.3) / (steps - 1));
+      expectClose([ddpm.scale(t) ** 2, ddpm.deviation(t) ** 2], [alphaBars[i], 1 - alphaBars[i]], { absolute: 1e-15 });
+      expectClose([ddpm.scale(t) * ddpm.sigma(t)], [ddpm.deviation(t)], { relative: 1e-14 });
+      expect(timestepOf(ddpm.time(ddpm.sigma(t)), steps)).toBe(i);
+    }
+  });
+
+  test('ancestral noise is that of the posterior for VE, of the step itself for VP, and sub-VP has none', () => {
+    const levels = veNoiseLevels({ sigmaMin: 0.02, sigmaMax: 100 }, 50);
+    const { ancestralDeviation } = ve.discretize(50);
+    for (const i of [1, 20, 49]) {
+      // The variance of x_(i-1) given x_i and x₀ of two Gaussian steps: 1 / (1 / σ_(i-1)² + 1 / (σ_i² - σ_(i-1)²)).
+      const [before, at] = [levels[i - 1] ** 2, levels[i] ** 2];
+      expectClose([ancestralDeviation!((i + 0.5) / 49) ** 2], [1 / (1 / before + 1 / (at - before))], {
+        relative: 1e-12,
+      });
+    }
+    expect(ancestralDeviation!(0)).toBe(0);
+    expect(vp.discretize(50).ancestralDeviation!(1)).toBe(vp.discretize(50).step(1).diffusion);
+    expect(subVp.discretize(50).ancestralDeviation).toBeUndefined();
   });
 
   test('the index of a step counts from 0 to the last', () => {

@@ -8,6 +8,7 @@ import { decodePng } from '../../src/formats/png.ts';
 // The examples as a reader runs them: built, from the root of the project, against the package's own entry points.
 const root = join(import.meta.dirname, '../..');
 const built = join(root, 'dist/examples');
+const tiny = join(root, 'test/fixtures/parity/pickles/ncsnpp/network-snapshot-000001.pkl');
 const folder = mkdtempSync(join(tmpdir(), 'stf-examples-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 beforeAll(() => {
@@ -27,8 +28,7 @@ function run(name: string, ...args: string[]): Promise<{ code: number | null; st
 
 test('import-edm opens a network of PyTorch and draws sixteen images', async () => {
   const picture = join(folder, 'samples.png');
-  const snapshot = join(root, 'test/fixtures/parity/pickles/ncsnpp/network-snapshot-000001.pkl');
-  const { code, stdout, stderr } = await run('import-edm', snapshot, picture);
+  const { code, stdout, stderr } = await run('import-edm', tiny, picture);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(stdout).toMatch(/song-unet with edm preconditioning, 48755 parameters\n.*samples\.png: 16 samples\n$/);
   // Four by four images of 16 pixels, each two pixels wide, with two pixels between.
@@ -54,7 +54,29 @@ test('train-points learns two moons', async () => {
   expect(Number(/distance to fresh data: ([\d.]+)/.exec(stdout)![1])).toBeLessThan(0.1);
 });
 
-const checkedAbove = ['import-edm', 'train-points'];
+test('inpaint keeps the left half and makes up the right one', async () => {
+  const picture = join(folder, 'inpainted.png');
+  const { code, stdout, stderr } = await run('inpaint', tiny, picture);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toMatch(/: an image, and 8 others with the same left half\n$/);
+  const { width, height, channels, data } = decodePng(readFileSync(picture));
+  expect([width, height]).toEqual([3 * 32 + 2 * 2, 3 * 32 + 2 * 2]);
+  /** A row of pixels of the image in some column of the grid's first row, left or right half. */
+  const half = (column: number, side: number) =>
+    data.subarray((column * 34 + side * 16) * channels, (column * 34 + side * 16 + 16) * channels);
+  expect(half(1, 0)).toEqual(half(0, 0));
+  expect(half(1, 1)).not.toEqual(half(0, 1));
+});
+
+test('interpolate goes from one seed to another', async () => {
+  const picture = join(folder, 'row.png');
+  const { code, stdout, stderr } = await run('interpolate', tiny, picture, '3', '4');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toMatch(/: 9 images from seed 3 to seed 4\n$/);
+  expect(decodePng(readFileSync(picture)).width).toBe(9 * 32 + 8 * 2);
+});
+
+const checkedAbove = ['import-edm', 'train-points', 'inpaint', 'interpolate'];
 const others = readdirSync(join(root, 'examples'))
   .map((file) => file.replace(/\.ts$/, ''))
   .filter((name) => !checkedAbove.includes(name));

@@ -68,6 +68,21 @@ export function compareSamples(what: string, actual: Values, expected: NamedTens
   return makeCheck(`${what} (relative, each sample)`, worst, 1, tolerance);
 }
 
+/** Compares value by value: |a - b| over atol + rtol |b|, of which 1 is the most. */
+export function closeCheck(
+  what: string,
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  { atol, rtol }: { atol: number; rtol: number },
+): Check {
+  let worst = actual.length === expected.length ? 0 : Infinity;
+  for (let i = 0; i < expected.length; i++) {
+    const error = Math.abs(actual[i] - expected[i]) / (atol + rtol * Math.abs(expected[i]));
+    if (!(error <= worst)) worst = error;
+  }
+  return makeCheck(`${what} (each, over atol + rtol |b|)`, worst, 1, 1);
+}
+
 /** max|a - b|; NaN where there is one. */
 export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let worst = 0;

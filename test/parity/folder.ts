@@ -17,6 +17,7 @@ export const field = (entry: Entry, name: string): unknown => (Object.hasOwn(ent
 const entrySchema = z.record(z.string(), z.unknown());
 /** `files` maps names to entries, or is a list of entries that hold their names. */
 const manifestSchema = z.looseObject({
+  conventions: z.unknown().optional(),
   files: z.union([z.record(z.string(), entrySchema), z.array(z.looseObject({ file: z.string() }))]),
 });
 
@@ -102,6 +103,13 @@ export class ParityFile {
     return { shape, data };
   }
 
+  /** The values of a tensor of float64. */
+  doubles(name: string): Float64Array {
+    const { data } = this.get(name);
+    if (!(data instanceof Float64Array)) throw new BadData(`tensor "${name}" in ${this.name} is not F64`);
+    return data;
+  }
+
   /** A tensor of integers as numbers. */
   integers(name: string): { shape: readonly number[]; data: number[] } {
     const { shape, data } = this.get(name);
@@ -120,6 +128,8 @@ export class ParityFile {
 export class ParityFolder {
   readonly path: string;
   readonly files: ReadonlyMap<string, ParityFile>;
+  /** What the manifest says about all of its files. */
+  readonly conventions: unknown;
 
   /**
    * Reads the manifest.
@@ -131,7 +141,8 @@ export class ParityFolder {
     this.path = resolve(path);
     const manifestPath = join(this.path, manifestName);
     if (!existsSync(manifestPath)) throw new UsageError(`there is no ${manifestName} in ${path}.`);
-    const { files } = readManifest(manifestPath);
+    const { files, conventions } = readManifest(manifestPath);
+    this.conventions = conventions;
     const entries: (readonly [string, Entry])[] = Array.isArray(files)
       ? files.map((entry) => [entry.file, entry] as const)
       : Object.entries(files);

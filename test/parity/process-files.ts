@@ -13,11 +13,12 @@ import {
 } from '../../src/diffusion/index.ts';
 import type { Process } from '../../src/diffusion/index.ts';
 import { mixtureScore } from '../support/gaussian-mixture.ts';
-import { BadData, Unsupported, makeCheck, same } from './check.ts';
+import { BadData, Unsupported, closeCheck, same } from './check.ts';
 import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
 import { field } from './folder.ts';
 import type { Entry, ParityFile } from './folder.ts';
+import { mixtureOf } from './mixture.ts';
 
 /*
  * Stochastic differential equations on a grid of times: marginals, drift and diffusion, discrete steps, prior, and the
@@ -89,7 +90,7 @@ export const processFiles: Checker = {
     if (!Object.hasOwn(processes, source.function)) throw new Unsupported(`process ${source.function}`);
     const tabulated = processes[source.function](field(file.entry, 'kwargs'));
     const close = (what: string, actual: ArrayLike<number>, rtol = tolerance.rtol): Check =>
-      closeCheck(what, actual, doubles(file, what), { ...tolerance, rtol });
+      closeCheck(what, actual, file.doubles(what), { ...tolerance, rtol });
     const checks = [
       ...Object.entries(tabulated.tables).map(([name, values]) => close(name, values)),
       ...Object.entries(onGrid(file, tabulated)).map(([name, values]) =>
@@ -97,7 +98,7 @@ export const processFiles: Checker = {
       ),
       same(
         'timestep',
-        Array.from(doubles(file, 't'), (t) => timestepOf(t, tabulated.steps)),
+        Array.from(file.doubles('t'), (t) => timestepOf(t, tabulated.steps)),
         file.integers('timestep').data,
       ),
       ...checkTimesteps(file, tabulated.steps, expected),
@@ -108,13 +109,9 @@ export const processFiles: Checker = {
 
 /** Our values for every tensor that has a row a time. */
 function onGrid(file: ParityFile, { process, steps }: Tabulated): Record<string, Float64Array> {
-  const [times, samples, recordedScore] = ['t', 'x', 'score'].map((name) => doubles(file, name));
+  const [times, samples, recordedScore] = ['t', 'x', 'score'].map((name) => file.doubles(name));
   const size = samples.length / times.length;
-  const mixture = {
-    means: doubles(file, 'gmm_means'),
-    weights: doubles(file, 'gmm_weights'),
-    deviation: doubles(file, 'gmm_std')[0],
-  };
+  const mixture = mixtureOf(file);
   const discrete = process.discretize(steps);
   const rows = Array.from(times, (t, i): Record<string, ArrayLike<number>> => {
     const row = (values: Float64Array): Float64Array => values.subarray(i * size, (i + 1) * size);
@@ -184,25 +181,4 @@ function timesteps(count: number, epsilon: number, steps: number, round: (x: num
     const t = i < Math.floor(count / 2) ? round(1 + round(width * i)) : round(last - round(width * (count - 1 - i)));
     return Math.floor(round(t * (steps - 1)));
   });
-}
-
-function doubles(file: ParityFile, name: string): Float64Array {
-  const { data } = file.get(name);
-  if (!(data instanceof Float64Array)) throw new BadData(`tensor "${name}" in ${file.name} is not F64`);
-  return data;
-}
-
-/** Compares value by value: |a - b| over atol + rtol |b|, of which 1 is the most. */
-function closeCheck(
-  what: string,
-  actual: ArrayLike<number>,
-  expected: ArrayLike<number>,
-  { atol, rtol }: { atol: number; rtol: number },
-): Check {
-  let worst = actual.length === expected.length ? 0 : Infinity;
-  for (let i = 0; i < expected.length; i++) {
-    const error = Math.abs(actual[i] - expected[i]) / (atol + rtol * Math.abs(expected[i]));
-    if (!(error <= worst)) worst = error;
-  }
-  return makeCheck(`${what} (each, over atol + rtol |b|)`, worst, 1, 1);
 }

@@ -1,15 +1,20 @@
 import type { Runtime } from '../../src/runtime/index.ts';
+import { ablationFiles } from './ablation-files.ts';
 import { augmentFiles } from './augment-files.ts';
 import { blockFiles } from './block-files.ts';
 import { Unsupported } from './check.ts';
 import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
+import { ddimFiles } from './ddim-files.ts';
+import { edmSamplerFiles } from './edm-sampler-files.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
 import { lossFiles } from './loss-files.ts';
 import { networkFiles } from './network-files.ts';
 import { pickleFiles } from './pickle-files.ts';
+import { pixelFiles } from './pixel-files.ts';
 import { processFiles } from './process-files.ts';
 import type { FileReport } from './report.ts';
+import { likelihoodFiles, odeFiles, predictorCorrectorFiles } from './sde-sampler-files.ts';
 import { stableTargetFiles } from './stable-target-files.ts';
 import { iddpmTables, veTables, vpTables } from './table-files.ts';
 import { trainingFiles } from './training-files.ts';
@@ -27,6 +32,13 @@ const checkers: readonly Checker[] = [
   pickleFiles,
   processFiles,
   augmentFiles,
+  edmSamplerFiles,
+  ablationFiles,
+  predictorCorrectorFiles,
+  odeFiles,
+  likelihoodFiles,
+  ddimFiles,
+  pixelFiles,
 ];
 
 /**

@@ -6,7 +6,7 @@ import { constant, evaluate, oneHot } from '../../src/graph/index.ts';
 import { ddpmpp } from '../../src/networks/index.ts';
 import { fromFlat, initialize, parameterTable } from '../../src/nn/index.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
-import { compileDenoiser, drawLatents, generate, generateWith, heunSampler } from '../../src/sampling/index.ts';
+import { compileDenoiser, drawLatents, generate, generateWith, edmSampler } from '../../src/sampling/index.ts';
 import { expectClose } from '../support/compare.ts';
 
 const runtime = nodeRuntime({ threads: 1 });
@@ -125,7 +125,7 @@ test('generateWith is the sampler on the latents, and tells how far it is', asyn
     ...heun,
     onProgress: ({ samplesDone, evaluations }) => progress.push([samplesDone, evaluations]),
   });
-  const last = await heunSampler((x, sigma) => denoiser.denoise(x, sigma), drawLatents([3], shape), heun);
+  const last = await edmSampler((x, sigma) => denoiser.denoise(x, sigma), drawLatents([3], shape), heun);
   await denoiser.release();
   // The same program on the same numbers, rounded to float32 at the end.
   expect(samples.subarray(2 * size)).toEqual(Float32Array.from(last));

@@ -54,6 +54,11 @@ export interface Discretization {
    * @throws UsageError where the equation is singular: at t = 1 of the linear path
    */
   readonly step: (t: number) => LinearSde;
+  /**
+   * Standard deviation of the noise with which ancestral sampling undoes the step at time t; left out where the literature
+   * has no such sampler.
+   */
+  readonly ancestralDeviation?: (t: number) => number;
 }
 
 /** Steps that a discrete schedule may have, beyond every published one: tables of them are part of the network. */

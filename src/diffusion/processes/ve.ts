@@ -30,7 +30,16 @@ export function veProcess({ sigmaMin, sigmaMax }: VeSchedule): Process {
       // σ_i² - σ_(i-1)² = σ_i² (1 - ratio^-2), without cancellation; the step to σ_0 starts from no noise.
       const shareAdded = Math.sqrt(-Math.expm1((-2 * extent) / (steps - 1)));
       const addedAt = (i: number): number => levels[i] * (i === 0 ? 1 : shareAdded);
-      return { steps, timestep, step: (t) => ({ drift: 0, diffusion: addedAt(timestep(t)) }) };
+      return {
+        steps,
+        timestep,
+        step: (t) => ({ drift: 0, diffusion: addedAt(timestep(t)) }),
+        // The posterior's: σ_(i-1) / σ_i of what the step adds. Song et al. 2021, Eq. 47.
+        ancestralDeviation: (t) => {
+          const i = timestep(t);
+          return i === 0 ? 0 : (levels[i - 1] / levels[i]) * addedAt(i);
+        },
+      };
     },
   };
 }

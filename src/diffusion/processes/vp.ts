@@ -1,5 +1,6 @@
 import { numberArithmetic } from '../arithmetic.ts';
 import type { Arithmetic } from '../arithmetic.ts';
+import { nearestLevel } from './iddpm.ts';
 import { eulerMaruyama, requireSteps, timestepOf } from './process.ts';
 import type { Discretization, Process } from './process.ts';
 
@@ -79,6 +80,8 @@ function ddpmSteps(schedule: VpSchedule, steps: number): Discretization {
       // √(1 - β) - 1, without cancellation.
       return { drift: -beta / (1 + Math.sqrt(1 - beta)), diffusion: Math.sqrt(beta) };
     },
+    // All that the step adds: the larger of the two choices of Ho et al. 2020, Sect. 3.2.
+    ancestralDeviation: (t) => Math.sqrt(rates[timestep(t)]),
   };
 }
 
@@ -98,6 +101,26 @@ export function vpRates({ betaD, betaMin }: VpSchedule, steps: number): Float64A
 export function vpAlphaBars(rates: Float64Array): Float64Array {
   let product = 1;
   return rates.map((beta) => (product *= 1 - beta));
+}
+
+/**
+ * The variance-preserving process as DDPM's networks know it: scale √ᾱ_i and deviation √(1 - ᾱ_i) of the step
+ * i = ⌊t (steps - 1)⌋, constant in between. Ho et al. 2020, Eq. 4; Song et al. 2021, appendix B.
+ *
+ * @throws UsageError when there are too few steps
+ */
+export function ddpmProcess(schedule: VpProcessOptions, steps: number): Process {
+  const alphaBars = vpAlphaBars(vpRates(schedule, steps));
+  const levels = alphaBars.map((alphaBar) => Math.sqrt((1 - alphaBar) / alphaBar));
+  const alphaBarAt = (t: number): number => alphaBars[timestepOf(t, steps)];
+  return {
+    ...vpProcess(schedule),
+    sigma: (t) => levels[timestepOf(t, steps)],
+    // The middle of the time in which a step lasts, as rounding may not leave it.
+    time: (sigma) => Math.min(1, (steps - 0.5 - nearestLevel(levels.slice().reverse(), sigma)) / (steps - 1)),
+    scale: (t) => Math.sqrt(alphaBarAt(t)),
+    deviation: (t) => Math.sqrt(1 - alphaBarAt(t)),
+  };
 }
 
 /**

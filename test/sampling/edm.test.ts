@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UsageError } from '../../src/errors.ts';
-import { countEvaluations, edmNoiseLevels, heunSampler } from '../../src/sampling/index.ts';
+import { countEvaluations, edmNoiseLevels, edmSampler } from '../../src/sampling/index.ts';
 import type { Denoise } from '../../src/sampling/index.ts';
 import { expectClose } from '../support/compare.ts';
 
@@ -60,7 +60,7 @@ describe('Heun', () => {
       return Promise.resolve(x.map(() => 0));
     };
     const options = { steps: 3, sigmaMin: 0.6, sigmaMax: 7.8, rho: 7, roundSigma: (sigma: number) => Math.ceil(sigma) };
-    await heunSampler(denoise, Float64Array.of(1), options);
+    await edmSampler(denoise, Float64Array.of(1), options);
     // 7.8, about 2.4 and 0.6 rounded up; each but the first is visited from both sides, and the end is 0, as it is.
     expect(visited).toEqual([8, 3, 3, 1, 1]);
   });
@@ -71,7 +71,7 @@ describe('Heun', () => {
   const exact = (80 * s) / Math.hypot(s, 80);
 
   const errorAt = async (steps: number): Promise<number> =>
-    Math.abs((await heunSampler(gaussian, Float64Array.of(1), { ...edm, steps }))[0] - exact);
+    Math.abs((await edmSampler(gaussian, Float64Array.of(1), { ...edm, steps }))[0] - exact);
 
   test('is of second order on Gaussian data', async () => {
     // The error falls by 4 when the steps double; the last Euler step leaves a relative error of 8e-6, too small to
@@ -82,7 +82,7 @@ describe('Heun', () => {
   });
 
   test('a first-order denoiser of a point mass is exact: x = y + σ z goes straight to y', async () => {
-    const samples = await heunSampler((x) => Promise.resolve(x.map(() => 0.3)), Float64Array.of(1, -2), edm);
+    const samples = await edmSampler((x) => Promise.resolve(x.map(() => 0.3)), Float64Array.of(1, -2), edm);
     // Slopes are constant along the way, so every step is exact up to rounding of values up to 160.
     expectClose(samples, [0.3, 0.3], { absolute: 1e-12 });
   });
@@ -90,7 +90,7 @@ describe('Heun', () => {
   test('costs 2 steps - 1 evaluations', async () => {
     for (const steps of [2, 5, 18]) {
       const counted = countEvaluations(gaussian);
-      await heunSampler(counted.denoise, Float64Array.of(1), { ...edm, steps });
+      await edmSampler(counted.denoise, Float64Array.of(1), { ...edm, steps });
       expect(counted.evaluations).toBe(2 * steps - 1);
     }
   });
@@ -100,7 +100,7 @@ describe('Heun', () => {
     const visited: number[] = [];
     const told: [number, number][] = [];
     const latents = Float64Array.of(1, 2);
-    const samples = await heunSampler(
+    const samples = await edmSampler(
       (x, sigma) => {
         visited.push(sigma);
         return gaussian(x, sigma);
