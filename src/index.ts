@@ -29,10 +29,42 @@ export { readTorchCheckpoint } from './formats/torch-module.ts';
 export type { TorchAdam, TorchCheckpoint, TorchNetwork } from './formats/torch-module.ts';
 
 // Data.
+export {
+  augmentationLabelDim,
+  augmentationOf,
+  checkAugmentation,
+  defaultStrengths,
+  drawCount,
+  edmAugmentation,
+  edmMultipliers,
+  inverseOrientation,
+  isReoriented,
+  isUpright,
+  makeAugmenter,
+  marginsFor,
+  orient,
+  shareReoriented,
+  transformDraws,
+  transformNames,
+  transformsOf,
+  widestMargins,
+} from './data/augmentation/index.ts';
+export type {
+  AugmentationConfig,
+  AugmentationStrengths,
+  Augmenter,
+  DrawKind,
+  Margins,
+  Orientation,
+  SampleAugmentation,
+  TransformDraws,
+  TransformName,
+} from './data/augmentation/index.ts';
 export { cifar10, cifar10Batches, cifar10Dataset } from './data/cifar10.ts';
 export type { Cifar10Batch, Cifar10Split } from './data/cifar10.ts';
 export { memoryDataset, pointDataset, sampleSize, subset } from './data/dataset.ts';
 export type { Dataset, Labels } from './data/dataset.ts';
+export { withXFlips } from './data/x-flips.ts';
 export { createDataOrder } from './data/order.ts';
 export type { DataOrder } from './data/order.ts';
 export { imageToFloat, toUint8 } from './data/pixels.ts';
@@ -166,8 +198,11 @@ export {
   sumOwnReferences,
   sumReferences,
   takeReferences,
+  turnBack,
+  turnUpright,
 } from './objective/index.ts';
 export type {
+  AugmentedSamples,
   Loss,
   LossInputs,
   NeighbourSearch,
@@ -322,6 +357,7 @@ export {
   train,
   trainingVectors,
   withOutput,
+  withAugmentation,
   withPreconditioning,
 } from './training/index.ts';
 export type {

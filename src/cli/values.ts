@@ -35,17 +35,18 @@ export function integer(
   };
 }
 
-/** Finite numbers, above `above` or at least `min`, and below `below`. */
+/** Finite numbers, above `above` or at least `min`, and below `below` or at most `max`. */
 export function number(
   name: string,
-  { above, min, below }: { above?: number; min?: number; below?: number } = {},
+  { above, min, below, max }: { above?: number; min?: number; below?: number; max?: number } = {},
 ): ValueKind<number> {
   const limits = [
     ...(above === undefined ? [] : [{ words: `above ${above}`, sign: `>${above}`, holds: (x: number) => x > above }]),
     ...(min === undefined ? [] : [{ words: `at least ${min}`, sign: `>=${min}`, holds: (x: number) => x >= min }]),
     ...(below === undefined ? [] : [{ words: `below ${below}`, sign: `<${below}`, holds: (x: number) => x < below }]),
+    ...(max === undefined ? [] : [{ words: `at most ${max}`, sign: `<=${max}`, holds: (x: number) => x <= max }]),
   ];
-  const allowed = ['a number', ...limits.map(({ words }) => words)].join(' ').replace(/ (?=below)/, ' and ');
+  const allowed = ['a number', ...limits.map(({ words }) => words)].join(' ').replace(/ (?=below|at most)/, ' and ');
   return {
     name,
     ...(limits.length > 0 && { range: limits.map(({ sign }) => sign).join(', ') }),

@@ -2,6 +2,7 @@ import { cifar10, cifar10Batches } from '../data/cifar10.ts';
 import { subset } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { toyDataset, toyKinds } from '../data/toy.ts';
+import { withXFlips } from '../data/x-flips.ts';
 import type { TrainingOptions } from '../training/index.ts';
 import { loadCifar10 } from './cifar10.ts';
 
@@ -49,7 +50,16 @@ export function dataShape(data: DataOptions): DataShape {
  * @throws UsageError   when CIFAR-10 is not in the cache, with the command that fetches it, or is shorter than asked for
  * @throws FormatError  when a file of it is truncated or altered
  */
-export async function loadTrainingData({ data, seed }: Pick<TrainingOptions, 'data' | 'seed'>): Promise<Dataset> {
+export async function loadTrainingData({
+  data,
+  xFlip = false,
+  seed,
+}: Pick<TrainingOptions, 'data' | 'seed'> & Partial<Pick<TrainingOptions, 'xFlip'>>): Promise<Dataset> {
+  const dataset = await loadData(data, seed);
+  return xFlip ? withXFlips(dataset) : dataset;
+}
+
+async function loadData(data: DataOptions, seed: number): Promise<Dataset> {
   if (data.kind === 'toy') return toyDataset(data.name, { length: data.length, seed, dimension: data.dimension });
   const dataset = await loadCifar10({ split: 'train' });
   if (data.maxImages === null) return dataset;

@@ -1,5 +1,7 @@
 /** Training targets and losses: denoising score matching and the stable target field. */
 export type { Perturbation } from './frame.ts';
+export { turnBack, turnUpright } from './augmented.ts';
+export type { AugmentedSamples } from './augmented.ts';
 export { denoisingLoss, restrictsClass } from './loss.ts';
 export type { Loss, LossInputs, ObjectiveConfig } from './loss.ts';
 export { sumOwnReferences } from './own-references.ts';

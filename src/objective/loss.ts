@@ -1,8 +1,10 @@
 import { lossWeight, perSample } from '../diffusion/index.ts';
 import type { Denoiser, PreconditioningConfig, Weighting } from '../diffusion/index.ts';
-import { add, mul, reshape, sizeOf, square, sub, sum } from '../graph/index.ts';
+import { add, mul, reshape, sizeOf, square, sub, sum, where } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
 import type { Conditions } from '../networks/index.ts';
+import { ofSamples, turnBack, turnUpright } from './augmented.ts';
+import type { AugmentedSamples } from './augmented.ts';
 import { gated, referenceTarget } from './reference-target.ts';
 import type { ReferenceTensors, SigmaGate } from './reference-target.ts';
 import type { ReferenceConfig } from './references/index.ts';
@@ -36,6 +38,8 @@ export interface LossInputs {
   readonly target?: Tensor | undefined;
   /** References to work them out from, samples flattened. With neither, the target is the clean sample: DSM. */
   readonly references?: ReferenceTensors | undefined;
+  /** How `clean` was augmented, when the references are as the data hold them. */
+  readonly augmented?: AugmentedSamples | undefined;
   readonly gate?: SigmaGate | null | undefined;
   readonly conditions?: Conditions | undefined;
   /** Whose squared error the loss is; the network's own output when left out. */
@@ -66,11 +70,15 @@ export function denoisingLoss(denoiser: Denoiser, config: PreconditioningConfig,
   return { elements, perSample: sum(flat(elements), 1), target, denoised, perturbed };
 }
 
-function targetOf({ clean, noise, sigma, target, references, gate }: LossInputs): Tensor {
+function targetOf({ clean, noise, sigma, target, references, augmented, gate }: LossInputs): Tensor {
+  const over = (y: Tensor, z: Tensor, among: ReferenceTensors): Tensor =>
+    reshape(referenceTarget({ clean: flat(y), noise: flat(z), sigma }, among), y.shape);
+  const overAugmented = (among: ReferenceTensors, how: AugmentedSamples): Tensor => {
+    const upright = over(turnUpright(clean, how), turnUpright(noise, how), among);
+    return where(ofSamples(how.isAlone, clean), clean, turnBack(upright, how));
+  };
   const stable =
-    target ??
-    (references &&
-      reshape(referenceTarget({ clean: flat(clean), noise: flat(noise), sigma }, references), clean.shape));
+    target ?? (references && (augmented ? overAugmented(references, augmented) : over(clean, noise, references)));
   if (!stable) return clean;
   return gate ? gated(gate, sigma, stable, clean) : stable;
 }

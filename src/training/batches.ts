@@ -1,3 +1,4 @@
+import { inverseOrientation, isReoriented, orient } from '../data/augmentation/index.ts';
 import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { imageToFloat } from '../data/pixels.ts';
@@ -6,6 +7,8 @@ import { compileStreamedMean, passes, referenceSource, restrictsClass } from '..
 import type { ReferenceDraw, StreamedMean } from '../objective/index.ts';
 import { fillKeepMask, fillNormal, fillUniform, streams } from '../numerics/random.ts';
 import type { Runtime } from '../runtime/index.ts';
+import { augmentedRound, batchAugmenter } from './augmented-batch.ts';
+import type { AugmentedBatch } from './augmented-batch.ts';
 import type { TrainingOptions } from './options.ts';
 import type { RoundData } from './round.ts';
 
@@ -32,7 +35,7 @@ export async function batchSource(
   options: TrainingOptions,
   dropoutPerSample: number,
 ): Promise<BatchSource> {
-  const { batch, rounds, seed, objective, denoiser } = options;
+  const { batch, rounds, seed, objective, denoiser, augmentation } = options;
   const perRound = batch / rounds;
   const references = objective.kind === 'stf' ? objective.references : undefined;
   const source = await referenceSource(runtime, dataset, references, {
@@ -45,21 +48,24 @@ export async function batchSource(
     references?.kind === 'all'
       ? await compileStreamedMean(runtime, dataset, { samples: samplesAtATime, block: streamed.block })
       : undefined;
+  const augment = augmentation ? batchAugmenter(dataset, augmentation, seed) : undefined;
   const gather = (rows: Uint32Array): Uint8Array | Float32Array => gatherRows(dataset, rows);
 
   return {
     rounds: async (step) => {
       const draw = await source.draw(step);
-      const clean = gather(draw.batch);
+      const augmented = augment?.(draw.batch, step);
+      const clean = augmented?.clean ?? gather(draw.batch);
       const shared = draw.shared.length > 0 ? gather(draw.shared) : undefined;
       const all: RoundData[] = [];
       for (let first = 0; first < batch; first += perRound) {
         all.push({
           ...samplesOf(clean, { step, first, count: perRound, dropoutPerSample }, draw, dataset, options),
+          ...(augmented && augmentedRound(augmented, first, perRound)),
           ...referencesOf(draw, first, perRound, shared, gather),
         });
       }
-      return means ? withTargets(all, means, samplesAtATime, draw.batch, dataset, options) : all;
+      return means ? withTargets(all, means, samplesAtATime, draw.batch, dataset, options, augmented) : all;
     },
     release: async () => {
       await source.release();
@@ -162,6 +168,7 @@ async function withTargets(
   batch: Uint32Array,
   dataset: Dataset,
   { objective, denoiser }: TrainingOptions,
+  augmented: AugmentedBatch | undefined,
 ): Promise<RoundData[]> {
   const size = sampleSize(dataset);
   const gate = objective.kind === 'stf' ? objective.gate : null;
@@ -176,12 +183,23 @@ async function withTargets(
       return { target: of(target), noise: of(noise), sigma: level };
     }),
   );
-  const inside = Array.from(samples.keys()).filter((sample) => passes(gate, samples[sample].sigma));
+  // Augmented samples are turned upright, to lie as the data do. What was done to them beside leaves them no references.
+  const how = augmented?.samples;
+  const inside = Array.from(samples.keys()).filter(
+    (sample) => passes(gate, samples[sample].sigma) && (!how || isReoriented(how[sample])),
+  );
+  const turned = (values: Float32Array, sample: number, isBack: boolean): Float32Array => {
+    if (!how) return values;
+    const { orientation } = how[sample];
+    const result = new Float32Array(size);
+    orient(values, result, dataset.sampleShape, isBack ? orientation : inverseOrientation(orientation));
+    return result;
+  };
   for (let first = 0; first < inside.length; first += samplesAtATime) {
     const chosen = inside.slice(first, first + samplesAtATime);
     const joined = (name: 'target' | 'noise'): Float32Array => {
       const all = new Float32Array(chosen.length * size);
-      chosen.forEach((sample, i) => all.set(samples[sample][name], i * size));
+      chosen.forEach((sample, i) => all.set(turned(samples[sample][name], sample, false), i * size));
       return all;
     };
     const found = await means.over({
@@ -190,7 +208,9 @@ async function withTargets(
       sigma: Float32Array.from(chosen, (sample) => samples[sample].sigma),
       ...(isRestricted && { labels: chosen.map((sample) => dataset.label(batch[sample])) }),
     });
-    chosen.forEach((sample, i) => samples[sample].target.set(found.subarray(i * size, (i + 1) * size)));
+    chosen.forEach((sample, i) => {
+      samples[sample].target.set(turned(Float32Array.from(found.subarray(i * size, (i + 1) * size)), sample, true));
+    });
   }
   return targeted;
 }

@@ -6,6 +6,7 @@ import { decodeSafetensors, looksLikeSafetensors } from '../formats/safetensors.
 import type { NamedTensor } from '../formats/safetensors.ts';
 import { readTorchCheckpoint } from '../formats/torch-module.ts';
 import type { TorchAdam, TorchCheckpoint, TorchNetwork } from '../formats/torch-module.ts';
+import { augmentDimOf } from '../networks/index.ts';
 import { networkConfigFromPyTorch } from '../networks/pytorch-config.ts';
 import type { StateDict } from '../networks/pytorch-infer.ts';
 import { flatten, parameterTable } from '../nn/index.ts';
@@ -159,7 +160,12 @@ function jsonObject(text: string): Record<string, unknown> | undefined {
 function importedOptions(denoiser: DenoiserConfig): TrainingOptions {
   const preset = presets['cifar10-edm-ddpmpp'];
   const { network, preconditioning } = denoiser;
-  const options = { ...withPreconditioning(preset, preconditioning), denoiser: { network, preconditioning } };
+  const options = {
+    ...withPreconditioning(preset, preconditioning),
+    denoiser: { network, preconditioning },
+    // With as many labels as the recipe has it is the recipe's.
+    augmentation: augmentDimOf(network) === augmentDimOf(preset.denoiser.network) ? preset.augmentation : null,
+  };
   return parseTrainingOptions(options, 'the network of the file');
 }
 

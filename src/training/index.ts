@@ -12,7 +12,15 @@ export type { Progress, TrainingObserver, TrainingState } from './observer.ts';
 export { largestSigma, largestTrainedSigma } from './noise-range.ts';
 export { parseTrainingOptions } from './options.ts';
 export type { TrainingOptions } from './options.ts';
-export { formulationOf, formulations, outputOf, presets, withOutput, withPreconditioning } from './presets.ts';
+export {
+  formulationOf,
+  formulations,
+  outputOf,
+  presets,
+  withAugmentation,
+  withOutput,
+  withPreconditioning,
+} from './presets.ts';
 export type { FormulationName, PresetName } from './presets.ts';
 export { emaBetaAt, learningRateAt } from './schedule.ts';
 export type { EmaOptions } from './schedule.ts';

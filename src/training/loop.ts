@@ -57,7 +57,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   const { runtime, dataset, options, observer, now, signal } = job;
   checkData(dataset, options);
   const started = now();
-  const { denoiser, objective, weighting, batch, rounds, seed } = options;
+  const { denoiser, objective, weighting, augmentation, batch, rounds, seed } = options;
   const step = await compileTrainStep(
     runtime,
     {
@@ -67,6 +67,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       batch,
       rounds,
       sampleDtype: dataset.dtype,
+      augmentation,
       adam: options.adam,
       lossScaling: options.lossScaling,
       precision: options.precision,

@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { augmentationLabelDim, checkAugmentation, transformNames } from '../data/augmentation/index.ts';
 import { mostNoiseSteps, outputForms, weightings } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
 import { precisions } from '../graph/index.ts';
+import { augmentDimOf, sampleShapeOf } from '../networks/index.ts';
 import { filterFault } from '../networks/resample-filter.ts';
 import { largestSigma, largestTrainedSigma } from './noise-range.ts';
 import { checkSizes } from './round.ts';
@@ -100,6 +102,28 @@ export const trainingOptionsSchema = z.object({
       dimension: count,
     }),
   ]),
+  /** Whether every image comes a second time, turned over from left to right. */
+  xFlip: z.boolean().default(false),
+  /** What is done to images, and told to the network, before they are shown to it; null for nothing. */
+  augmentation: z
+    .object({
+      probability: z.number().min(0).max(1),
+      multipliers: z.partialRecord(z.enum(transformNames), nonNegative),
+      strengths: z.object({
+        translateIntMax: nonNegative,
+        scaleStd: nonNegative,
+        rotateFracMax: nonNegative,
+        anisoStd: nonNegative,
+        anisoRotateProbability: nonNegative,
+        translateFracStd: nonNegative,
+        brightnessStd: nonNegative,
+        contrastStd: nonNegative,
+        hueMax: nonNegative,
+        saturationStd: nonNegative,
+      }),
+    })
+    .nullable()
+    .default(null),
   denoiser: denoiserSchema,
   objective: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('dsm') }),
@@ -174,10 +198,25 @@ export function parseTrainingOptions(value: unknown, source = 'options'): Traini
   throw new UsageError(`${source}: ${issue.path.join('.')}: ${issue.message}.`);
 }
 
+/** A network must be told as much as its augmentation has to say. */
+function checkLabels({ augmentation, xFlip, denoiser: { network } }: TrainingOptions): void {
+  const shape = sampleShapeOf(network);
+  if (xFlip && shape.length !== 3)
+    throw new UsageError(`--xflip is for images, and the samples have the shape [${shape.join(', ')}].`);
+  if (!augmentation) return;
+  checkAugmentation(augmentation, shape);
+  const [needed, found] = [augmentationLabelDim(augmentation), augmentDimOf(network)];
+  if (needed !== found)
+    throw new UsageError(
+      `augmentation: its label has ${needed} numbers, and the network takes ${found} (augmentDim of the network).`,
+    );
+}
+
 /** What must hold between options. */
 function checkTogether(options: TrainingOptions): TrainingOptions {
   const { samples, sigmaRanges, objective } = options;
   checkSizes(options);
+  checkLabels(options);
   if (objective.kind === 'stf' && objective.gate && objective.gate.sigmaMin >= objective.gate.sigmaMax) {
     const { sigmaMin, sigmaMax } = objective.gate;
     throw new UsageError(

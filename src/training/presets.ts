@@ -1,11 +1,15 @@
+import { augmentationLabelDim, edmAugmentation } from '../data/augmentation/index.ts';
+import type { AugmentationConfig } from '../data/augmentation/index.ts';
 import type { NoiseLevelConfig, OutputForm, PreconditioningConfig, ProcessConfig } from '../diffusion/index.ts';
 import { sigmaRange } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
 import { adm, ddpmpp, ncsnpp } from '../networks/index.ts';
-import type { NetworkConfig } from '../networks/index.ts';
+import type { DhariwalUNetConfig, SongUNetConfig } from '../networks/index.ts';
 import { withinRange } from '../sampling/index.ts';
 import { adamDefaults } from './adam.ts';
 import type { TrainingOptions } from './options.ts';
+
+type UNetConfig = SongUNetConfig | DhariwalUNetConfig;
 
 /** Noise levels between which EDM samples, and between which its process runs. Karras et al. 2022, Table 1. */
 const edmRange = { sigmaMin: 0.002, sigmaMax: 80 } as const;
@@ -50,14 +54,16 @@ export type FormulationName = keyof typeof formulations;
 export const formulationOf = (preconditioning: PreconditioningConfig): FormulationName =>
   preconditioning.kind === 'process' ? preconditioning.process.kind : preconditioning.kind;
 
-/**
- * The paper's recipe: DDPM++ on CIFAR-10 with 4096 references. Karras et al. 2022, appendix F; Xu et al. 2023. The
- * paper augments its images as well, with probability 0.12; this preset does not.
- */
+/** Augmentation on CIFAR-10. Karras et al. 2022, Table 7. */
+const cifar10Augmentation = edmAugmentation(0.12);
+
+/** The paper's recipe: DDPM++ on CIFAR-10 with 4096 references. Karras et al. 2022, appendix F; Xu et al. 2023. */
 const cifar10EdmDdpmpp: TrainingOptions = {
   data: { kind: 'cifar10', maxImages: null },
+  xFlip: false,
+  augmentation: cifar10Augmentation,
   denoiser: {
-    network: ddpmpp,
+    network: { ...ddpmpp, augmentDim: augmentationLabelDim(cifar10Augmentation) },
     preconditioning: formulations.edm.preconditioning,
   },
   objective: { kind: 'stf', references: { kind: 'fresh', count: 4096 }, mixLabels: false, gate: null },
@@ -88,6 +94,7 @@ const cifar10EdmDdpmpp: TrainingOptions = {
  */
 const quickstart: TrainingOptions = {
   ...cifar10EdmDdpmpp,
+  augmentation: null,
   denoiser: {
     ...cifar10EdmDdpmpp.denoiser,
     network: {
@@ -115,6 +122,7 @@ const quickstart: TrainingOptions = {
 /** Points in the plane with a perceptron: less than a minute for either objective. */
 const toy2d: TrainingOptions = {
   ...cifar10EdmDdpmpp,
+  augmentation: null,
   data: { kind: 'toy', name: 'eightGaussians', length: 50_000, dimension: 2 },
   denoiser: {
     network: { kind: 'mlp', sampleShape: [2], width: 128, blocks: 3, labelDim: 0, labelDropout: 0, dropout: 0 },
@@ -140,11 +148,14 @@ const toy2d: TrainingOptions = {
  * length. The networks that Song et al. 2021 published were trained otherwise (VE: σ from 0.01 to 50, batch 128, learning
  * rate 2e-4, moving average by 0.999 a step).
  */
-const cifar10 = (formulation: keyof typeof formulations, network: NetworkConfig): TrainingOptions =>
-  withPreconditioning(
-    { ...cifar10EdmDdpmpp, denoiser: { ...cifar10EdmDdpmpp.denoiser, network } },
+const cifar10 = (formulation: keyof typeof formulations, network: UNetConfig): TrainingOptions => {
+  const { denoiser } = cifar10EdmDdpmpp;
+  const told = { ...network, augmentDim: augmentationLabelDim(cifar10Augmentation) };
+  return withPreconditioning(
+    { ...cifar10EdmDdpmpp, denoiser: { ...denoiser, network: told } },
     formulations[formulation].preconditioning,
   );
+};
 
 /** Named sets of defaults: `stf train --preset NAME`. All are unconditional; `--cond` tells the network the class. */
 export const presets = {
@@ -159,6 +170,20 @@ export const presets = {
   // The widths of ImageNet at 64 × 64, where it was published; nobody did for CIFAR-10.
   'cifar10-edm-adm': cifar10('edm', { ...adm, resolution: 32, labelDim: 0 }),
 } as const;
+
+/**
+ * Options with another augmentation, or none: the network takes the labels that there are. Without augmentation before and
+ * after, nothing changes.
+ *
+ * @throws UsageError for a network of points
+ */
+export function withAugmentation(options: TrainingOptions, augmentation: AugmentationConfig | null): TrainingOptions {
+  const { network } = options.denoiser;
+  if (augmentation === null && options.augmentation === null) return options;
+  if (network.kind === 'mlp') throw new UsageError('augmentation is for images, and the network is for points.');
+  const augmentDim = augmentation ? augmentationLabelDim(augmentation) : 0;
+  return { ...options, augmentation, denoiser: { ...options.denoiser, network: { ...network, augmentDim } } };
+}
 
 export type PresetName = keyof typeof presets;
 

@@ -1,6 +1,8 @@
 import { UsageError } from '../errors.ts';
 import { makeDenoiser } from '../diffusion/index.ts';
 import type { DenoiserConfig, Weighting } from '../diffusion/index.ts';
+import { transformsOf } from '../data/augmentation/index.ts';
+import type { AugmentationConfig } from '../data/augmentation/index.ts';
 import { pixelsToValues } from '../data/pixels.ts';
 import {
   allocate,
@@ -19,7 +21,7 @@ import { augmentDimOf, sampleShapeOf } from '../networks/index.ts';
 import { fromFlat } from '../nn/index.ts';
 import type { ParameterTable } from '../nn/index.ts';
 import { checkReferences, denoisingLoss, referenceSizes, restrictsClass } from '../objective/index.ts';
-import type { ObjectiveConfig, ReferenceTensors } from '../objective/index.ts';
+import type { AugmentedSamples, ObjectiveConfig, ReferenceTensors } from '../objective/index.ts';
 import type { AdamConfig } from './adam.ts';
 import { planDropout } from './dropout.ts';
 
@@ -35,6 +37,8 @@ export interface TrainStepConfig {
   readonly rounds: number;
   /** How samples arrive: images as stored, value u meaning u / 127.5 - 1, or floats as they are. */
   readonly sampleDtype: 'uint8' | 'float32';
+  /** What is done to the samples, which arrive as floats then; references are left as they are. Nothing when left out. */
+  readonly augmentation?: AugmentationConfig | null;
   readonly adam?: AdamConfig;
   /** Factor on the loss that the gradient is taken of. */
   readonly lossScaling?: number;
@@ -68,6 +72,11 @@ export interface RoundData {
   readonly labels?: BigInt64Array | undefined;
   /** Parameters of the augmentation that made each sample; zeros, for none, when left out. */
   readonly augmentLabels?: Float32Array | undefined;
+  /** How each augmented sample lies, beside references that are upright: see `AugmentedSamples`. 1 is true. */
+  readonly flipX?: Uint8Array | undefined;
+  readonly flipY?: Uint8Array | undefined;
+  readonly transpose?: Uint8Array | undefined;
+  readonly isAlone?: Uint8Array | undefined;
   /**
    * Dropout decisions, `dropoutPerSample` a sample, 1 keeps; or what makes them when the round is taken. A network of the
    * paper's size needs 3.5 MB of them a sample.
@@ -105,7 +114,7 @@ export interface Round {
 
 /** Builds loss and gradient of one round of `batch / rounds` samples. */
 export function buildRound(config: TrainStepConfig, table: ParameterTable, weights: Tensor): Round {
-  const { denoiser: denoiserConfig, objective, sampleDtype } = config;
+  const { denoiser: denoiserConfig, objective, sampleDtype, augmentation } = config;
   const { network } = denoiserConfig;
   const size = config.batch / config.rounds;
   const sampleShape = sampleShapeOf(network);
@@ -118,7 +127,7 @@ export function buildRound(config: TrainStepConfig, table: ParameterTable, weigh
   };
   const toFloat = (x: Tensor): Tensor => (sampleDtype === 'uint8' ? pixelsToValues(x) : x);
 
-  const clean = toFloat(feed('clean', shape, sampleDtype));
+  const clean = augmentation ? feed('clean', shape) : toFloat(feed('clean', shape, sampleDtype));
   const noise = feed('noise', shape);
   const sigma = feed('sigma', [size]);
   const isConditional = network.labelDim > 0;
@@ -151,6 +160,13 @@ export function buildRound(config: TrainStepConfig, table: ParameterTable, weigh
     };
   };
   const references = feedReferences();
+  const feedAugmented = (config: AugmentationConfig): AugmentedSamples => ({
+    flipX: feed('flipX', [size], 'bool'),
+    flipY: feed('flipY', [size], 'bool'),
+    ...(transformsOf(config).includes('rotateInt') && { transpose: feed('transpose', [size], 'bool') }),
+    isAlone: feed('isAlone', [size], 'bool'),
+  });
+  const augmented = augmentation && references ? feedAugmented(augmentation) : undefined;
   const needsGroups = restrictsClass(objective, network.labelDim);
 
   const { source, pieces } = fromFlat(table, weights);
@@ -166,6 +182,7 @@ export function buildRound(config: TrainStepConfig, table: ParameterTable, weigh
     sigma,
     target,
     references,
+    augmented,
     gate: isStable ? objective.gate : undefined,
     weighting: config.weighting,
     conditions: { ...conditions, dropout: dropout.apply, checkpointing: config.checkpointing },

@@ -1,3 +1,4 @@
+import { shareReoriented } from '../data/augmentation/index.ts';
 import { fillNoiseLevels } from '../diffusion/index.ts';
 import { passes, restrictsClass } from '../objective/index.ts';
 import type { ReferenceConfig } from '../objective/index.ts';
@@ -20,7 +21,7 @@ export function describeTarget(options: TrainingOptions): string {
     : labelDim > 0
       ? ', of all classes together, which is biased for a network that is told the class'
       : '';
-  return `stable target over ${referencesInWords(objective.references, options.batch)}${classes}${gateInWords(options)}`;
+  return `stable target over ${referencesInWords(objective.references, options.batch)}${classes}${gateInWords(options)}${augmentationInWords(options)}`;
 }
 
 function referencesInWords(references: ReferenceConfig, batch: number): string {
@@ -40,6 +41,12 @@ function referencesInWords(references: ReferenceConfig, batch: number): string {
   }
 }
 
+/** Which images have references, where some are augmented so that no other is like them. */
+function augmentationInWords({ augmentation }: TrainingOptions): string {
+  const share = augmentation ? shareReoriented(augmentation) : 1;
+  return share < 1 ? `; for the ${percent(share)} of images that are flipped or turned at the most` : '';
+}
+
 /** The gate, with the share of the noise levels of training that it lets through. */
 function gateInWords({ objective, noiseLevels, seed }: TrainingOptions): string {
   const gate = objective.kind === 'stf' ? objective.gate : null;
@@ -47,6 +54,7 @@ function gateInWords({ objective, noiseLevels, seed }: TrainingOptions): string 
   const levels = new Float64Array(draws);
   fillNoiseLevels(levels, noiseLevels, { seed, stream: streams.evaluation, step: 0, sample: 0 });
   const share = levels.reduce((count, level) => count + (passes(gate, level) ? 1 : 0), 0) / draws;
-  const percent = `${(100 * share).toPrecision(2)} %`;
-  return `, at noise levels from ${gate.sigmaMin} to ${gate.sigmaMax} (${share === 0 ? 'none' : percent} of those that are trained)`;
+  return `, at noise levels from ${gate.sigmaMin} to ${gate.sigmaMax} (${share === 0 ? 'none' : percent(share)} of those that are trained)`;
 }
+
+const percent = (share: number): string => `${(100 * share).toPrecision(2)} %`;

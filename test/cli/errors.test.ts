@@ -113,6 +113,19 @@ describe('a command line that makes no sense', () => {
       'train --output denoiser --sigma-data 1',
       /--sigma-data is an option of --precond edm without --output, which asks for denoiser\./,
     ],
+    [
+      'augmentation beyond certainty',
+      'train --augment 2',
+      /--augment must be a number at least 0 and at most 1, got 2\./,
+    ],
+    [
+      'an unknown transform',
+      'train --augment 0.1 --augment-with flip',
+      /--augment-with: unknown transform "flip"\. Choose from: x-flip, y-flip, rotate-int,/,
+    ],
+    ['transforms that never happen', 'train --augment-with x-flip', /--augment-with needs .* with --augment\./],
+    ['augmented points', 'train --data two-moons --augment 0.1', /--augment is for images, and two-moons has points\./],
+    ['mirrored points', 'train --data two-moons --xflip', /--xflip is for images, and two-moons has points\./],
     ['hiding classes without any', 'train --label-dropout 0.1', /--label-dropout needs .* \(--cond\), got 0\.1\./],
     [
       'references of an objective that has none',

@@ -8,10 +8,10 @@ import { stf } from './support.ts';
  * al. 2022 published, 55 733 891 parameters, and what sets the others apart from it, layer by layer.
  */
 const published = 55_733_891;
-/** Without the layer for 9 numbers of augmentation, which these presets do not have. */
-const parametersOf = { ddpmpp: published - 9 * 128, ncsnpp: 0 };
-// A noise embedding of twice the width, and a 3 × 3 convolution of the image at each of the two lower levels.
-parametersOf.ncsnpp = parametersOf.ddpmpp + 128 * 512 + (3 * 9 + 1) * 256 + (256 * 9 + 1) * 256;
+const parametersOf = { ddpmpp: published, ncsnpp: 0 };
+// A noise embedding of twice the width, which nine numbers of augmentation enter as well, and a 3 × 3 convolution of the
+// image at each of the two lower levels.
+parametersOf.ncsnpp = published + 128 * (9 + 512) + (3 * 9 + 1) * 256 + (256 * 9 + 1) * 256;
 /** A layer from ten classes to the noise embedding. */
 const conditional = { ddpmpp: (10 + 1) * 128, ncsnpp: (10 + 1) * 256 };
 
@@ -28,6 +28,12 @@ const formulations = {
 /** What Karras et al. 2022 train every network on CIFAR-10 with. */
 const recipe = {
   data: { kind: 'cifar10', maxImages: null },
+  // Six transforms, of which flips to the side are drawn always. train.py of the official code.
+  augmentation: {
+    probability: 0.12,
+    multipliers: { xFlip: 1e8, yFlip: 1, scale: 1, rotateFrac: 1, aniso: 1, translateFrac: 1 },
+  },
+  xFlip: false,
   batch: 512,
   learningRate: 1e-3,
   learningRateRampKimg: 10_000,
@@ -47,17 +53,20 @@ async function dryRun(...flags: string[]): Promise<{ options: TrainingOptions; p
 }
 
 test('the sizes are the published ones', () => {
-  expect(parametersOf).toEqual({ ddpmpp: 55_732_739, ncsnpp: 56_395_523 });
+  expect(parametersOf).toEqual({ ddpmpp: 55_733_891, ncsnpp: 56_397_827 });
 });
 
 test('ADM: the published network of ImageNet without its classes, at half the resolution', async () => {
   const { options, parameters } = await dryRun('--preset', 'cifar10-edm-adm');
-  expect(options).toMatchObject({ ...recipe, denoiser: { network: { ...adm, resolution: 32, labelDim: 0 } } });
+  expect(options).toMatchObject({
+    ...recipe,
+    denoiser: { network: { ...adm, resolution: 32, labelDim: 0, augmentDim: 9 } },
+  });
   // The count differs by attention alone, at 32, 16 and 8: of the lowest level there, of the highest here.
   const attention = (width: number): number => 2 * width + 4 * width ** 2 + 4 * width;
   const published = 295_899_267 - 1000 * 768;
   // Three blocks of the encoder and four of the decoder.
-  expect(parameters).toBe(published + 7 * (attention(192) - attention(768)));
+  expect(parameters).toBe(published + 9 * 192 + 7 * (attention(192) - attention(768)));
 });
 
 describe.each(['ddpmpp', 'ncsnpp'] as const)('%s', (arch) => {
@@ -67,7 +76,7 @@ describe.each(['ddpmpp', 'ncsnpp'] as const)('%s', (arch) => {
     test('unconditional: size, network, formulation and recipe', async () => {
       const { options, parameters } = await dryRun('--preset', preset);
       expect(parameters).toBe(parametersOf[arch]);
-      expect(options.denoiser.network).toEqual({ ddpmpp, ncsnpp }[arch]);
+      expect(options.denoiser.network).toEqual({ ...{ ddpmpp, ncsnpp }[arch], augmentDim: 9 });
       const { preconditioning, samples } = formulations[formulation];
       expect(options).toMatchObject({ ...recipe, denoiser: { preconditioning }, samples });
     });
@@ -75,7 +84,7 @@ describe.each(['ddpmpp', 'ncsnpp'] as const)('%s', (arch) => {
     test('class-conditional: ten classes, and the rest the same', async () => {
       const { options, parameters } = await dryRun('--preset', preset, '--cond');
       expect(parameters).toBe(parametersOf[arch] + conditional[arch]);
-      expect(options.denoiser.network).toEqual({ ...{ ddpmpp, ncsnpp }[arch], labelDim: 10 });
+      expect(options.denoiser.network).toEqual({ ...{ ddpmpp, ncsnpp }[arch], augmentDim: 9, labelDim: 10 });
     });
   });
 });

@@ -48,9 +48,32 @@ test.each([
     ['--gate', '1e9,1e10'],
     'stable target over 1024 fresh references, at noise levels from 1000000000 to 10000000000 (none of those that are trained)',
   ],
+  // 0.88⁴ of them are neither scaled nor turned, stretched nor shifted.
+  [
+    ['--augment', '0.12'],
+    'stable target over 1024 fresh references; for the 60 % of images that are flipped or turned at the most',
+  ],
+  [['--augment', '0.12', '--augment-with', 'x-flip,y-flip,rotate-int'], 'stable target over 1024 fresh references'],
 ])('a run says what it trains towards: %j', async (flags, target) => {
   const { stdout } = await stf(['train', ...flags, '--dry-run']);
   expect(stdout).toContain(`Target:      ${target}\n`);
+});
+
+test('--augment gives the network a place for its labels, and 0 takes it away', async () => {
+  const dry = async (...flags: string[]) => {
+    const { code, stdout, stderr } = await stf(['train', ...flags, '--dry-run']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    return JSON.parse(stdout.slice(0, stdout.indexOf('\n}\n') + 3)) as TrainingOptions;
+  };
+  expect(await dry('--augment', '0.15')).toMatchObject({
+    augmentation: { probability: 0.15, multipliers: { xFlip: 1e8, aniso: 1 } },
+    denoiser: { network: { augmentDim: 9 } },
+  });
+  const chosen = await dry('--augment', '0.15', '--augment-with', 'hue,x-flip', '--xflip');
+  expect(chosen.augmentation?.multipliers).toEqual({ xFlip: 1e8, hue: 1 });
+  expect(chosen).toMatchObject({ xFlip: true, denoiser: { network: { augmentDim: 3 } } });
+  const none = await dry('--preset', 'cifar10-edm-ddpmpp', '--augment', '0');
+  expect(none).toMatchObject({ augmentation: null, denoiser: { network: { augmentDim: 0 } } });
 });
 
 test('NCSN++ has the published size, and its run is called so', async () => {
@@ -70,12 +93,12 @@ test('what sets the U-Nets apart changes with --arch, and nothing else', async (
     const { stdout } = await stf(['train', '--preset', 'cifar10-edm-ddpmpp', ...flags, '--dry-run']);
     return JSON.parse(stdout.slice(0, stdout.indexOf('\n}\n') + 3)) as TrainingOptions;
   };
-  expect((await dry('--arch', 'ncsnpp')).denoiser.network).toEqual(ncsnpp);
-  expect((await dry('--arch', 'ddpmpp')).denoiser.network).toEqual(ddpmpp);
+  expect((await dry('--arch', 'ncsnpp')).denoiser.network).toEqual({ ...ncsnpp, augmentDim: 9 });
+  expect((await dry('--arch', 'ddpmpp')).denoiser.network).toEqual({ ...ddpmpp, augmentDim: 9 });
   // Of ADM only what it is: the size stays.
   const { modelChannels, channelMult, blocks, attentionResolutions, dropout } = ddpmpp;
   const size = { modelChannels, channelMult, blocks, attentionResolutions, dropout };
-  const expected = { ...adm, ...size, resolution: 32, labelDim: 10 };
+  const expected = { ...adm, ...size, resolution: 32, labelDim: 10, augmentDim: 9 };
   expect((await dry('--arch', 'adm', '--cond')).denoiser.network).toEqual(expected);
 });
 

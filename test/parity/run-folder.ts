@@ -1,5 +1,6 @@
 import type { Runtime } from '../../src/runtime/index.ts';
 import { ablationFiles } from './ablation-files.ts';
+import { augmentFiles } from './augment-files.ts';
 import { blockFiles } from './block-files.ts';
 import { Unsupported } from './check.ts';
 import type { Check } from './check.ts';
@@ -30,6 +31,7 @@ const checkers: readonly Checker[] = [
   trainingFiles,
   pickleFiles,
   processFiles,
+  augmentFiles,
   edmSamplerFiles,
   ablationFiles,
   predictorCorrectorFiles,

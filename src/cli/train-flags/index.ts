@@ -1,3 +1,4 @@
+import { augmentationFlags } from './augmentation.ts';
 import { dataFlags } from './data.ts';
 import type { TrainFlag } from './flag.ts';
 import { formulationFlags } from './formulation.ts';
@@ -17,6 +18,7 @@ export { countOf, stableOf } from './target.ts';
 export const trainFlags: readonly TrainFlag[] = [
   ...dataFlags,
   ...networkFlags,
+  ...augmentationFlags,
   ...targetFlags,
   ...formulationFlags,
   ...optimisationFlags,
