@@ -4,7 +4,7 @@ import { sampleShapeOf } from '../networks/index.ts';
 import { writeFileAtomic } from '../node/files.ts';
 import { svgToPng } from '../node/raster.ts';
 import { firstTwo, imageGridPng } from '../node/run-folder.ts';
-import { dataName, freshPoints } from '../node/training-data.ts';
+import { dataName, dataShape, freshPoints, isPoints } from '../node/training-data.ts';
 import { imageGrid } from '../report/image-grid.ts';
 import { scatterFigure } from '../report/scatter.ts';
 import type { TrainingOptions } from '../training/index.ts';
@@ -22,8 +22,8 @@ export interface SampleWriter {
 
 /** Images: a PNG file a seed, and grid.png. Points: points.csv, and scatter.png beside fresh points of the data. */
 export const sampleWriter = (options: TrainingOptions, outdir: string): SampleWriter =>
-  options.data.kind === 'toy'
-    ? pointWriter({ ...options, data: options.data }, outdir)
+  isPoints(options.data)
+    ? pointWriter(options, outdir)
     : imageWriter(sampleShapeOf(options.denoiser.network), outdir);
 
 function imageWriter(sampleShape: readonly number[], outdir: string): SampleWriter {
@@ -50,12 +50,9 @@ function imageWriter(sampleShape: readonly number[], outdir: string): SampleWrit
   };
 }
 
-function pointWriter(
-  options: Pick<TrainingOptions, 'seed'> & { data: TrainingOptions['data'] & { kind: 'toy' } },
-  outdir: string,
-): SampleWriter {
+function pointWriter(options: Pick<TrainingOptions, 'seed' | 'data'>, outdir: string): SampleWriter {
   const { data } = options;
-  const { dimension } = data;
+  const [dimension] = dataShape(data).sampleShape;
   const kept: Float32Array[] = [];
   const lines = [['seed', ...Array.from({ length: dimension }, (_, i) => `x${i}`)].join(',')];
   return {

@@ -3,6 +3,7 @@ import { blockFiles } from './block-files.ts';
 import { Unsupported } from './check.ts';
 import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
+import { datasetArchives, datasetFolders } from './dataset-files.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
 import { lossFiles } from './loss-files.ts';
 import { networkFiles } from './network-files.ts';
@@ -25,6 +26,8 @@ const checkers: readonly Checker[] = [
   trainingFiles,
   pickleFiles,
   processFiles,
+  datasetArchives,
+  datasetFolders,
 ];
 
 /**

@@ -1,5 +1,4 @@
-import { readdirSync, statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { byCodePoints, byParts, labelsFromFolders, readLabels } from '../../data/labels.ts';
 import { UsageError } from '../../errors.ts';
@@ -16,6 +15,8 @@ export interface ImageItem {
   readonly label: number | null;
   /** Reads and decodes it. Throws FormatError that names the path. */
   load(): Promise<DecodedImage>;
+  /** The bytes of its file, at once; there are none of pictures that come as arrays. Throws as `load` does. */
+  readonly read?: () => Uint8Array;
 }
 
 /** Pictures in an order, wherever they come from. */
@@ -43,11 +44,11 @@ export const nameFromPath = (path: string): string =>
  *
  * @throws UsageError without a picture, FormatError when `dataset.json` can't be read
  */
-export async function folderSource(folder: string): Promise<ImageSource> {
+export function folderSource(folder: string): ImageSource {
   const paths = filesBelow(folder).filter(isImagePath).sort(byParts);
   if (paths.length === 0) throw new UsageError(`${folder} has no pictures in it.`);
   const labelPath = join(folder, labelFile);
-  const listed = existsFile(labelPath) ? readLabels(await readFileChecked(labelPath), labelPath) : new Map();
+  const listed = existsFile(labelPath) ? readLabels(readAtOnce(labelPath), labelPath) : new Map();
   const labels = listed.size > 0 ? listed : labelsFromFolders(paths);
   return {
     kind: 'folder',
@@ -58,7 +59,8 @@ export async function folderSource(folder: string): Promise<ImageSource> {
       return {
         path,
         label: (labels.get(paths[index]) as number | undefined) ?? null,
-        load: async () => decodeImage(await readFile(path), path),
+        load: async () => decodeImage(await readFileChecked(path), path),
+        read: () => readAtOnce(path),
       };
     },
     close: () => {},
@@ -85,10 +87,12 @@ export function zipSource(path: string): ImageSource {
       length: pictures.length,
       item: (index) => {
         const entry = pictures[index];
+        const read = () => readZipEntry(source, entry);
         return {
           path: `${path}: ${entry.name}`,
           label: (labels.get(entry.name) as number | undefined) ?? null,
-          load: async () => decodeImage(readZipEntry(source, entry), `${path}: ${entry.name}`),
+          load: async () => decodeImage(read(), `${path}: ${entry.name}`),
+          read,
         };
       },
       close: () => source.close(),
@@ -115,6 +119,14 @@ function filesBelow(folder: string): string[] {
     throw fileError(`can't read ${folder}`, error);
   }
   return found;
+}
+
+function readAtOnce(path: string): Uint8Array {
+  try {
+    return new Uint8Array(readFileSync(path));
+  } catch (error) {
+    throw fileError(`can't read ${path}`, error);
+  }
 }
 
 export function existsFile(path: string): boolean {

@@ -99,7 +99,10 @@ async function tarReader(path: string): Promise<ReadByName> {
   } catch (error) {
     throw new FormatError(`${path} (${archive.length} bytes) is not a whole gzipped tar archive: ${String(error)}`);
   }
-  return async (file) => entries.find(({ name }) => basename(name) === file)?.data;
+  return async (file) => {
+    const entry = entries.find(({ name }) => basename(name) === file);
+    return entry && 'data' in entry ? entry.data : undefined;
+  };
 }
 
 /** A batch of the Python archive: a pickled dict with `data`, [images, 3072] bytes in planes, and `labels`. */
