@@ -106,14 +106,17 @@ const half = 1 << (fixedBits - 1);
 function alongRows({ width, height, channels, data }: Picture, { first, weights }: FixedAxis): Picture {
   const target = weights.length;
   const out = new Uint8Array(target * height * channels);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < target; x++) {
-      const row = weights[x];
+  // A row of weights after the other keeps them at hand; sums are taken in 32 bits, as Pillow's are.
+  for (let x = 0; x < target; x++) {
+    const row = weights[x];
+    for (let y = 0; y < height; y++) {
       const from = (y * width + first[x]) * channels;
+      const to = (y * target + x) * channels;
       for (let c = 0; c < channels; c++) {
         let sum = half;
-        for (let k = 0, at = from + c; k < row.length; k++, at += channels) sum += data[at] * row[k];
-        out[(y * target + x) * channels + c] = clip(sum);
+        for (let k = 0, at = from + c; k < row.length; k++, at += channels)
+          sum = (sum + Math.imul(data[at], row[k])) | 0;
+        out[to + c] = clip(sum);
       }
     }
   }
@@ -124,13 +127,14 @@ function alongColumns({ width, channels, data }: Picture, { first, weights }: Fi
   const pitch = width * channels;
   const target = weights.length;
   const out = new Uint8Array(target * pitch);
+  const sums = new Int32Array(pitch);
   for (let y = 0; y < target; y++) {
-    const column = weights[y];
-    for (let i = 0; i < pitch; i++) {
-      let sum = half;
-      for (let k = 0, at = first[y] * pitch + i; k < column.length; k++, at += pitch) sum += data[at] * column[k];
-      out[y * pitch + i] = clip(sum);
-    }
+    sums.fill(half);
+    weights[y].forEach((weight, k) => {
+      const row = (first[y] + k) * pitch;
+      for (let i = 0; i < pitch; i++) sums[i] += Math.imul(data[row + i], weight);
+    });
+    for (let i = 0; i < pitch; i++) out[y * pitch + i] = clip(sums[i]);
   }
   return { width, height: target, channels, data: out };
 }
@@ -147,20 +151,28 @@ export function resizeInFloat(picture: Picture, width: number, height: number, f
   const across = axisWeights(picture.width, width, filter);
   const down = axisWeights(picture.height, height, filter);
   const narrowed = new Float64Array(width * picture.height * channels);
-  for (let y = 0; y < picture.height; y++)
-    for (let x = 0; x < width; x++)
-      across.weights[x].forEach((weight, k) => {
-        const from = (y * picture.width + across.first[x] + k) * channels;
-        for (let c = 0; c < channels; c++) narrowed[(y * width + x) * channels + c] += weight * data[from + c];
-      });
+  for (let x = 0; x < width; x++) {
+    const row = across.weights[x];
+    for (let y = 0; y < picture.height; y++) {
+      const from = (y * picture.width + across.first[x]) * channels;
+      for (let c = 0; c < channels; c++) {
+        let sum = 0;
+        for (let k = 0; k < row.length; k++) sum += row[k] * data[from + k * channels + c];
+        narrowed[(y * width + x) * channels + c] = sum;
+      }
+    }
+  }
   const out = new Uint8Array(width * height * channels);
   const pitch = width * channels;
-  for (let y = 0; y < height; y++)
-    for (let i = 0; i < pitch; i++) {
-      let sum = 0;
-      down.weights[y].forEach((weight, k) => (sum += weight * narrowed[(down.first[y] + k) * pitch + i]));
-      out[y * pitch + i] = Math.min(Math.max(Math.floor(sum + 0.5), 0), 255);
-    }
+  const sums = new Float64Array(pitch);
+  for (let y = 0; y < height; y++) {
+    sums.fill(0);
+    down.weights[y].forEach((weight, k) => {
+      const row = (down.first[y] + k) * pitch;
+      for (let i = 0; i < pitch; i++) sums[i] += weight * narrowed[row + i];
+    });
+    for (let i = 0; i < pitch; i++) out[y * pitch + i] = Math.min(Math.max(Math.floor(sums[i] + 0.5), 0), 255);
+  }
   return { width, height, channels, data: out };
 }
 

@@ -130,5 +130,9 @@ function readAtOnce(path: string): Uint8Array {
 }
 
 export function existsFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false; // not there, or below something that is no folder
+  }
 }
