@@ -139,6 +139,9 @@ function alongColumns({ width, channels, data }: Picture, { first, weights }: Fi
   return { width, height: target, channels, data: out };
 }
 
+/** Weights are fractions, so that exact halves are common: they go up, whatever the order of summation. */
+const hair = 1e-9;
+
 /**
  * Resizes a picture in floating point and rounds once at the end: what `tf.image.resize(..., antialias=True)` gives for
  * the triangle, rounded to pixels.
@@ -171,7 +174,7 @@ export function resizeInFloat(picture: Picture, width: number, height: number, f
       const row = (down.first[y] + k) * pitch;
       for (let i = 0; i < pitch; i++) sums[i] += weight * narrowed[row + i];
     });
-    for (let i = 0; i < pitch; i++) out[y * pitch + i] = Math.min(Math.max(Math.floor(sums[i] + 0.5), 0), 255);
+    for (let i = 0; i < pitch; i++) out[y * pitch + i] = Math.min(Math.max(Math.floor(sums[i] + 0.5 + hair), 0), 255);
   }
   return { width, height, channels, data: out };
 }

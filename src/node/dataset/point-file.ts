@@ -11,8 +11,9 @@ import { nameFromPath } from './image-source.ts';
 /** Whether a path is that of a file of points, by its ending. */
 export const isPointPath = (path: string): boolean => /\.(npy|npz|csv|tsv|txt)$/i.test(path);
 
-/** Names under which labels are looked for. */
-const labelNames = ['label', 'labels', 'class', 'classes', 'y', 'target'];
+/** Names under which labels are looked for: of arrays, and of columns, where y is a coordinate. */
+const labelColumns = ['label', 'labels', 'class', 'classes'];
+const labelArrays = [...labelColumns, 'y', 'target'];
 
 /**
  * Points from a file.
@@ -20,7 +21,7 @@ const labelNames = ['label', 'labels', 'class', 'classes', 'y', 'target'];
  *   .npy               an array [N, d], or [N] for numbers
  *   .npz               the only array [N, d] in it, or the one called `points`, `data` or `x`; labels [N] called `labels`,
  *                      `label`, `y`, `class`, `classes` or `target`
- *   .csv, .tsv, .txt   a row a point; a column with one of those names holds the labels
+ *   .csv, .tsv, .txt   a row a point; a column called label, labels, class or classes holds the labels
  *
  * @throws UsageError when the file can't be read
  * @throws FormatError that names the file when it is damaged, has no such array, or a value that is not finite
@@ -63,7 +64,7 @@ interface LabelledPoints {
 
 function fromNpz(path: string, bytes: Uint8Array): LabelledPoints {
   const arrays = readNpz(bytes, path);
-  const labelKey = [...arrays.keys()].find((key) => labelNames.includes(key.toLowerCase()));
+  const labelKey = [...arrays.keys()].find((key) => labelArrays.includes(key.toLowerCase()));
   const others = [...arrays.keys()].filter((key) => key !== labelKey);
   const named = others.find((key) => ['points', 'data', 'x'].includes(key.toLowerCase()));
   const chosen = named ?? (others.length === 1 ? others[0] : undefined);
@@ -76,7 +77,7 @@ function fromNpz(path: string, bytes: Uint8Array): LabelledPoints {
 
 function fromCsv(path: string, bytes: Uint8Array): LabelledPoints {
   const table = readCsv(bytes, path);
-  const column = table.names?.findIndex((name) => labelNames.includes(name.toLowerCase().replaceAll('"', ''))) ?? -1;
+  const column = table.names?.findIndex((name) => labelColumns.includes(name.toLowerCase().replaceAll('"', ''))) ?? -1;
   if (column < 0) return { points: table, labels: undefined };
   const [rows, columns] = table.shape;
   const isPoint = (_: number, i: number): boolean => i % columns !== column;
