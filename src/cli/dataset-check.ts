@@ -26,12 +26,14 @@ export function checkCommand(io: Io): Command {
         'with 1 when there are some, and with 2 when there is nothing to look at.',
     )
     .argument('<source>', sourceHelp)
-    .addOption(
-      valueOption('--resolution', pictureSize, 'Size that all should have', 'the one that most have'),
-    )
+    .addOption(valueOption('--resolution', pictureSize, 'Size that all should have', 'the one that most have'))
     .addOption(valueOption('--max-images', integer('INT', { min: 1 }), 'Look at the first INT pictures'))
     .addOption(
-      valueOption('--convert', choice<'rgb'>('rgb', ['rgb']), 'Name only what stf dataset convert --convert rgb does not mend'),
+      valueOption(
+        '--convert',
+        choice<'rgb'>('rgb', ['rgb']),
+        'Name only what stf dataset convert --convert rgb does not mend',
+      ),
     )
     .addHelpText('after', '\nExample:\n  stf dataset check photos/ --resolution 64')
     .action((source: string, flags: CheckFlags) => check(io, source, flags));

@@ -76,7 +76,8 @@ async function convert(io: Io, source: string, flags: ConvertFlags): Promise<voi
   const { dest, maxImages } = flags;
   const transform = transformOf(flags);
   if (!/\.zip$/i.test(dest)) throw new UsageError(`--dest must be the name of a .zip archive, got ${dest}.`);
-  if (isSameFile(source, dest)) throw new UsageError(`--dest must be another file than the source, got ${dest} for both.`);
+  if (isSameFile(source, dest))
+    throw new UsageError(`--dest must be another file than the source, got ${dest} for both.`);
   await ensureWritableFolder(dirname(resolve(dest)));
   const started = performance.now();
   let named = 0;

@@ -33,7 +33,12 @@ export function infoCommand(io: Io): Command {
     .argument('<source>', `${sourceHelp}; or a file of points`)
     .addOption(valueOption('--max-images', integer('INT', { min: 1 }), 'Look at the first INT pictures'))
     .addOption(
-      valueOption('--picture', text('FILE.png'), 'Where the contact sheet goes', 'NAME-contact-sheet.png in this folder'),
+      valueOption(
+        '--picture',
+        text('FILE.png'),
+        'Where the contact sheet goes',
+        'NAME-contact-sheet.png in this folder',
+      ),
     )
     .addOption(new Option('--no-picture', 'Write no contact sheet'))
     .addHelpText('after', '\nExample:\n  stf dataset info cifar10.zip')
@@ -70,12 +75,15 @@ async function describePictures(io: Io, path: string, flags: InfoFlags): Promise
   if (classes.size === 0) print('Classes:             none');
   else {
     const names = kind === 'CIFAR-10' ? cifar10.classNames : undefined;
-    print(`Classes:             ${grouped(classes.size)}${unlabelled > 0 ? `, and ${grouped(unlabelled)} images without` : ''}`);
+    print(
+      `Classes:             ${grouped(classes.size)}${unlabelled > 0 ? `, and ${grouped(unlabelled)} images without` : ''}`,
+    );
     for (const [label, count] of [...classes].slice(0, 20))
       print(`  ${String(label).padStart(3)} ${(names?.[label] ?? '').padEnd(14)} ${grouped(count)}`);
     if (classes.size > 20) print(`  and ${grouped(classes.size - 20)} more classes`);
   }
-  const line = (values: readonly number[], digits: number): string => values.map((value) => value.toFixed(digits)).join('  ');
+  const line = (values: readonly number[], digits: number): string =>
+    values.map((value) => value.toFixed(digits)).join('  ');
   if (damaged < images) {
     print(`Mean:                ${line(description.mean, 2)}  (pixels, 0 to 255)`);
     print(`Standard deviation:  ${line(description.standardDeviation, 2)}`);
@@ -101,13 +109,17 @@ async function describePoints(io: Io, path: string, flags: InfoFlags): Promise<v
   const dataset = readPointFile(path);
   const { length, classes, sampleShape } = dataset;
   const [dimension] = sampleShape;
-  print(`${path}: ${grouped(length)} points of ${dimension} coordinates, ${classes > 0 ? `${classes} classes` : 'no labels'}`);
+  print(
+    `${path}: ${grouped(length)} points of ${dimension} coordinates, ${classes > 0 ? `${classes} classes` : 'no labels'}`,
+  );
   const points = pointsOf(dataset, dimension);
   const shown = Math.min(dimension, 16);
   for (let axis = 0; axis < shown; axis++) {
     const values = points.filter((_, i) => i % dimension === axis);
     const deviation = length > 1 ? standardDeviation(values) : 0;
-    print(`  x${String(axis).padEnd(3)} mean ${mean(values).toPrecision(4)}, standard deviation ${deviation.toPrecision(4)}`);
+    print(
+      `  x${String(axis).padEnd(3)} mean ${mean(values).toPrecision(4)}, standard deviation ${deviation.toPrecision(4)}`,
+    );
   }
   if (shown < dimension) print(`  and ${dimension - shown} more coordinates`);
   const file = pictureFile(path, flags);

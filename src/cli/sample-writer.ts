@@ -22,9 +22,7 @@ export interface SampleWriter {
 
 /** Images: a PNG file a seed, and grid.png. Points: points.csv, and scatter.png beside fresh points of the data. */
 export const sampleWriter = (options: TrainingOptions, outdir: string): SampleWriter =>
-  isPoints(options.data)
-    ? pointWriter(options, outdir)
-    : imageWriter(sampleShapeOf(options.denoiser.network), outdir);
+  isPoints(options.data) ? pointWriter(options, outdir) : imageWriter(sampleShapeOf(options.denoiser.network), outdir);
 
 function imageWriter(sampleShape: readonly number[], outdir: string): SampleWriter {
   const [channels, height, width] = sampleShape;

@@ -129,7 +129,10 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   );
 
   const { seeds } = wish;
-  const batch = Math.min(wish.batch ?? defaultBatch[sampleShapeOf(options.denoiser.network).length === 1 ? 'points' : 'images'], seeds.length);
+  const batch = Math.min(
+    wish.batch ?? defaultBatch[sampleShapeOf(options.denoiser.network).length === 1 ? 'points' : 'images'],
+    seeds.length,
+  );
   const denoiser = await compileDenoiser(runtime, options.denoiser, { batch, weights: vectors.ema });
   await ensureWritableFolder(wish.outdir);
   const sampleShape = sampleShapeOf(options.denoiser.network);

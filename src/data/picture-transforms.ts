@@ -102,8 +102,7 @@ function roundHalfToEven(value: number): number {
 export function toPlanes({ width, height, channels, data }: Picture): Uint8Array {
   const size = width * height;
   const planes = new Uint8Array(data.length);
-  for (let c = 0; c < channels; c++)
-    for (let i = 0; i < size; i++) planes[c * size + i] = data[i * channels + c];
+  for (let c = 0; c < channels; c++) for (let i = 0; i < size; i++) planes[c * size + i] = data[i * channels + c];
   return planes;
 }
 
@@ -111,7 +110,6 @@ export function toPlanes({ width, height, channels, data }: Picture): Uint8Array
 export function fromPlanes(planes: Uint8Array, [channels, height, width]: readonly number[]): Picture {
   const size = width * height;
   const data = new Uint8Array(planes.length);
-  for (let c = 0; c < channels; c++)
-    for (let i = 0; i < size; i++) data[i * channels + c] = planes[c * size + i];
+  for (let c = 0; c < channels; c++) for (let i = 0; i < size; i++) data[i * channels + c] = planes[c * size + i];
   return { width, height, channels, data };
 }

@@ -38,7 +38,9 @@ export function sourceDataset(options: {
   if (!Number.isInteger(length) || length < 1)
     throw new UsageError(`data set "${name}": length must be an integer of at least 1, got ${length}`);
   if ((source.label !== undefined) !== classes > 0)
-    throw new UsageError(`data set "${name}": a source with labels needs classes, and one without has 0, got ${classes}`);
+    throw new UsageError(
+      `data set "${name}": a source with labels needs classes, and one without has 0, got ${classes}`,
+    );
   const size = sampleSize({ sampleShape });
   const first = source.get(0);
   const isPixels = first instanceof Uint8Array;

@@ -51,7 +51,8 @@ export function readNpy(bytes: Uint8Array, name: string): NumberArray {
   const descr = /'descr':\s*'([<>|=])([a-z]\d+)'/.exec(header);
   const order = /'fortran_order':\s*(True|False)/.exec(header);
   const extents = /'shape':\s*\(([\d, ]*)\)/.exec(header);
-  if (!descr || !order || !extents) return fail(`its header is not understood: ${JSON.stringify(header.slice(0, 120))}`);
+  if (!descr || !order || !extents)
+    return fail(`its header is not understood: ${JSON.stringify(header.slice(0, 120))}`);
   const [, byteOrder, dtype] = descr;
   const read = Object.hasOwn(types, dtype) ? types[dtype] : fail(`has values of type ${dtype}, and numbers are read`);
   const shape = extents[1]
@@ -62,7 +63,9 @@ export function readNpy(bytes: Uint8Array, name: string): NumberArray {
   const size = Number(dtype.slice(1));
   const count = shape.reduce((product, extent) => product * extent, 1);
   if (shape.length > mostDimensions || count * size !== bytes.length - end)
-    fail(`shape (${shape.join(', ')}) of ${dtype} takes ${count * size} bytes, found ${bytes.length - end}; truncated?`);
+    fail(
+      `shape (${shape.join(', ')}) of ${dtype} takes ${count * size} bytes, found ${bytes.length - end}; truncated?`,
+    );
   const little = byteOrder !== '>';
   const source = order[1] === 'True' ? fortranOrder(shape) : (i: number) => i;
   const data = new Float32Array(count);

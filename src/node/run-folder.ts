@@ -186,12 +186,7 @@ function deviationOf(points: Float32Array, dimension: number): number {
   return Math.sqrt(variance);
 }
 
-function distanceOf(
-  samples: Float32Array,
-  fresh: Float32Array,
-  dimension: number,
-  deviation: number,
-): SampleDistance {
+function distanceOf(samples: Float32Array, fresh: Float32Array, dimension: number, deviation: number): SampleDistance {
   const distance = slicedWasserstein(samples, fresh, { dimension });
   return {
     slicedWasserstein: distance,

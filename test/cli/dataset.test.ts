@@ -20,7 +20,10 @@ test('convert, check and info tell what they did, and end with 0', async () => {
   const dest = folder.join('new', 'out.zip');
   const converted = await stf(['dataset', 'convert', folder.join('in'), '--dest', dest, '--resolution', '8x8']);
   expect(converted).toMatchObject({ code: 0, stdout: `${dest}: 6 images, 8 x 8, RGB, 2 classes\n` });
-  expect(await stf(['dataset', 'check', dest])).toMatchObject({ code: 0, stdout: `${dest}: 6 pictures of 8 x 8, all good\n` });
+  expect(await stf(['dataset', 'check', dest])).toMatchObject({
+    code: 0,
+    stdout: `${dest}: 6 pictures of 8 x 8, all good\n`,
+  });
   const picture = folder.join('sheet.png');
   const info = await stf(['dataset', 'info', dest, '--picture', picture]);
   expect(info.code).toBe(0);
@@ -65,7 +68,10 @@ test('Ctrl-C leaves nothing behind', async () => {
   writeFileSync(folder.join('in', '0.png'), 'no picture');
   const argv = ['dataset', 'convert', folder.join('in'), '--dest', folder.join('out.zip')];
   const { code, stderr } = await stf(argv, (_, interrupt) => interrupt());
-  expect({ code, stderr }).toMatchObject({ code: 130, stderr: expect.stringContaining('nothing was written') as string });
+  expect({ code, stderr }).toMatchObject({
+    code: 130,
+    stderr: expect.stringContaining('nothing was written') as string,
+  });
   expect(folder.list().filter((name) => !name.startsWith('in'))).toEqual([]);
 });
 

@@ -12,8 +12,7 @@ const sha1 = (bytes: Uint8Array): string => createHash('sha1').update(bytes).dig
 function pattern(width: number, height: number): Picture {
   const data = new Uint8Array(width * height * 3);
   for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++)
-      data.set([x * 7 + y * 13, x * x + 3 * y, (x * y) ^ (x + y)], 3 * (y * width + x));
+    for (let x = 0; x < width; x++) data.set([x * 7 + y * 13, x * x + 3 * y, (x * y) ^ (x + y)], 3 * (y * width + x));
   return { width, height, channels: 3, data };
 }
 
@@ -45,11 +44,19 @@ describe('resize', () => {
   test('weights sum to 1: one colour stays, whatever the size', () => {
     const size = fc.integer({ min: 1, max: 40 });
     fc.assert(
-      fc.property(size, size, size, size, fc.integer({ min: 0, max: 255 }), fc.constantFrom(...resampleFilters), (w, h, W, H, value, filter) => {
-        const picture = { width: w, height: h, channels: 1, data: new Uint8Array(w * h).fill(value) };
-        for (const { data } of [resize(picture, W, H, filter), resizeInFloat(picture, W, H, filter)])
-          expect(new Set(data)).toEqual(new Set([value]));
-      }),
+      fc.property(
+        size,
+        size,
+        size,
+        size,
+        fc.integer({ min: 0, max: 255 }),
+        fc.constantFrom(...resampleFilters),
+        (w, h, W, H, value, filter) => {
+          const picture = { width: w, height: h, channels: 1, data: new Uint8Array(w * h).fill(value) };
+          for (const { data } of [resize(picture, W, H, filter), resizeInFloat(picture, W, H, filter)])
+            expect(new Set(data)).toEqual(new Set([value]));
+        },
+      ),
     );
   });
 

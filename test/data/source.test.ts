@@ -13,7 +13,7 @@ describe('sourceDataset', () => {
     expect([...bytes]).toEqual([0, 2, 127, 255, 0, 0]);
     const values = new Float32Array(4);
     dataset.read(2, values, 0);
-    expect([...values]).toEqual([2, 127, 255, 0].map((u) => Math.fround(Math.fround(u / 127.5) - 1)));
+    expect([...values]).toEqual([2, 127, 255, 0].map((u) => Math.fround(u / 127.5 - 1)));
     expect(dataset.label(0)).toBe(-1);
     expect(() => dataset.read(3, bytes, 0)).toThrow(UsageError);
   });

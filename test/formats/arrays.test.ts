@@ -10,7 +10,8 @@ function npy(descr: string, shape: string, data: ArrayBufferView, { fortran = 'F
   const text = `{'descr': '${descr}', 'fortran_order': ${fortran}, 'shape': ${shape}, }`;
   const start = version === 1 ? 10 : 12;
   const header = text.padEnd(Math.ceil((start + text.length + 1) / 64) * 64 - start - 1) + '\n';
-  const length = version === 1 ? [header.length & 0xff, header.length >> 8] : [header.length & 0xff, header.length >> 8, 0, 0];
+  const length =
+    version === 1 ? [header.length & 0xff, header.length >> 8] : [header.length & 0xff, header.length >> 8, 0, 0];
   const values = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   return Uint8Array.of(0x93, ...Buffer.from('NUMPY'), version, 0, ...length, ...Buffer.from(header), ...values);
 }
@@ -47,7 +48,10 @@ describe('npy', () => {
   });
 
   test('npz holds several by name', () => {
-    const zip = zipSync({ 'x.npy': npy('<f4', '(2,)', Float32Array.of(1, 2)), 'y.npy': npy('|u1', '(1,)', Uint8Array.of(3)) });
+    const zip = zipSync({
+      'x.npy': npy('<f4', '(2,)', Float32Array.of(1, 2)),
+      'y.npy': npy('|u1', '(1,)', Uint8Array.of(3)),
+    });
     const arrays = readNpz(zip, 'a.npz');
     expect([...arrays.keys()]).toEqual(['x', 'y']);
     expect([...arrays.get('x')!.data]).toEqual([1, 2]);
@@ -94,6 +98,7 @@ describe('csv', () => {
 test('idx: dimensions with the high byte first, and nothing missing', () => {
   const file = Uint8Array.of(0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6);
   expect(readIdx(file, 'a')).toEqual({ shape: [2, 3], data: Uint8Array.of(1, 2, 3, 4, 5, 6) });
-  for (let length = 0; length < file.length; length++) expect(() => readIdx(file.slice(0, length), 'a')).toThrow(FormatError);
+  for (let length = 0; length < file.length; length++)
+    expect(() => readIdx(file.slice(0, length), 'a')).toThrow(FormatError);
   expect(() => readIdx(Uint8Array.of(0, 0, 0x0d, 1, 0, 0, 0, 0), 'a')).toThrow('a is no idx file of bytes');
 });

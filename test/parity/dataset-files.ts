@@ -59,7 +59,15 @@ export const datasetArchives: Checker = {
     const labels = pixelsFile.find('labels') ? pixelsFile.integers('labels').data : undefined;
     const checks = [
       same('sha1 of the expected pixels', sha1(expected), entry.pixels_sha1),
-      ...(labels && entry.labels ? [same('labels', labels, entry.labels.map(([, label]) => label))] : []),
+      ...(labels && entry.labels
+        ? [
+            same(
+              'labels',
+              labels,
+              entry.labels.map(([, label]) => label),
+            ),
+          ]
+        : []),
       ...(await archiveChecks('official', file.path, entry, expected)),
       ...trainingChecks(file.path, entry, expected),
     ];
@@ -144,10 +152,7 @@ function trainingChecks(path: string, { pixel_shape, labels }: ArchiveEntry, exp
   const planes = new Uint8Array(expected.length);
   for (let i = 0; i < count; i++)
     planes.set(toPlanes({ width, height, channels, data: expected.subarray(i * size, (i + 1) * size) }), i * size);
-  return [
-    ['in memory', Infinity] as const,
-    ['streamed', 3 * size] as const,
-  ].flatMap(([how, memoryBytes]) => {
+  return [['in memory', Infinity] as const, ['streamed', 3 * size] as const].flatMap(([how, memoryBytes]) => {
     const dataset = imageDataset(zipSource(path), { memoryBytes });
     const read = new Uint8Array(expected.length);
     for (let i = 0; i < dataset.length; i++) dataset.read(i, read, i * size);

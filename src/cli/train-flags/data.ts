@@ -34,7 +34,9 @@ export const dataFlags: readonly TrainFlag[] = [
     get: ({ data }) => (data.kind === 'toy' ? data.dimension : undefined),
     set: (options, value) => {
       if (options.data.kind !== 'toy')
-        throw new UsageError(`--dimension is an option of toy sets of points, and the data are ${dataName(options.data)}.`);
+        throw new UsageError(
+          `--dimension is an option of toy sets of points, and the data are ${dataName(options.data)}.`,
+        );
       return { ...options, data: { ...options.data, dimension: value } };
     },
   }),

@@ -51,10 +51,13 @@ export async function checkImages(source: ImageSource, options: ImageCheckOption
   const add = (index: number, what: string, isMendable: boolean): void =>
     void found.push({ index, offence: { path: source.item(index).path, what, isMendable } });
 
-  const wanted = options.size ? `${options.size.width} x ${options.size.height}` : mostCommon(facts.map(({ size }) => size));
+  const wanted = options.size
+    ? `${options.size.width} x ${options.size.height}`
+    : mostCommon(facts.map(({ size }) => size));
   const isColour = mostCommon(facts.map(({ channels }) => channels)) === 3;
   for (const { index, size, channels } of facts) {
-    if (size !== wanted) add(index, `${size} pixels, and ${options.size ? 'asked for are' : 'most have'} ${wanted}`, false);
+    if (size !== wanted)
+      add(index, `${size} pixels, and ${options.size ? 'asked for are' : 'most have'} ${wanted}`, false);
     if (isColour && channels === 1) add(index, 'grey, and most are RGB', true);
     if (!isColour && channels === 3) add(index, 'RGB, and most are grey', true);
   }

@@ -14,7 +14,12 @@ export interface ImageDescription {
   /** Pictures with something to mend: RGBA, 16 bit, CMYK, animated. */
   readonly faulty: number;
   /** How many pictures have a width, height and number of channels, most first. */
-  readonly sizes: readonly { readonly width: number; readonly height: number; readonly channels: number; readonly count: number }[];
+  readonly sizes: readonly {
+    readonly width: number;
+    readonly height: number;
+    readonly channels: number;
+    readonly count: number;
+  }[];
   /** How many pictures a class has, by class; empty without labels. */
   readonly classes: ReadonlyMap<number, number>;
   /** Pictures without a label. */
@@ -119,9 +124,6 @@ function centred(picture: Picture, width: number, height: number): Picture {
   const left = Math.floor((width - picture.width) / 2);
   const top = Math.floor((height - picture.height) / 2);
   for (let y = 0; y < picture.height; y++)
-    data.set(
-      picture.data.subarray(3 * y * picture.width, 3 * (y + 1) * picture.width),
-      3 * ((y + top) * width + left),
-    );
+    data.set(picture.data.subarray(3 * y * picture.width, 3 * (y + 1) * picture.width), 3 * ((y + top) * width + left));
   return { width, height, channels: 3, data };
 }

@@ -67,7 +67,8 @@ export function decodePngImage(bytes: Uint8Array, path: string): DecodedImage {
   if (bits === 16) faults.push('16 bit');
   const hasAlpha = channels === 2 || channels === 4;
   if (hasAlpha) faults.push('RGBA');
-  const data = raster.data instanceof Uint16Array ? Uint8Array.from(raster.data, (value) => Math.round(value / 257)) : raster.data;
+  const data =
+    raster.data instanceof Uint16Array ? Uint8Array.from(raster.data, (value) => Math.round(value / 257)) : raster.data;
   const picture = { width, height, channels, data };
   return { picture: hasAlpha ? withoutAlpha(picture) : picture, faults };
 }

@@ -52,7 +52,9 @@ export function inspectData(text: string): FileData {
 export function loadDataFile({ path, sampleShape, classes, length, maxImages }: FileData): Dataset {
   if (!statSync(path, { throwIfNoEntry: false })) throw new UsageError(`the data of the run are gone: ${path}.`);
   const isPoints = isPointPath(path);
-  const dataset = isPoints ? readPointFile(path) : imageDataset(openPictures(path), { maxImages: maxImages ?? undefined });
+  const dataset = isPoints
+    ? readPointFile(path)
+    : imageDataset(openPictures(path), { maxImages: maxImages ?? undefined });
   const found = `samples [${dataset.sampleShape.join(', ')}] of ${dataset.classes} classes`;
   const expected = `samples [${sampleShape.join(', ')}] of ${classes} classes`;
   if (found !== expected) throw new FormatError(`${path} has changed: ${found}, and the run has ${expected}.`);

@@ -9,7 +9,12 @@ import { scratch } from './support.ts';
 const box = scratch();
 
 /* Pickles by hand, as Python 2 writes them in protocol 2: the operations of pickletools. */
-const int32 = (value: number): number[] => [value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, (value >> 24) & 0xff];
+const int32 = (value: number): number[] => [
+  value & 0xff,
+  (value >> 8) & 0xff,
+  (value >> 16) & 0xff,
+  (value >> 24) & 0xff,
+];
 const text = (value: string): number[] => [0x55, value.length, ...Buffer.from(value)]; // SHORT_BINSTRING
 const global = (module: string, name: string): number[] => [0x63, ...Buffer.from(`${module}\n${name}\n`)];
 const small = (value: number): number[] => [0x4b, value]; // BININT1
@@ -57,14 +62,20 @@ describe('CIFAR-10', () => {
     await expect(read(archive(batches.slice(0, 4)))).rejects.toThrow(/has no file data_batch_5/);
     await expect(read(archive(batches).subarray(0, 500))).rejects.toThrow(FormatError);
     await expect(read(archive([...batches.slice(0, 4), pickledBatch(pixelsOf(5), [1, 10])]))).rejects.toThrow(/0 to 9/);
-    await expect(read(archive([...batches.slice(0, 4), pickledBatch(pixelsOf(5).subarray(1), [1, 2])]))).rejects.toThrow(
-      FormatError,
-    );
+    await expect(
+      read(archive([...batches.slice(0, 4), pickledBatch(pixelsOf(5).subarray(1), [1, 2])])),
+    ).rejects.toThrow(FormatError);
   });
 });
 
 describe('MNIST', () => {
-  const header = (...extents: number[]) => [0, 0, 8, extents.length, ...extents.flatMap((n) => [0, 0, n >> 8, n & 0xff])];
+  const header = (...extents: number[]) => [
+    0,
+    0,
+    8,
+    extents.length,
+    ...extents.flatMap((n) => [0, 0, n >> 8, n & 0xff]),
+  ];
   const pixels = Uint8Array.from({ length: 2 * 28 * 28 }, (_, i) => (i % 255) + 1);
   const images = Uint8Array.of(...header(2, 28, 28), ...pixels);
   const labels = Uint8Array.of(...header(2), 4, 9);

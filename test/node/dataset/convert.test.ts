@@ -20,7 +20,9 @@ const box = scratch();
 /** The entries of an archive, and its labels. */
 function contents(path: string) {
   const files = unzipSync(readFileSync(path));
-  const { labels } = JSON.parse(new TextDecoder().decode(files['dataset.json'])) as { labels: [string, number][] | null };
+  const { labels } = JSON.parse(new TextDecoder().decode(files['dataset.json'])) as {
+    labels: [string, number][] | null;
+  };
   return { names: Object.keys(files), files, labels };
 }
 
@@ -60,7 +62,10 @@ describe('conversion', () => {
     const source = await openImages(box.path('img_align_celeba'));
     await convertImages({ source, dest: box.path('out.zip'), transform: celeba64 });
     const { files } = contents(box.path('out.zip'));
-    const data = await sharp(box.path('img_align_celeba/000001.jpg')).extract({ left: 19, top: 39, width: 140, height: 140 }).raw().toBuffer();
+    const data = await sharp(box.path('img_align_celeba/000001.jpg'))
+      .extract({ left: 19, top: 39, width: 140, height: 140 })
+      .raw()
+      .toBuffer();
     const expected = celeba64({ width: 140, height: 140, channels: 3, data });
     expect(decode(files['00000/img00000000.png'])).toMatchObject({ width: 64, height: 64, data: expected.data });
   });
@@ -77,7 +82,13 @@ describe('conversion', () => {
     const attempt = async (toRgb: boolean) => {
       told.length = 0;
       const source = await openImages(box.path('in'));
-      await convertImages({ source, dest, transform: asIs, toRgb, onOffence: (each) => told.push(describeOffence(each)) });
+      await convertImages({
+        source,
+        dest,
+        transform: asIs,
+        toRgb,
+        onOffence: (each) => told.push(describeOffence(each)),
+      });
     };
     await expect(attempt(false)).rejects.toThrow(/^5 of 6 pictures can't be used, and nothing was written/);
     expect(told.map((line) => /(\d\.png): (truncated|\d x \d|grey|RGBA|16 bit)/.exec(line)?.slice(1))).toEqual([
@@ -112,7 +123,9 @@ describe('conversion', () => {
     const controller = new AbortController();
     const source = await openImages(box.path('in'));
     const onProgress = (done: number): void => void (done === 40 && controller.abort());
-    await expect(convertImages({ source, dest, transform: asIs, onProgress, signal: controller.signal })).rejects.toThrow();
+    await expect(
+      convertImages({ source, dest, transform: asIs, onProgress, signal: controller.signal }),
+    ).rejects.toThrow();
     expect(readFileSync(dest, 'utf8')).toBe('old');
     expect(readdirSync(box.path()).sort()).toEqual(['in', 'out.zip']);
   });
@@ -120,7 +133,9 @@ describe('conversion', () => {
   test('pictures that are not square, and sources that are none, are refused', async () => {
     box.put('in/1.png', png(4, 3));
     const source = await openImages(box.path('in'));
-    await expect(convertImages({ source, dest: box.path('out.zip'), transform: asIs })).rejects.toThrow(/must be square/);
+    await expect(convertImages({ source, dest: box.path('out.zip'), transform: asIs })).rejects.toThrow(
+      /must be square/,
+    );
     expect(existsSync(box.path('out.zip'))).toBe(false);
     await expect(openImages(box.path('nothing'))).rejects.toThrow(UsageError);
     await expect(openImages(box.put('a.txt', ''))).rejects.toThrow(/no data set that is known/);
@@ -135,7 +150,12 @@ describe('looking at pictures', () => {
     box.put('in/4.png', png(4, 4, { channels: 1 }));
     box.put('in/5.png', png(6, 4));
     box.put('in/6.jpg', await sharp(png(4, 4)).toColourspace('cmyk').jpeg().toBuffer());
-    box.put('in/7.gif', await sharp([png(4, 4), png(4, 4, { salt: 9 })], { join: { animated: true } }).gif().toBuffer());
+    box.put(
+      'in/7.gif',
+      await sharp([png(4, 4), png(4, 4, { salt: 9 })], { join: { animated: true } })
+        .gif()
+        .toBuffer(),
+    );
     box.put('in/8.jpg', (await sharp(png(64, 64)).jpeg().toBuffer()).subarray(0, 500));
     box.put('in/9.bmp', 'BM');
     const { images, offenders, offences, size } = await checkImages(await openImages(box.path('in')));
@@ -194,7 +214,9 @@ describe('training on pictures', () => {
   test('what can not be trained on is refused by name', async () => {
     box.put('in/1.png', png(4, 4));
     box.put('in/2.png', png(5, 5));
-    expect(() => imageDataset({ ...folder(), close: () => {} })).toThrow(/2\.png: 5 x 5 x 3, and the first picture is 4 x 4 x 3/);
+    expect(() => imageDataset({ ...folder(), close: () => {} })).toThrow(
+      /2\.png: 5 x 5 x 3, and the first picture is 4 x 4 x 3/,
+    );
     box.put('in/1.png', png(4, 4, { channels: 4 }));
     expect(() => imageDataset(folder())).toThrow(/1\.png: RGBA/);
     box.put('in/1.png', png(4, 3));

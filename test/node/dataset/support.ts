@@ -6,7 +6,10 @@ import { encode } from 'fast-png';
 import type { ImageData } from 'fast-png';
 
 /** A folder of its own for each test, removed afterwards. */
-export function scratch(): { path: (...parts: string[]) => string; put: (name: string, bytes: Uint8Array | string) => string } {
+export function scratch(): {
+  path: (...parts: string[]) => string;
+  put: (name: string, bytes: Uint8Array | string) => string;
+} {
   let folder = '';
   beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'stf-data-'))));
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
