@@ -54,7 +54,10 @@ export const isCifar10Folder = (folder: string): boolean =>
  * @param options.images    images in a batch; 10,000 but in tests
  * @throws FormatError when a batch is missing, damaged, or not what CIFAR-10 has
  */
-export async function readCifar10(path: string, { images = cifar10.batchImages as number } = {}): Promise<Dataset> {
+export async function readCifar10(
+  path: string,
+  { images = cifar10.batchImages }: { images?: number } = {},
+): Promise<Dataset> {
   const read = isCifar10Folder(path) ? folderReader(path) : await tarReader(path);
   const hasPython = await read(pythonBatches[0]);
   if (!hasPython && images === cifar10.batchImages) {
