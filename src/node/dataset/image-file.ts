@@ -1,5 +1,5 @@
 import type sharp from 'sharp';
-import { FormatError } from '../../errors.ts';
+import { FormatError, StfError } from '../../errors.ts';
 import type { Picture } from '../../data/resample.ts';
 import { decodePngRaster } from '../../formats/png.ts';
 
@@ -42,12 +42,22 @@ export async function decodeImage(bytes: Uint8Array, path: string): Promise<Deco
   if (bytes[0] === 0x89 && bytes[1] === 0x50) return decodePngImage(bytes, path);
   if (unread.includes(endingOf(path)))
     throw new FormatError(`${path}: .${endingOf(path)} is not read. Read are: ${decoded.join(', ')}.`);
-  const { default: makeImage } = await import('sharp');
+  const makeImage = await loadSharp();
   try {
     return await decodeWithSharp(makeImage, bytes);
   } catch (error) {
     const reason = (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, ' ').trim();
     throw new FormatError(`${path}: truncated, damaged or no picture: ${reason}`, { cause: error });
+  }
+}
+
+/** The decoder of all that is not PNG; it has binaries for most machines, but not for every one. */
+async function loadSharp(): Promise<typeof sharp> {
+  try {
+    return (await import('sharp')).default;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    throw new StfError(`only PNG can be read here: the package sharp can't be loaded (${reason}).`, { cause: error });
   }
 }
 
