@@ -73,7 +73,7 @@ const boundaries = [
     'core-knows-no-native-package',
     'these packages are tied to Node or to browsers: import them from src/node, src/cli or src/web',
     { path: core },
-    { path: '(^|node_modules/)(onnxruntime-node|onnxruntime-web|@resvg/resvg-js|commander)(/|$)' },
+    { path: '(^|node_modules/)(onnxruntime-node|onnxruntime-web|@resvg/resvg-js|commander|sharp)(/|$)' },
   ),
   error(
     'errors-at-the-bottom',

@@ -21,10 +21,21 @@ export type { DrawAddress, Stream } from './numerics/random.ts';
 export { mean, median, quantile, standardDeviation, standardError } from './numerics/statistics.ts';
 
 // File formats: bytes in, values out.
-export { decodePng, encodePng } from './formats/png.ts';
-export type { PngImage } from './formats/png.ts';
+export { bytesInMemory } from './formats/byte-source.ts';
+export type { ByteSource } from './formats/byte-source.ts';
+export { readCsv } from './formats/csv.ts';
+export { readIdx } from './formats/idx.ts';
+export type { IdxArray } from './formats/idx.ts';
+export { readNpy, readNpz } from './formats/npy.ts';
+export type { NumberArray } from './formats/npy.ts';
+export { decodePng, decodePngRaster, encodePng } from './formats/png.ts';
+export type { PngImage, PngRaster } from './formats/png.ts';
 export { decodeSafetensors, encodeSafetensors } from './formats/safetensors.ts';
 export type { NamedTensor, SafetensorsDtype } from './formats/safetensors.ts';
+export { readZipDirectory, readZipEntry } from './formats/zip.ts';
+export type { ZipEntry } from './formats/zip.ts';
+export { zipWriter } from './formats/zip-writer.ts';
+export type { ZipWriter } from './formats/zip-writer.ts';
 export { readTorchCheckpoint } from './formats/torch-module.ts';
 export type { TorchAdam, TorchCheckpoint, TorchNetwork } from './formats/torch-module.ts';
 
@@ -65,16 +76,29 @@ export type { Cifar10Batch, Cifar10Split } from './data/cifar10.ts';
 export { memoryDataset, pointDataset, sampleSize, subset } from './data/dataset.ts';
 export type { Dataset, Labels } from './data/dataset.ts';
 export { withXFlips } from './data/x-flips.ts';
+export { byCodePoints, byParts, labelsFromFolders, labelsJson, readLabels } from './data/labels.ts';
+export type { LabelTable } from './data/labels.ts';
 export { createDataOrder } from './data/order.ts';
 export type { DataOrder } from './data/order.ts';
+export { asRgb, celeba64, fromPlanes, pictureTransform, toPlanes, cropNames } from './data/picture-transforms.ts';
+export type { PictureSize, PictureTransform, CropName } from './data/picture-transforms.ts';
 export { imageToFloat, toUint8 } from './data/pixels.ts';
+export { resampleFilters, resize, resizeInFloat } from './data/resample.ts';
+export type { Picture, ResampleFilter } from './data/resample.ts';
+export { sourceDataset } from './data/source.ts';
+export type { SampleSource } from './data/source.ts';
 export {
   checkerboard,
   eightGaussians,
+  sphere,
   swissRoll,
+  swissSheet,
+  torus,
   toyDataset,
+  toyDimensions,
   toyKinds,
   toyStandardDeviation,
+  trefoil,
   twoGaussians,
   twoMoons,
 } from './data/toy.ts';

@@ -3,6 +3,9 @@ import { cacheFolder } from '../node/cache.ts';
 import { fetchCifar10 } from '../node/cifar10.ts';
 import type { Cifar10Files } from '../node/cifar10.ts';
 import { makeConsole } from './console.ts';
+import { checkCommand } from './dataset-check.ts';
+import { convertCommand } from './dataset-convert.ts';
+import { infoCommand } from './dataset-info.ts';
 import { valueOption } from './help.ts';
 import { Interrupted } from './io.ts';
 import type { Io } from './io.ts';
@@ -34,9 +37,12 @@ export function datasetCommand(io: Io): Command {
       makeConsole(io).print(folder);
     });
   return new Command('dataset')
-    .summary('fetch and verify data sets')
-    .description('Fetch and verify data sets.')
-    .addCommand(fetch);
+    .summary('fetch, convert, describe and check data sets')
+    .description('Fetch, convert, describe and check data sets.')
+    .addCommand(fetch)
+    .addCommand(convertCommand(io))
+    .addCommand(infoCommand(io))
+    .addCommand(checkCommand(io));
 }
 
 /**

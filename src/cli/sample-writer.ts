@@ -6,7 +6,7 @@ import { sampleShapeOf } from '../networks/index.ts';
 import { ensureWritableFolder, writeFileAtomic } from '../node/files.ts';
 import { svgToPng } from '../node/raster.ts';
 import { firstTwo, imageGridPng } from '../node/run-folder.ts';
-import { dataName, freshPoints } from '../node/training-data.ts';
+import { dataName, dataShape, freshPoints, isPoints } from '../node/training-data.ts';
 import { imageGrid } from '../report/image-grid.ts';
 import { scatterFigure } from '../report/scatter.ts';
 import type { TrainingOptions } from '../training/index.ts';
@@ -39,9 +39,7 @@ export interface SampleWriterOptions {
 
 /** Images: a PNG file a seed, and grid.png. Points: points.csv, and scatter.png beside fresh points of the data. */
 export const sampleWriter = (options: TrainingOptions, where: SampleWriterOptions): SampleWriter =>
-  options.data.kind === 'toy'
-    ? pointWriter({ ...options, data: options.data }, where)
-    : imageWriter(sampleShapeOf(options.denoiser.network), where);
+  isPoints(options.data) ? pointWriter(options, where) : imageWriter(sampleShapeOf(options.denoiser.network), where);
 
 const digits = (seed: number): string => String(seed).padStart(6, '0');
 
@@ -96,12 +94,9 @@ function planar(pixels: Uint8Array, channels: number): Uint8Array {
   return pixels.map((_, i) => pixels[(i % places) * channels + Math.floor(i / places)]);
 }
 
-function pointWriter(
-  options: Pick<TrainingOptions, 'seed'> & { data: TrainingOptions['data'] & { kind: 'toy' } },
-  { outdir }: SampleWriterOptions,
-): SampleWriter {
+function pointWriter(options: Pick<TrainingOptions, 'seed' | 'data'>, { outdir }: SampleWriterOptions): SampleWriter {
   const { data } = options;
-  const { dimension } = data;
+  const [dimension] = dataShape(data).sampleShape;
   const kept: Float32Array[] = [];
   const lines = [['seed', ...Array.from({ length: dimension }, (_, i) => `x${i}`)].join(',')];
   return {

@@ -172,9 +172,9 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
 
   // Before any file is written: those of other settings do not count from now on.
   if (writer.keepsFiles) await recordSeeds(wish.outdir, settings, recorded);
-  const batch = Math.min(wish.batch ?? defaultBatch[options.data.kind === 'toy' ? 'points' : 'images'], missing.length);
-  const denoiser = await compileDenoiser(runtime, options.denoiser, { batch, precision, weights: vectors.ema });
   const sampleShape = sampleShapeOf(options.denoiser.network);
+  const batch = Math.min(wish.batch ?? defaultBatch[sampleShape.length === 1 ? 'points' : 'images'], missing.length);
+  const denoiser = await compileDenoiser(runtime, options.denoiser, { batch, precision, weights: vectors.ema });
   const film = wish.trajectory ? trajectory(sampleShape) : undefined;
   const bar = console.progress({ unit: 'samples', total: missing.length, rate: { unit: 'samples/s', perUnit: 1 } });
   const start = performance.now();

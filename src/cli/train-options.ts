@@ -5,6 +5,7 @@ import { sampleShapeOf } from '../networks/index.ts';
 import { parameterTable } from '../nn/index.ts';
 import { restrictsClass } from '../objective/index.ts';
 import { archName } from '../node/run-reader.ts';
+import { isPointPath } from '../node/dataset/point-file.ts';
 import { dataName, dataShape, toyKindOf } from '../node/training-data.ts';
 import { formulationOf, largestSigma, largestTrainedSigma, parseTrainingOptions, presets } from '../training/index.ts';
 import type { FormulationName, PresetName, TrainingOptions } from '../training/index.ts';
@@ -16,7 +17,7 @@ export type GivenFlags = ReadonlyMap<string, string>;
 
 /** The preset that is meant when none is named: points call for another one than images. */
 const presetFor = (given: GivenFlags): PresetName =>
-  toyKindOf(given.get('data') ?? '') === undefined ? 'quickstart' : 'toy-2d';
+  toyKindOf(given.get('data') ?? '') !== undefined || isPointPath(given.get('data') ?? '') ? 'toy-2d' : 'quickstart';
 
 /**
  * The options of a new run: a preset, and on top of it what the user typed.
@@ -165,7 +166,7 @@ function checkNeighbours({ data, objective, denoiser }: TrainingOptions): void {
 
 function checkLength({ data }: TrainingOptions): void {
   const { length } = dataShape(data);
-  if (data.kind === 'cifar10' && data.maxImages !== null && data.maxImages > length) {
+  if (data.kind !== 'toy' && data.maxImages !== null && data.maxImages > length) {
     throw new UsageError(
       `--max-images must be at most ${length}, the size of ${dataName(data)}, got ${data.maxImages}.`,
     );

@@ -59,6 +59,15 @@ export function number(
   };
 }
 
+/** Any text that is not empty. */
+export const text = (name: string): ValueKind<string> => ({
+  name,
+  parse: (value, option) => {
+    if (value === '') throw new UsageError(`${option} must not be empty.`);
+    return value;
+  },
+});
+
 /** One of some names. */
 export function choice<T extends string>(name: string, names: readonly T[]): ValueKind<T> {
   return {
@@ -84,6 +93,18 @@ export function integers(name: string, { canBeEmpty = false } = {}): ValueKind<r
     },
   };
 }
+
+/** Width and height of pictures: `64`, `64x64` or `64,48`. */
+export const pictureSize: ValueKind<{ readonly width: number; readonly height: number }> = {
+  name: 'N|WxH',
+  range: '>=1',
+  parse: (value, option) => {
+    const [, width, height = width] = /^(\d{1,5})(?:[x,](\d{1,5}))?$/.exec(value) ?? [];
+    if (!(Number(width) >= 1 && Number(height) >= 1))
+      throw new UsageError(`${option} must be a side or width x height, such as 64 or 64x48, got ${value}.`);
+    return { width: Number(width), height: Number(height) };
+  },
+};
 
 /** Two noise levels in rising order with a comma between, the first 0 or more. */
 export function sigmaRange(name: string): ValueKind<{ readonly sigmaMin: number; readonly sigmaMax: number }> {

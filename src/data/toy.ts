@@ -11,7 +11,17 @@ import { pointDataset, type Dataset } from './dataset.ts';
  * the sigma_data of EDM's preconditioning (Karras et al. 2022, Table 1). A sample's own standard deviation therefore
  * differs from 0.5 by its sampling error.
  */
-export const toyKinds = ['eightGaussians', 'twoMoons', 'checkerboard', 'swissRoll', 'twoGaussians'] as const;
+export const toyKinds = [
+  'eightGaussians',
+  'twoMoons',
+  'checkerboard',
+  'swissRoll',
+  'twoGaussians',
+  'sphere',
+  'torus',
+  'trefoil',
+  'swissSheet',
+] as const;
 
 export type ToyKind = (typeof toyKinds)[number];
 
@@ -20,9 +30,22 @@ export interface ToyOptions {
   length: number;
   /** integer in [0, 2^53); another seed is a fresh sample of the same distribution */
   seed: number;
-  /** coordinates of a point, only for `twoGaussians`; the others live in the plane. Default 2. */
+  /** coordinates of a point; `twoGaussians` takes any and has 2 by default, the others have those of `toyDimensions` */
   dimension?: number;
 }
+
+/** Coordinates of the points of each set; undefined where any number will do. */
+export const toyDimensions: Readonly<Record<ToyKind, number | undefined>> = {
+  eightGaussians: 2,
+  twoMoons: 2,
+  checkerboard: 2,
+  swissRoll: 2,
+  twoGaussians: undefined,
+  sphere: 3,
+  torus: 3,
+  trefoil: 3,
+  swissSheet: 3,
+};
 
 /** The standard deviation per coordinate that all toy sets have. */
 export const toyStandardDeviation = 0.5;
@@ -56,6 +79,14 @@ export function toyDataset(kind: ToyKind, options: ToyOptions): Dataset {
       return swissRoll(options);
     case 'twoGaussians':
       return twoGaussians(options);
+    case 'sphere':
+      return sphere(options);
+    case 'torus':
+      return torus(options);
+    case 'trefoil':
+      return trefoil(options);
+    case 'swissSheet':
+      return swissSheet(options);
     default:
       throw new UsageError(
         `toy data set: unknown kind "${String(kind satisfies never)}". Choose one of: ${toyKinds.join(', ')}.`,
@@ -74,7 +105,7 @@ const ring = (() => {
  * 0.0700. The class is the number of the Gaussian, counter-clockwise from the positive x axis.
  */
 export function eightGaussians(options: ToyOptions): Dataset {
-  return planar('eightGaussians', 8, options, ({ uniform, normal }, out) => {
+  return shape('eightGaussians', 8, options, ({ uniform, normal }, out) => {
     const component = Math.floor(uniform[0] * 8);
     const angle = (component * Math.PI) / 4;
     out[0] = ring.radius * Math.cos(angle) + ring.width * normal[0];
@@ -96,7 +127,7 @@ const moons = (() => {
  * Standard deviations 0.612 in x and 0.356 in y, averaging as the head of this file says.
  */
 export function twoMoons(options: ToyOptions): Dataset {
-  return planar('twoMoons', 2, options, ({ uniform, normal }, out) => {
+  return shape('twoMoons', 2, options, ({ uniform, normal }, out) => {
     const moon = uniform[0] < 0.5 ? 0 : 1;
     const t = Math.PI * uniform[1];
     const x = moon === 0 ? Math.cos(t) : 1 - Math.cos(t);
@@ -115,7 +146,7 @@ const boardHalf = toyStandardDeviation * Math.sqrt(3);
  * column by column from the left and upwards in a column; in even columns the lowest square is dark.
  */
 export function checkerboard(options: ToyOptions): Dataset {
-  return planar('checkerboard', 8, options, ({ uniform }, out) => {
+  return shape('checkerboard', 8, options, ({ uniform }, out) => {
     const column = uniform[0] * 4;
     const columnNumber = Math.floor(column);
     // Within the dark half of the column: number of the dark square (0 or 1) and height in it.
@@ -144,7 +175,7 @@ const roll = (() => {
  * standard deviation 0.5 in each coordinate; then centred and scaled. No labels.
  */
 export function swissRoll(options: ToyOptions): Dataset {
-  return planar('swissRoll', 0, options, ({ uniform, normal }, out) => {
+  return shape('swissRoll', 0, options, ({ uniform, normal }, out) => {
     const t = 1.5 * Math.PI * (1 + 2 * uniform[0]);
     out[0] = roll.scale * (t * Math.cos(t) - roll.mean[0] + roll.width * normal[0]);
     out[1] = roll.scale * (t * Math.sin(t) - roll.mean[1] + roll.width * normal[1]);
@@ -168,12 +199,105 @@ export function twoGaussians(options: ToyOptions): Dataset {
   });
 }
 
-function planar(name: ToyKind, classes: number, options: ToyOptions, draw: DrawPoint): Dataset {
-  if (options.dimension !== undefined && options.dimension !== 2)
+/** Radius of `sphere`: r^2 / 3 = 0.25 in each coordinate. */
+const sphereRadius = toyStandardDeviation * Math.sqrt(3);
+
+/** Uniform on the surface of a sphere of radius 0.866 in space: z is uniform (Archimedes). No labels. */
+export function sphere(options: ToyOptions): Dataset {
+  return shape('sphere', 0, options, ({ uniform }, out) => {
+    const z = 2 * uniform[0] - 1;
+    const across = Math.sqrt(1 - z * z);
+    out[0] = sphereRadius * across * Math.cos(2 * Math.PI * uniform[1]);
+    out[1] = sphereRadius * across * Math.sin(2 * Math.PI * uniform[1]);
+    out[2] = sphereRadius * z;
+    return -1;
+  });
+}
+
+/**
+ * Radii of `torus` before scaling, of the ring and of the tube, and the scale. On the surface the angle a of the tube has
+ * the density (R + r cos a) / (2 pi R), so that E[x^2 + y^2] = R^2 + 3 r^2 / 2 and E[z^2] = r^2 / 2.
+ */
+const doughnut = (() => {
+  const [ring, tube] = [1, 0.4];
+  return { ring, tube, scale: toyStandardDeviation / Math.sqrt((ring ** 2 + 2 * tube ** 2) / 3) };
+})();
+
+/** Uniform on the surface of a torus in space whose tube has 0.4 of the radius of its ring. No labels. */
+export function torus(options: ToyOptions): Dataset {
+  const { ring, tube, scale } = doughnut;
+  return shape('torus', 0, options, ({ uniform }, out) => {
+    const angle = tubeAngle(2 * Math.PI * uniform[0], tube / ring);
+    const radius = scale * (ring + tube * Math.cos(angle));
+    out[0] = radius * Math.cos(2 * Math.PI * uniform[1]);
+    out[1] = radius * Math.sin(2 * Math.PI * uniform[1]);
+    out[2] = scale * tube * Math.sin(angle);
+    return -1;
+  });
+}
+
+/** The angle a with a + ratio sin a = share, by halving [0, 2 pi] until float64 has no more digits. */
+function tubeAngle(share: number, ratio: number): number {
+  let [low, high] = [0, 2 * Math.PI];
+  for (let i = 0; i < 53; i++) {
+    const middle = (low + high) / 2;
+    if (middle + ratio * Math.sin(middle) < share) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+/** Width of `trefoil` before scaling, and the scale. The squares of the curve's coordinates average 5/2, 5/2 and 1/2. */
+const knot = (() => {
+  const width = 0.1;
+  return { width, scale: toyStandardDeviation / Math.sqrt(5.5 / 3 + width ** 2) };
+})();
+
+/**
+ * The trefoil knot in space, (sin t + 2 sin 2t, cos t - 2 cos 2t, -sin 3t) with t uniform in [0, 2 pi), plus normal noise
+ * of standard deviation 0.1 in each coordinate; then scaled. No labels.
+ */
+export function trefoil(options: ToyOptions): Dataset {
+  return shape('trefoil', 0, options, ({ uniform, normal }, out) => {
+    const t = 2 * Math.PI * uniform[0];
+    out[0] = Math.sin(t) + 2 * Math.sin(2 * t);
+    out[1] = Math.cos(t) - 2 * Math.cos(2 * t);
+    out[2] = -Math.sin(3 * t);
+    for (let axis = 0; axis < 3; axis++) out[axis] = knot.scale * (out[axis] + knot.width * normal[axis]);
+    return -1;
+  });
+}
+
+/** Width of the sheet of `swissSheet`, and its scale: the spiral of `roll`, and a uniform number of that width. */
+const rolledSheet = (() => {
+  const depth = 21;
+  const inPlane = 9.75 * Math.PI ** 2 - roll.mean[0] ** 2 - roll.mean[1] ** 2;
+  return { depth, scale: toyStandardDeviation / Math.sqrt((inPlane + depth ** 2 / 12) / 3 + roll.width ** 2) };
+})();
+
+/**
+ * The swiss roll in space: a sheet of width 21 rolled up to the spiral (t cos t, t sin t) in x and z, t uniform in
+ * [1.5 pi, 4.5 pi), plus normal noise of standard deviation 0.5 in each coordinate; then centred and scaled. No labels.
+ */
+export function swissSheet(options: ToyOptions): Dataset {
+  return shape('swissSheet', 0, options, ({ uniform, normal }, out) => {
+    const t = 1.5 * Math.PI * (1 + 2 * uniform[0]);
+    out[0] = t * Math.cos(t) - roll.mean[0];
+    out[1] = rolledSheet.depth * (uniform[1] - 0.5);
+    out[2] = t * Math.sin(t) - roll.mean[1];
+    for (let axis = 0; axis < 3; axis++) out[axis] = rolledSheet.scale * (out[axis] + roll.width * normal[axis]);
+    return -1;
+  });
+}
+
+/** A set whose points have a number of coordinates of its own. */
+function shape(name: ToyKind, classes: number, options: ToyOptions, draw: DrawPoint): Dataset {
+  const dimension = toyDimensions[name]!;
+  if (options.dimension !== undefined && options.dimension !== dimension)
     throw new UsageError(
-      `toy data set ${name}: dimension must be 2, got ${options.dimension}. twoGaussians takes any.`,
+      `toy data set ${name}: dimension must be ${dimension}, got ${options.dimension}. twoGaussians takes any.`,
     );
-  return drawDataset(name, classes, options, draw);
+  return drawDataset(name, classes, { ...options, dimension }, draw);
 }
 
 /** Step 0 of a point's stream holds its uniform numbers, step 1 its normal ones. */

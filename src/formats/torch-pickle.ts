@@ -69,7 +69,9 @@ export class NumpyArray implements Stateful {
 
   /** (version, shape, type, Fortran order, bytes) */
   setState(state: unknown): void {
-    const [, shape, type, fortran, bytes] = listOf(state, 'the state of an array');
+    const [, shape, type, fortran, content] = listOf(state, 'the state of an array');
+    // Python 2 keeps bytes as text, as the archives of CIFAR-10 have them.
+    const bytes = typeof content === 'string' ? bytesOf(content) : content;
     if (!(type instanceof NumpyType) || !(bytes instanceof Uint8Array) || fortran !== false)
       throw new FormatError('only arrays of numbers in C order are read');
     this.shape = countsOf(shape, 'shape');
@@ -312,9 +314,11 @@ function atoms(values: readonly unknown[]): readonly unknown[] {
 
 /** One byte a character. */
 function bytesOf(text: string): Uint8Array {
-  return Uint8Array.from(text, (character) => {
-    const code = character.codePointAt(0)!;
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
     if (code > 0xff) throw new FormatError(`character ${code} is not in Latin-1`);
-    return code;
-  });
+    bytes[i] = code;
+  }
+  return bytes;
 }

@@ -1,7 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FormatError, StfError, UsageError } from '../errors.ts';
+import { requireInside } from '../formats/byte-source.ts';
+import type { ByteSource } from '../formats/byte-source.ts';
 
 /**
  * Writes a file so that a reader sees the old content or the whole new one, never a part: a temporary file beside it is
@@ -26,6 +29,97 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
     await rm(temporary, { force: true }).catch(() => {});
     throw fileError(`can't write ${path}`, error);
   }
+}
+
+/** A file that is written in pieces and appears under its name only when it is complete. */
+export interface PendingFile {
+  write(bytes: Uint8Array): Promise<void>;
+  /** Flushes to the disk and gives the file its name. */
+  commit(): Promise<void>;
+  /** Removes what was written. Does nothing after `commit`. */
+  abandon(): Promise<void>;
+}
+
+/** Small pieces are gathered up to so many bytes before they are written. */
+const gatheredBytes = 2 ** 20;
+
+/**
+ * As `writeFileAtomic`, for a file that is made in pieces.
+ *
+ * @param path where the file goes; its folder must exist
+ * @throws UsageError when the place can't be written, StfError when the disk fails or is full; so do its methods
+ */
+export async function openAtomic(path: string): Promise<PendingFile> {
+  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+  const trying = async <T>(action: () => Promise<T>): Promise<T> => {
+    try {
+      return await action();
+    } catch (error) {
+      throw fileError(`can't write ${path}`, error);
+    }
+  };
+  const file = await trying(() => open(temporary, 'wx'));
+  let gathered: Uint8Array[] = [];
+  let bytes = 0;
+  let isOpen = true;
+  const flush = async (): Promise<void> => {
+    if (bytes > 0) await file.writeFile(Buffer.concat(gathered));
+    gathered = [];
+    bytes = 0;
+  };
+  return {
+    write: async (piece) => {
+      gathered.push(piece);
+      bytes += piece.length;
+      if (bytes >= gatheredBytes) await trying(flush);
+    },
+    commit: () =>
+      trying(async () => {
+        await flush();
+        await file.sync();
+        await file.close();
+        isOpen = false;
+        await rename(temporary, path);
+      }),
+    abandon: async () => {
+      if (!isOpen) return;
+      isOpen = false;
+      await file.close().catch(() => {});
+      await rm(temporary, { force: true }).catch(() => {});
+    },
+  };
+}
+
+/**
+ * A file as a source of bytes, kept open until it is closed. Pieces are read when they are asked for, at once.
+ *
+ * @throws UsageError when it does not exist or can't be read
+ */
+export function openByteSource(path: string): ByteSource & { close(): void } {
+  let file: number;
+  let length: number;
+  try {
+    file = openSync(path, 'r');
+    length = fstatSync(file).size;
+  } catch (error) {
+    throw fileError(`can't read ${path}`, error);
+  }
+  return {
+    name: path,
+    length,
+    read: (offset, count) => {
+      requireInside({ name: path, length }, offset, count);
+      const bytes = new Uint8Array(count);
+      let filled = 0;
+      while (filled < count) {
+        const read = readSync(file, bytes, filled, count - filled, offset + filled);
+        if (read === 0) throw new FormatError(`${path} was cut off while it was read`);
+        filled += read;
+      }
+      return bytes;
+    },
+    close: () => closeSync(file),
+  };
 }
 
 /**
@@ -141,7 +235,7 @@ const otherReasons: Readonly<Record<string, string>> = {
 };
 
 /** A file-system error as one of ours, with the reason in words. */
-function fileError(what: string, error: unknown, ending = ''): StfError {
+export function fileError(what: string, error: unknown, ending = ''): StfError {
   const code = String((error as { code?: unknown } | null)?.code);
   const usageReason = usageReasons[code];
   if (usageReason !== undefined) return new UsageError(`${what}: ${usageReason}.${ending}`, { cause: error });

@@ -6,6 +6,7 @@ import type { TrainingOptions } from '../training/index.ts';
 import type { Device } from './onnxruntime.ts';
 import { placementOf, recordingRuntime } from './placement.ts';
 import type { Placement } from './placement.ts';
+import { isPoints } from './training-data.ts';
 
 /**
  * Where the engine would run the graphs of a training run: those of its training step and of its sampler. Nothing is
@@ -18,7 +19,7 @@ export async function graphPlacements(
   options: TrainingOptions = presets.quickstart,
 ): Promise<Placement[]> {
   const { runtime, specs } = recordingRuntime();
-  const sampleDtype = options.data.kind === 'toy' ? 'float32' : 'uint8';
+  const sampleDtype = isPoints(options.data) ? 'float32' : 'uint8';
   await compileTrainStep(runtime, { ...options, sampleDtype });
   const table = parameterTable((source) => makeDenoiser(source, options.denoiser));
   const weights = new Float32Array(table.size).fill(0.5);

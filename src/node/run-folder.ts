@@ -7,6 +7,7 @@ import { UsageError } from '../errors.ts';
 import { encodePng } from '../formats/png.ts';
 import { slicedWasserstein } from '../metrics/sliced-wasserstein.ts';
 import { sampleShapeOf } from '../networks/index.ts';
+import { standardDeviation } from '../numerics/statistics.ts';
 import { describeReferences } from '../objective/index.ts';
 import { imageGrid } from '../report/image-grid.ts';
 import { scatterFigure } from '../report/scatter.ts';
@@ -24,7 +25,7 @@ import { ensureWritableFolder, removeTemporaryFiles, writeFileAtomic } from './f
 import { svgToPng } from './raster.ts';
 import { archName, checkpointsIn, readStatistics, runFiles, wholeLines } from './run-reader.ts';
 import { tickLine } from './tick-line.ts';
-import { dataName, freshPoints } from './training-data.ts';
+import { dataName, dataShape, freshPoints, isPoints } from './training-data.ts';
 
 /** How many checkpoints a run keeps. */
 const keptCheckpoints = 3;
@@ -121,10 +122,12 @@ export class RunFolder implements TrainingObserver {
   async samples(samples: Float32Array, { nimg }: Progress): Promise<void> {
     const name = runFiles.samples(nimg);
     const { data } = this.options;
-    if (data.kind === 'toy') {
-      const fresh = freshPoints({ ...this.options, data }, Math.max(comparedPoints, samples.length / data.dimension));
-      this.distance = distanceOf(samples, fresh, data.dimension);
-      const figure = this.pointFigure(samples, fresh, data.dimension, nimg);
+    if (isPoints(data)) {
+      const [dimension] = dataShape(data).sampleShape;
+      const fresh = freshPoints(this.options, Math.max(comparedPoints, samples.length / dimension));
+      const deviation = data.kind === 'toy' ? toyStandardDeviation : deviationOf(fresh, dimension);
+      this.distance = distanceOf(samples, fresh, dimension, deviation);
+      const figure = this.pointFigure(samples, fresh, dimension, nimg);
       if (figure) await this.write(name, svgToPng(figure));
       this.print(`  ${distanceLine(this.distance)}`);
       if (!figure) return;
@@ -174,11 +177,20 @@ export class RunFolder implements TrainingObserver {
   }
 }
 
-function distanceOf(samples: Float32Array, fresh: Float32Array, dimension: number): SampleDistance {
+/** Standard deviation of points: the root of the variance that is averaged over the coordinates; 1 for a single one. */
+function deviationOf(points: Float32Array, dimension: number): number {
+  if (points.length < 2 * dimension) return 1;
+  let variance = 0;
+  for (let axis = 0; axis < dimension; axis++)
+    variance += standardDeviation(points.filter((_, i) => i % dimension === axis)) ** 2 / dimension;
+  return Math.sqrt(variance);
+}
+
+function distanceOf(samples: Float32Array, fresh: Float32Array, dimension: number, deviation: number): SampleDistance {
   const distance = slicedWasserstein(samples, fresh, { dimension });
   return {
     slicedWasserstein: distance,
-    relative: distance / toyStandardDeviation,
+    relative: distance / deviation,
     samples: samples.length / dimension,
     freshPoints: fresh.length / dimension,
   };

@@ -1,10 +1,13 @@
 import { cifar10, cifar10Batches } from '../data/cifar10.ts';
 import { subset } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { toyDataset, toyKinds } from '../data/toy.ts';
+import { toyDataset, toyDimensions, toyKinds } from '../data/toy.ts';
 import { withXFlips } from '../data/x-flips.ts';
+import { UsageError } from '../errors.ts';
 import type { TrainingOptions } from '../training/index.ts';
 import { loadCifar10 } from './cifar10.ts';
+import { nameFromPath } from './dataset/image-source.ts';
+import { inspectData, isDataPath, loadDataFile } from './dataset/training-file.ts';
 
 export type DataOptions = TrainingOptions['data'];
 
@@ -19,7 +22,24 @@ export interface DataShape {
 }
 
 /** Name of a data set on the command line and in names of folders: `cifar10`, `eight-gaussians`. */
-export const dataName = (data: DataOptions): string => (data.kind === 'cifar10' ? 'cifar10' : kebabCase(data.name));
+export function dataName(data: DataOptions): string {
+  if (data.kind === 'cifar10') return 'cifar10';
+  return data.kind === 'toy' ? kebabCase(data.name) : nameFromPath(data.path).replaceAll(/[^A-Za-z0-9_]+/g, '-');
+}
+
+/** Whether the samples are points, not images. */
+export const isPoints = (data: DataOptions): boolean => dataShape(data).sampleShape.length === 1;
+
+/** The data set that a word on the command line means, a name or a path; `toy` are the settings of a toy set. */
+export function namedData(word: string, toy: DataOptions & { kind: 'toy' }): DataOptions {
+  const kind = toyKindOf(word);
+  if (kind !== undefined) return { ...toy, name: kind, dimension: toyDimensions[kind] ?? toy.dimension };
+  if (word === 'cifar10') return { kind: 'cifar10', maxImages: null };
+  if (isDataPath(word)) return inspectData(word);
+  throw new UsageError(
+    `--data: unknown value "${word}". Choose one of: ${dataNames.join(', ')}; or give the path of a folder or .zip of pictures, or of a .npy, .npz or .csv with points.`,
+  );
+}
 
 /** All names of data sets that can be trained on. */
 export const dataNames: readonly string[] = ['cifar10', ...toyKinds.map(kebabCase)];
@@ -34,6 +54,7 @@ function kebabCase(name: string): string {
 
 /** Shape of the samples, number of classes and length of a data set. */
 export function dataShape(data: DataOptions): DataShape {
+  if (data.kind === 'file') return data;
   if (data.kind === 'cifar10') {
     const batches = cifar10Batches.filter(({ split }) => split === 'train').length;
     const { sampleShape, classNames, batchImages } = cifar10;
@@ -45,7 +66,7 @@ export function dataShape(data: DataOptions): DataShape {
 
 /**
  * The data set a run trains on. Toy points are drawn with the run's seed; CIFAR-10 comes from the cache, every file
- * verified.
+ * verified; the user's own data are read from their file.
  *
  * @throws UsageError   when CIFAR-10 is not in the cache, with the command that fetches it, or is shorter than asked for
  * @throws FormatError  when a file of it is truncated or altered
@@ -61,6 +82,7 @@ export async function loadTrainingData({
 
 async function loadData(data: DataOptions, seed: number): Promise<Dataset> {
   if (data.kind === 'toy') return toyDataset(data.name, { length: data.length, seed, dimension: data.dimension });
+  if (data.kind === 'file') return loadDataFile(data);
   const dataset = await loadCifar10({ split: 'train' });
   if (data.maxImages === null) return dataset;
   return subset(
@@ -69,13 +91,22 @@ async function loadData(data: DataOptions, seed: number): Promise<Dataset> {
   );
 }
 
-/** Fresh points of the distribution that a run on points trains on: drawn with another seed than its training set. */
-export function freshPoints(
-  { data, seed }: Pick<TrainingOptions, 'data' | 'seed'> & { data: { kind: 'toy' } },
-  count: number,
-): Float32Array {
-  const dataset = toyDataset(data.name, { length: count, seed: seed + 1, dimension: data.dimension });
-  const points = new Float32Array(count * data.dimension);
-  for (let i = 0; i < count; i++) dataset.read(i, points, i * data.dimension);
+/**
+ * Points to compare the samples of a run on points with: of a toy distribution fresh ones, drawn with another seed than
+ * the training set; of a file its own, as many as there are.
+ *
+ * @returns [count, dimension], of a file perhaps fewer
+ */
+export function freshPoints({ data, seed }: Pick<TrainingOptions, 'data' | 'seed'>, count: number): Float32Array {
+  const { sampleShape } = dataShape(data);
+  if (data.kind === 'cifar10' || sampleShape.length !== 1)
+    throw new UsageError(`freshPoints: data must be points, got ${dataName(data)}`);
+  const [dimension] = sampleShape;
+  const dataset =
+    data.kind === 'file'
+      ? loadDataFile(data)
+      : toyDataset(data.name, { length: count, seed: seed + 1, dimension: data.dimension });
+  const points = new Float32Array(Math.min(count, dataset.length) * dimension);
+  for (let i = 0; i < points.length / dimension; i++) dataset.read(i, points, i * dimension);
   return points;
 }

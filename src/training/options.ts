@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { augmentationLabelDim, checkAugmentation, transformNames } from '../data/augmentation/index.ts';
+import { toyKinds } from '../data/toy.ts';
 import { mostNoiseSteps, outputForms, weightings } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
 import { precisions } from '../graph/index.ts';
@@ -97,9 +98,19 @@ export const trainingOptionsSchema = z.object({
     z.object({ kind: z.literal('cifar10'), /** The first images only; null for all. */ maxImages: count.nullable() }),
     z.object({
       kind: z.literal('toy'),
-      name: z.enum(['eightGaussians', 'twoMoons', 'checkerboard', 'swissRoll', 'twoGaussians']),
+      name: z.enum(toyKinds),
       length: count,
       dimension: count,
+    }),
+    z.object({
+      /** The user's own, in a file or folder: images [C, H, W] or points [d]. */
+      kind: z.literal('file'),
+      path: z.string(),
+      sampleShape: z.array(count).min(1).max(3).readonly(),
+      classes: z.number().int().nonnegative(),
+      length: count,
+      /** The first samples only; null for all. */
+      maxImages: count.nullable(),
     }),
   ]),
   /** Whether every image comes a second time, turned over from left to right. */

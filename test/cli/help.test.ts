@@ -5,7 +5,20 @@ import { stf } from './support.ts';
 
 // The help texts are kept under docs/help, so that a change of an option is seen in review. `npx vitest run
 // test/cli/help.test.ts -u` writes them anew.
-const commands = ['', 'train', 'sample', 'import', 'export', 'dataset', 'dataset fetch', 'doctor', 'quickstart'];
+const commands = [
+  '',
+  'train',
+  'sample',
+  'import',
+  'export',
+  'dataset',
+  'dataset fetch',
+  'dataset convert',
+  'dataset info',
+  'dataset check',
+  'doctor',
+  'quickstart',
+];
 
 test.each(commands)('the help of stf %s is the one under docs/help', async (command) => {
   const { code, stdout, stderr } = await stf([...command.split(' ').filter(Boolean), '--help']);

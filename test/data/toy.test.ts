@@ -44,16 +44,13 @@ function expectEqualCounts(values: readonly number[], counts: number): void {
 describe.each(toyKinds)('%s', (kind) => {
   test('has mean 0 and variance 0.25 on average over the coordinates', () => {
     const points = toyPoints(kind);
+    for (let axis = 0; axis < points[0].length; axis++)
+      expectMean(
+        points.map((point) => point[axis]),
+        0,
+      );
     expectMean(
-      points.map(([x]) => x),
-      0,
-    );
-    expectMean(
-      points.map(([, y]) => y),
-      0,
-    );
-    expectMean(
-      points.map(([x, y]) => (x * x + y * y) / 2),
+      points.map((point) => point.reduce((sum, value) => sum + value * value, 0) / point.length),
       0.25,
     );
   });
@@ -74,7 +71,7 @@ describe.each(toyKinds)('%s', (kind) => {
 
 test('an unknown kind is answered with the kinds there are', () => {
   expect(() => toyDataset('moons' as ToyKind, { length: 1, seed: 1 })).toThrow(
-    'unknown kind "moons". Choose one of: eightGaussians, twoMoons, checkerboard, swissRoll, twoGaussians.',
+    'unknown kind "moons". Choose one of: eightGaussians, twoMoons, checkerboard, swissRoll, twoGaussians, sphere, torus, trefoil, swissSheet.',
   );
 });
 
@@ -191,4 +188,39 @@ test.each([1, 2, 64])('twoGaussians in %i dimensions: two modes at +-0.48 with w
       points.map((point) => point[0] * point[1]),
       0.48 ** 2,
     );
+});
+
+test('sphere: every point is on the sphere of variance 0.25, and heights are uniform', () => {
+  const points = toyPoints('sphere');
+  // float32 points: a few roundings of 0.75.
+  for (const [x, y, z] of points) expect(Math.abs(x * x + y * y + z * z - 0.75)).toBeLessThan(1e-6);
+  expectEqualCounts(
+    points.map(([, , z]) => Math.min(Math.floor(((z / Math.sqrt(0.75) + 1) / 2) * 10), 9)),
+    10,
+  );
+});
+
+test('torus: every point is on its surface, with the share of area outside of the ring that Pappus gives', () => {
+  const points = toyPoints('torus');
+  const scale = 0.5 / Math.sqrt((1 + 2 * 0.4 ** 2) / 3);
+  for (const [x, y, z] of points)
+    expect(Math.abs((Math.hypot(x, y) / scale - 1) ** 2 + (z / scale) ** 2 - 0.16)).toBeLessThan(1e-6);
+  // Outer half of the tube: centroid of the half circle at R + 2 r / pi, so 1/2 + r / (pi R) of the area.
+  const outside = points.map(([x, y]) => (Math.hypot(x, y) > scale ? 1 : 0) as number);
+  expectMean(outside, 0.5 + 0.4 / Math.PI);
+});
+
+test('trefoil and swissSheet: distances from the curve and the sheet are those of the noise', () => {
+  // Far from the noise's width there is nothing: the knot's tube leaves its axis free, the sheet its inside.
+  const knot = 0.5 / Math.sqrt(5.5 / 3 + 0.01);
+  const nearAxis = toyPoints('trefoil', { length: 5000 }).filter(([x, y]) => Math.hypot(x, y) < 0.4 * knot);
+  expect(nearAxis).toEqual([]);
+  const depth = toyPoints('swissSheet').map(([, y]) => y);
+  // y = scale (21 u + 0.5 n): variance scale^2 (441 / 12 + 1 / 4).
+  const inPlane = 9.75 * Math.PI ** 2 - 4 - (2 / (3 * Math.PI)) ** 2;
+  const variance = (0.25 * 3 * (36.75 + 0.25)) / (inPlane + 36.75 + 0.75);
+  expectMean(
+    depth.map((y) => y * y),
+    variance,
+  );
 });

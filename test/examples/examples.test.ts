@@ -86,3 +86,25 @@ for (const name of others) {
     expect(await run(name)).toMatchObject({ code: 0, stderr: '' });
   });
 }
+
+test('own-data makes a data set of an object with get and label', async () => {
+  const picture = join(folder, 'shapes.png');
+  const { code, stdout, stderr } = await run('own-data', picture);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toBe(`shapes: 10000 samples [3, 32, 32], 2 classes\n${picture}\n`);
+  expect(decodePng(readFileSync(picture))).toMatchObject({
+    width: 8 * 32 + 7 * 2,
+    height: 8 * 32 + 7 * 2,
+    channels: 3,
+  });
+});
+
+test('train-points-3d plots points and samples from three sides', async () => {
+  const picture = join(folder, 'trefoil.png');
+  const { code, stdout, stderr } = await run('train-points-3d', picture, '20');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toMatch(
+    /sliced Wasserstein-1 distance to fresh data: [\d.]+ % of the standard deviation\n.*trefoil\.png\n$/,
+  );
+  expect(decodePng(readFileSync(picture)).width).toBeGreaterThan(600);
+});

@@ -7,6 +7,7 @@ import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
 import { ddimFiles } from './ddim-files.ts';
 import { edmSamplerFiles } from './edm-sampler-files.ts';
+import { datasetArchives, datasetFolders } from './dataset-files.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
 import { lossFiles } from './loss-files.ts';
 import { networkFiles } from './network-files.ts';
@@ -39,6 +40,8 @@ const checkers: readonly Checker[] = [
   likelihoodFiles,
   ddimFiles,
   pixelFiles,
+  datasetArchives,
+  datasetFolders,
 ];
 
 /**

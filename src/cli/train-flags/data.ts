@@ -1,24 +1,22 @@
 import { UsageError } from '../../errors.ts';
-import { dataName, dataNames, dataShape, toyKindOf } from '../../node/training-data.ts';
+import { dataName, dataNames, dataShape, namedData } from '../../node/training-data.ts';
 import { presets } from '../../training/index.ts';
 import type { TrainingOptions } from '../../training/index.ts';
-import { choice } from '../values.ts';
+import { text } from '../values.ts';
 import { count, flag } from './flag.ts';
 import type { TrainFlag } from './flag.ts';
 
-function withData(options: TrainingOptions, name: string): TrainingOptions {
-  const kind = toyKindOf(name);
-  if (kind === undefined) return { ...options, data: { kind: 'cifar10', maxImages: null } };
+function withData(options: TrainingOptions, word: string): TrainingOptions {
   const base = options.data.kind === 'toy' ? options.data : presets['toy-2d'].data;
-  return { ...options, data: { ...(base as typeof base & { kind: 'toy' }), name: kind } };
+  return { ...options, data: namedData(word, base as typeof base & { kind: 'toy' }) };
 }
 
 /** What to train on. */
 export const dataFlags: readonly TrainFlag[] = [
   flag('Data', 'data', {
-    kind: choice('NAME', dataNames),
-    help: `Data set: ${dataNames.join(', ')}`,
-    get: ({ data }) => dataName(data),
+    kind: text('NAME|PATH'),
+    help: `Data set: ${dataNames.join(', ')}; or a folder or .zip of PNG images, or a .npy, .npz or .csv of points`,
+    get: ({ data }) => (data.kind === 'file' ? data.path : dataName(data)),
     set: withData,
   }),
   flag('Data', 'max-images', {
@@ -32,11 +30,13 @@ export const dataFlags: readonly TrainFlag[] = [
   }),
   flag('Data', 'dimension', {
     kind: count,
-    help: 'Coordinates of a point; two-gaussians takes any number, the other sets have 2',
+    help: 'Coordinates of a point; two-gaussians takes any number, the other sets have 2 or 3',
     get: ({ data }) => (data.kind === 'toy' ? data.dimension : undefined),
     set: (options, value) => {
       if (options.data.kind !== 'toy')
-        throw new UsageError(`--dimension is an option of sets of points, and the data are ${dataName(options.data)}.`);
+        throw new UsageError(
+          `--dimension is an option of toy sets of points, and the data are ${dataName(options.data)}.`,
+        );
       return { ...options, data: { ...options.data, dimension: value } };
     },
   }),

@@ -1,0 +1,93 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { encode } from 'fast-png';
+import { expect, test } from 'vitest';
+import { stf, temporaryFolder, tinyRun } from './support.ts';
+
+const folder = temporaryFolder();
+
+function put(name: string, side: number, salt = 0): void {
+  const data = Uint8Array.from({ length: side * side * 3 }, (_, i) => (i * 31 + salt * 57) & 0xff);
+  writeFileSync(folder.join(name), encode({ width: side, height: side, channels: 3, data }));
+}
+
+function makeClasses(): void {
+  for (const name of ['a', 'b']) mkdirSync(folder.join('in', name), { recursive: true });
+  for (let i = 0; i < 6; i++) put(`in/${'ab'[i % 2]}/${i}.png`, 16, i);
+}
+
+test('convert, check and info tell what they did, and end with 0', async () => {
+  makeClasses();
+  const dest = folder.join('new', 'out.zip');
+  const converted = await stf(['dataset', 'convert', folder.join('in'), '--dest', dest, '--resolution', '8x8']);
+  expect(converted).toMatchObject({ code: 0, stdout: `${dest}: 6 images, 8 x 8, RGB, 2 classes\n` });
+  expect(await stf(['dataset', 'check', dest])).toMatchObject({
+    code: 0,
+    stdout: `${dest}: 6 pictures of 8 x 8, all good\n`,
+  });
+  const picture = folder.join('sheet.png');
+  const info = await stf(['dataset', 'info', dest, '--picture', picture]);
+  expect(info.code).toBe(0);
+  expect(info.stdout).toMatch(/zip archive, 6 images\n {2}8 x 8 RGB +6\nClasses: +2\n/);
+  expect(folder.list()).toContain('sheet.png');
+});
+
+test('offenders are named with their paths, and the exit code tells', async () => {
+  makeClasses();
+  put('in/a/8.png', 24);
+  writeFileSync(folder.join('in/b/9.png'), 'no picture');
+  const checked = await stf(['dataset', 'check', folder.join('in')]);
+  expect(checked.code).toBe(1);
+  expect(checked.stdout.split('\n').map((line) => line.replace(folder.path, ''))).toEqual([
+    '/in/a/8.png: 24 x 24 pixels, and most have 16 x 16',
+    expect.stringMatching(/^\/in\/b\/9\.png: truncated, damaged or no picture/),
+    '',
+  ]);
+  const dest = folder.join('out.zip');
+  const converted = await stf(['dataset', 'convert', folder.join('in'), '--dest', dest]);
+  expect(converted.code).toBe(2);
+  expect(converted.stderr).toMatch(/8\.png: 24 x 24 pixels.*\n.*9\.png: truncated.*\n.*2 of 8 pictures can't be used/);
+  expect(folder.list()).not.toContain('out.zip');
+});
+
+test.each<[argv: string[], message: string]>([
+  [['--dest', 'out.tar'], '--dest must be the name of a .zip archive, got out.tar'],
+  [['--dest', 'out.zip', '--transform', 'center-crop'], '--transform center-crop needs --resolution'],
+  [['--dest', 'out.zip', '--preset', 'celeba64', '--resolution', '32'], "--resolution can't be given with --preset"],
+  [['--dest', 'out.zip', '--resolution', '0'], '--resolution must be a side or width x height'],
+  [['--dest', 'out.zip', '--max-images', '0'], '--max-images must be an integer of at least 1, got 0'],
+  [[], '--dest'],
+])('convert %j is refused', async (argv, message) => {
+  makeClasses();
+  const { code, stderr } = await stf(['dataset', 'convert', folder.join('in'), ...argv]);
+  expect({ code, found: stderr.includes(message), stderr }).toMatchObject({ code: 2, found: true });
+});
+
+test('Ctrl-C leaves nothing behind', async () => {
+  mkdirSync(folder.join('in'));
+  for (let i = 0; i < 80; i++) put(`in/${i}.png`, 8, i);
+  writeFileSync(folder.join('in', '0.png'), 'no picture');
+  const argv = ['dataset', 'convert', folder.join('in'), '--dest', folder.join('out.zip')];
+  const { code, stderr } = await stf(argv, (_, interrupt) => interrupt());
+  expect({ code, stderr }).toMatchObject({
+    code: 130,
+    stderr: expect.stringContaining('nothing was written') as string,
+  });
+  expect(folder.list().filter((name) => !name.startsWith('in'))).toEqual([]);
+});
+
+test('a run trains on points of its own, and on pictures with their classes', async () => {
+  const points = Array.from({ length: 300 }, (_, i) => [Math.sin(i), Math.cos(i), Math.sin(2 * i)].join(','));
+  writeFileSync(folder.join('knot.csv'), points.join('\n'));
+  const own = tinyRun.map((word) => (word === 'eight-gaussians' ? folder.join('knot.csv') : word));
+  const trained = await stf([...own, '--outdir', folder.join('runs')]);
+  expect({ code: trained.code, stderr: trained.stderr }).toMatchObject({ code: 0 });
+  expect(trained.stdout).toMatch(/00000-knot-uncond-mlp.*\n.*300 samples of knot/);
+  makeClasses();
+  const dry = await stf(['train', '--data', folder.join('in'), '--cond', '--dry-run', '--outdir', folder.join('runs')]);
+  expect(dry.code).toBe(0);
+  const options = JSON.parse(dry.stdout.slice(0, dry.stdout.indexOf('\n}\n') + 2)) as Record<string, unknown>;
+  expect(options.data).toMatchObject({ kind: 'file', sampleShape: [3, 16, 16], classes: 2, length: 6 });
+  expect(dry.stdout).toContain('"labelDim": 2');
+  const unknown = await stf(['train', '--data', 'moons', '--dry-run']);
+  expect(unknown.stderr).toContain('--data: unknown value "moons". Choose one of: cifar10');
+});
