@@ -23,7 +23,7 @@ export function doctorCommand(io: Io): Command {
       const runtime = await deviceRuntime({ device, ...(threads !== undefined && { threads }) });
       if (graph) return showGraphs(runtime.device as Device, print);
       const report = await examine(runtime);
-      const { memory, matrixProduct, cache, devices } = report;
+      const { memory, matrixProduct, channelBlock, cache, devices } = report;
       const lines = {
         'stable-target-field': report.package,
         node: `${report.node} (${report.platform})`,
@@ -33,6 +33,7 @@ export function doctorCommand(io: Io): Command {
         threads: String(report.threads),
         memory: `${memory.total.toFixed(1)} GiB, ${memory.free.toFixed(1)} free`,
         'matrix product': `${matrixProduct.median.toFixed(0)} GFLOP/s median, ${matrixProduct.best.toFixed(0)} best (1024 x 1024 x 1024, float32${runtime.device === 'cpu' ? '' : `, on ${runtime.device}`})`,
+        convolutions: channelBlock === undefined ? 'plain' : `in blocks of ${channelBlock} channels`,
         'cache folder': cache.folder,
         '': cache.cifar10,
       };

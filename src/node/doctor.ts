@@ -1,14 +1,16 @@
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
+import * as ort from 'onnxruntime-node';
 import { FormatError, UsageError } from '../errors.ts';
 import { countFlops, input, matmul } from '../graph/index.ts';
 import { median } from '../numerics/statistics.ts';
+import { findChannelBlock } from '../runtime/index.ts';
 import type { Runtime } from '../runtime/index.ts';
 import { cacheFolder } from './cache.ts';
 import { loadCifar10 } from './cifar10.ts';
 import { examineDevices } from './devices.ts';
 import type { DeviceFinding } from './devices.ts';
-import { nodeRuntime } from './onnxruntime.ts';
+import { nodeRuntime, optionsFor } from './onnxruntime.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -30,6 +32,8 @@ export interface DoctorReport {
   readonly memory: { readonly total: number; readonly free: number };
   /** Rate of a 1024 x 1024 x 1024 product of float32 matrices, in 10^9 operations a second. */
   readonly matrixProduct: { readonly median: number; readonly best: number };
+  /** Channels that lie side by side in the engine's own layout of convolutions; undefined where it has none. */
+  readonly channelBlock: number | undefined;
   readonly cache: { readonly folder: string; readonly cifar10: string };
 }
 
@@ -51,6 +55,7 @@ export async function examine(runtime: Runtime = nodeRuntime()): Promise<DoctorR
     threads: runtime.threads,
     memory: { total: totalmem() / 2 ** 30, free: freemem() / 2 ** 30 },
     matrixProduct: await matrixProductRate(runtime),
+    channelBlock: await findChannelBlock(ort, optionsFor({ threads: runtime.threads }).sessionOptions),
     cache: { folder: cacheFolder(), cifar10: await cifar10State() },
   };
 }

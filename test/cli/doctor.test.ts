@@ -16,6 +16,7 @@ test('doctor shows versions, devices, threads, speed and the cache', async () =>
   expect(rows.get('devices')).toMatch(/^cpu/);
   expect(rows.get('threads')).toBe('1');
   expect(rows.get('matrix product')).toMatch(/^\d+ GFLOP\/s median, \d+ best/);
+  expect(rows.get('convolutions')).toMatch(/^(plain|in blocks of (8|16) channels)$/);
   expect(rows.get('cache folder')).toBe(folder.join('cache'));
   expect(stdout).toContain('CIFAR-10 is not there; `stf dataset fetch cifar10` fetches it');
   expect(folder.list()).toEqual([]);
