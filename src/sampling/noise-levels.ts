@@ -1,6 +1,7 @@
 import { iddpmNoiseLevels, vpProcess } from '../diffusion/index.ts';
 import type { IddpmSchedule, SigmaRange, VpSchedule } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
+import { roundHalfToEven } from '../numerics/rounding.ts';
 
 /** Which noise levels a sampler visits. */
 export interface NoiseLevelOptions {
@@ -129,13 +130,6 @@ function iddpmLevels(
   const width = (within.length - 1) / (steps - 1);
   for (let i = 0; i < steps; i++) levels[i] = within[roundHalfToEven(width * i)];
   return levels;
-}
-
-/** The nearest whole number, of two the even one, as PyTorch rounds. */
-function roundHalfToEven(value: number): number {
-  const below = Math.floor(value);
-  if (value - below !== 0.5) return Math.round(value);
-  return below % 2 === 0 ? below : below + 1;
 }
 
 function checkLevels({ steps, sigmaMin, sigmaMax }: Pick<NoiseLevelOptions, 'steps' | 'sigmaMin' | 'sigmaMax'>): void {

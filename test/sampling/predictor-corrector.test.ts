@@ -76,11 +76,11 @@ describe('the distribution of Gaussian data', () => {
     expect(await errorAt(400)).toBeLessThan(0.08);
   });
 
-  test("DDPM's discrete process and EDM's time give it as well", async () => {
-    const ddpm = ddpmProcess(schedule, 400);
-    expect(await errorOf({ ...base, process: ddpm, predictor: 'ancestral', corrector: 'none' })(400)).toBeLessThan(
-      0.05,
-    );
+  test("DDPM's discrete levels and EDM's time give it as well", async () => {
+    const network = ddpmProcess(schedule, 400);
+    expect(
+      await errorOf({ ...base, process: vp, network, predictor: 'ancestral', corrector: 'none' })(400),
+    ).toBeLessThan(0.05);
     const edm = edmProcess({ sigmaMin: 0.01, sigmaMax: 5 });
     const from = { ...base, process: edm, epsilon: 0.01, predictor: 'euler-maruyama', corrector: 'none' } as const;
     expect(await errorOf(from)(800)).toBeLessThan(0.05);
