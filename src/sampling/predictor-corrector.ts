@@ -120,11 +120,13 @@ export async function predictorCorrectorSampler(
       x = noise ? mean.map((value, i) => value + step.deviation * noise[i]) : mean;
     }
     const scale = process.scale(t);
+    const isLast = index === steps - 1;
+    const returned = options.denoise ? mean : x;
     onStep?.({
       index,
       done: (index + 1) / steps,
       sigma: process.sigma(t),
-      x: scale === 1 ? x : x.map((value) => value / scale),
+      x: isLast ? returned : scale === 1 ? x : x.map((value) => value / scale),
       denoised,
       t,
       corrected,
