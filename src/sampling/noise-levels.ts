@@ -103,7 +103,7 @@ export function vpBetween({
   // Both rates are above 0 if the integral at the start is below that of a rate which falls to 0 at time 1.
   const most = Math.sqrt(Math.expm1(epsilonS * (2 - epsilonS) * atMax));
   throw new UsageError(
-    `sigmaMin must be below ${most.toPrecision(3)} for a VP schedule that has sigmaMax = ${sigmaMax} at time 1 and sigmaMin at time ${epsilonS}, got ${sigmaMin}. Choose another one, or neither the discretization nor the schedule vp.`,
+    `sigmaMin must be below ${most.toPrecision(3)} for a VP schedule that has sigmaMax = ${sigmaMax} at time 1 and sigmaMin at time ${epsilonS}, got ${sigmaMin}. Choose such a one, or another discretization and schedule than vp.`,
   );
 }
 

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { encodeSafetensors } from '../../src/formats/safetensors.ts';
 import type { NamedTensor } from '../../src/formats/safetensors.ts';
+import { vpProcess } from '../../src/diffusion/index.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
-import { mixtureScore } from '../support/gaussian-mixture.ts';
+import { probabilityFlowDefaults, probabilityFlowSampler } from '../../src/sampling/index.ts';
+import { mixtureDenoiser, mixtureScore } from '../support/gaussian-mixture.ts';
 import { testValues } from '../support/random.ts';
 import { ParityFolder } from './folder.ts';
 import type { FileReport } from './report.ts';
@@ -375,4 +377,57 @@ test('DDIM: steps that fall, are too many or are beyond T are bad data', async (
     expect(verdict).not.toBe('ok');
     expect(note).toContain('tau in made.safetensors must be 3 numbers that rise');
   }
+});
+
+test('RK45: counts of a float32 run may be off by a quarter, those of a float64 run by nothing', async () => {
+  // Our own numbers: which counts pass is the question here. Tolerances so tight that steps are many.
+  const tolerances = { rtol: 1e-8, atol: 1e-8 };
+  const noise = normals(size * batch, 6);
+  const [times, states] = [[1], [] as Float64Array[]];
+  const samples = await probabilityFlowSampler(mixtureDenoiser(mixture), noise, {
+    ...{ ...probabilityFlowDefaults, ...tolerances, process: vpProcess({ betaMin: 0.1, betaD: 19.9 }), epsilon: 1e-3 },
+    onStep: ({ t, state }) => {
+      times.push(t);
+      states.push(state.slice());
+    },
+  });
+  const steps = times.length - 1;
+  const verdict = async (name: string, more: number): Promise<string> => {
+    const tensors = {
+      noise: f64(noise, 1, batch, size),
+      samples: f64(samples, batch, size),
+      solver_t: f64(times, times.length),
+      solver_y_end: f64(states.at(-1)!, batch, size),
+      ...gmm,
+    };
+    const kwargs = {
+      sde: 'vp',
+      ...tolerances,
+      eps: 1e-3,
+      denoise: false,
+      batch,
+      shape: [size],
+      method: 'RK45',
+      sde_N: 1000,
+    };
+    const report = await reportOf({
+      name,
+      tensors,
+      entry: {
+        source: { function: 'get_ode_sampler' },
+        kwargs,
+        expected: { nfe, solver_steps: steps + more, model_calls: nfe },
+      },
+    });
+    return report.verdict;
+  };
+  // Rejected steps cost evaluations as well: the count that passes is found, and is one of 2 + 6 n.
+  let nfe = 2 + 6 * steps;
+  while (nfe < 12 * steps && (await verdict('made', 0)) !== 'ok') nfe += 6;
+  expect(await verdict('made', 0)).toBe('ok');
+  expect(await verdict('made', 1)).toBe('FAIL');
+  const quarter = Math.floor(nfe / 24);
+  expect(quarter).toBeGreaterThan(4);
+  expect(await verdict('made_f32', quarter)).toBe('ok');
+  expect(await verdict('made_f32', quarter + 1)).toBe('FAIL');
 });
