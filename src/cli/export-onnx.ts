@@ -18,6 +18,7 @@ import type { ExportedNetwork, ModelDifference, SamplerSettings } from '../sampl
 import { makeConsole } from './console.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
+import { inTypedNames } from './sampler-flags.ts';
 
 /** What a model says of its licence when nobody told. */
 export const unspecified = 'unspecified';
@@ -75,7 +76,8 @@ export async function exportOnnx(
       kimg: progress.nimg / 1000,
     },
   };
-  const { steps: all, evaluations, sigma_max: from, sigma_min: to } = describeModel('sampler', network);
+  const described = await inTypedNames(() => describeModel('sampler', network));
+  const { steps: all, evaluations, sigma_max: from, sigma_min: to } = described;
   const paths = kinds.map((kind) => join(wish.out, kind.file));
   for (const each of paths) {
     if (await stat(each).catch(() => undefined))

@@ -11,7 +11,8 @@ import { exportOnnx, unspecified } from './export-onnx.ts';
 import type { OnnxWish } from './export-onnx.ts';
 import { textOption, threadsOption, valueOption } from './help.ts';
 import type { Io } from './io.ts';
-import { choice, integer, number } from './values.ts';
+import { samplerSteps } from './sampler-flags.ts';
+import { choice, number } from './values.ts';
 
 /** What `stf export` is asked for. */
 export interface ExportWish extends OnnxWish {
@@ -69,9 +70,7 @@ export function exportCommand(io: Io): Command {
         'ema',
       ),
     )
-    .addOption(
-      valueOption('--steps', integer('INT', { min: 2 }), 'onnx: steps of the sampler', asInTheRun(samples.steps)),
-    )
+    .addOption(valueOption('--steps', samplerSteps, 'onnx: steps of the sampler', asInTheRun(samples.steps)))
     .addOption(valueOption('--sigma-min', positive, 'onnx: lowest noise level before 0', asInTheRun(samples.sigmaMin)))
     .addOption(valueOption('--sigma-max', positive, 'onnx: highest noise level', asInTheRun(samples.sigmaMax)))
     .addOption(

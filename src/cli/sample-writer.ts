@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toUint8 } from '../data/pixels.ts';
 import { decodePng, encodePng } from '../formats/png.ts';
@@ -19,8 +19,6 @@ const seedsInFolder = 1000;
 
 /** Writes samples as they come, and a picture of them in the end. */
 export interface SampleWriter {
-  /** Whether samples are files of their own, so that those that are there need not be drawn again. */
-  readonly keepsFiles: boolean;
   /** Takes the samples of earlier calls; returns the seeds whose files are there and whole. */
   restore(seeds: readonly number[]): Promise<number[]>;
   /** Takes samples [seeds.length, ...sampleShape]. */
@@ -35,6 +33,18 @@ export interface SampleWriterOptions {
   readonly seeds: readonly number[];
   /** Whether images go in a subfolder for every 1000 seeds. */
   readonly subdirs: boolean;
+}
+
+const imageName = /^\d{6,}\.png$/;
+
+/** How many files of images lie in a folder, those in subfolders for every 1000 seeds included. */
+export async function countImages(outdir: string): Promise<number> {
+  const entries = await readdir(outdir, { withFileTypes: true }).catch(() => []);
+  const folders = entries.filter((each) => each.isDirectory() && /^\d{6,}$/.test(each.name));
+  const inside = await Promise.all(folders.map(({ name }) => readdir(join(outdir, name)).catch(() => [])));
+  return [...entries.filter((each) => each.isFile()).map(({ name }) => name), ...inside.flat()].filter((name) =>
+    imageName.test(name),
+  ).length;
 }
 
 /** Images: a PNG file a seed, and grid.png. Points: points.csv, and scatter.png beside fresh points of the data. */
@@ -56,7 +66,6 @@ function imageWriter(sampleShape: readonly number[], { outdir, seeds, subdirs }:
     if (place !== undefined) grid.set(pixels, place * size);
   };
   return {
-    keepsFiles: true,
     restore: async (wanted) => {
       const restored: number[] = [];
       for (const seed of wanted) {
@@ -100,7 +109,6 @@ function pointWriter(options: Pick<TrainingOptions, 'seed' | 'data'>, { outdir }
   const kept: Float32Array[] = [];
   const lines = [['seed', ...Array.from({ length: dimension }, (_, i) => `x${i}`)].join(',')];
   return {
-    keepsFiles: false,
     restore: () => Promise.resolve([]),
     take: (points, seeds) => {
       kept.push(points);

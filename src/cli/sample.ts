@@ -9,15 +9,16 @@ import { formatDuration } from '../node/progress.ts';
 import { requireCreatable } from '../node/run-folder.ts';
 import { findCheckpoint } from '../node/run-reader.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
+import { isPoints } from '../node/training-data.ts';
 import { compileDenoiser, generateWith } from '../sampling/index.ts';
 import { makeConsole } from './console.ts';
 import { deviceOption, precisionOption, textOption, threadsOption, valueOption } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
-import { sampleWriter } from './sample-writer.ts';
+import { countImages, sampleWriter } from './sample-writer.ts';
 import { noteOnLevels, resolveSampler, samplerOptions, samplerWish } from './sampler-flags.ts';
 import type { SamplerWish } from './sampler-flags.ts';
-import { recordSeeds, seedsDone, settingsOf } from './sampling-record.ts';
+import { hasSeed, readRecord, settingsOf, withSeeds, writeRecord } from './sampling-record.ts';
 import { trajectory } from './trajectory.ts';
 import { integer, number, seedList } from './values.ts';
 
@@ -55,7 +56,8 @@ export function sampleCommand(io: Io): Command {
     .description(
       'Draw samples from a trained network, with the deterministic sampler of Karras et al. 2022 unless another is asked for. A ' +
         'seed gives the same sample whatever the other seeds and the batch. Images: a PNG file a seed and grid.png; points: ' +
-        'points.csv and scatter.png. Interrupted, the same command goes on where it stopped, image by image.',
+        'points.csv and scatter.png. Interrupted, the same command goes on with the batch of images at which it stopped; ' +
+        'points start over.',
     )
     .addOption(
       textOption(
@@ -148,6 +150,10 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   if (levelsNote !== undefined) console.note(levelsNote);
   const labels = classesOf(wish, found);
   checkGuidance(wish, found);
+  const writesImages = !isPoints(options.data);
+  const settings = settingsOf(found, sampler, wish);
+  const record = await readRecord(wish.outdir, settings);
+  if (writesImages && !record.isOurs) await refuseMixture(wish.outdir);
   await requireCreatable(wish.outdir);
   const { device, threads, precision = 'float32' } = wish;
   const runtime = await deviceRuntime({ device, precision, ...(threads !== undefined && { threads }) });
@@ -159,28 +165,31 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   const { seeds } = wish;
   const { subdirs = false } = wish;
   const writer = sampleWriter(options, { outdir: wish.outdir, seeds, subdirs });
-  const settings = settingsOf(found, sampler, wish);
-  const recorded = writer.keepsFiles ? await seedsDone(wish.outdir, settings) : new Set<number>();
-  const done = new Set(await writer.restore(seeds.filter((seed) => recorded.has(seed))));
+  let recorded = writesImages && record.isOurs ? record.done : [];
+  const done = new Set(writesImages ? await writer.restore(seeds.filter((seed) => hasSeed(recorded, seed))) : []);
   const missing = [...seeds.keys()].filter((i) => !done.has(seeds[i]));
   if (done.size > 0) console.note(`${done.size} of ${seeds.length} samples are in ${wish.outdir} from before.`);
-  if (missing.length === 0) {
+  const mostAtOnce = wish.batch ?? defaultBatch[writesImages ? 'images' : 'points'];
+  // Where nothing is missing, the film alone needs its batch.
+  const isComplete = missing.length === 0;
+  const drawing = isComplete && wish.trajectory ? [...seeds.keys()].slice(0, mostAtOnce) : missing;
+  if (drawing.length === 0) {
     const picture = await writer.finish();
     console.print(`${seeds.length} samples in ${wish.outdir}, all from before${allOfThem(picture)}`);
     return { picture };
   }
 
-  // Before any file is written: those of other settings do not count from now on.
-  if (writer.keepsFiles) await recordSeeds(wish.outdir, settings, recorded);
+  // Before any file is written: what it was drawn with.
+  if (writesImages) await writeRecord(wish.outdir, settings, recorded);
   const sampleShape = sampleShapeOf(options.denoiser.network);
-  const batch = Math.min(wish.batch ?? defaultBatch[sampleShape.length === 1 ? 'points' : 'images'], missing.length);
+  const batch = Math.min(mostAtOnce, drawing.length);
   const denoiser = await compileDenoiser(runtime, options.denoiser, { batch, precision, weights: vectors.ema });
   const film = wish.trajectory ? trajectory(sampleShape) : undefined;
-  const bar = console.progress({ unit: 'samples', total: missing.length, rate: { unit: 'samples/s', perUnit: 1 } });
+  const bar = console.progress({ unit: 'samples', total: drawing.length, rate: { unit: 'samples/s', perUnit: 1 } });
   const start = performance.now();
   try {
-    for (let first = 0; first < missing.length; first += batch) {
-      const places = missing.slice(first, first + batch);
+    for (let first = 0; first < drawing.length; first += batch) {
+      const places = drawing.slice(first, first + batch);
       const some = places.map((i) => seeds[i]);
       const drawn = await generateWith(denoiser, sampleShape, some, {
         ...sampler,
@@ -191,18 +200,18 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
           stopIfInterrupted(io, `${done.size} of ${seeds.length} samples are complete in ${wish.outdir}`);
         },
       });
+      if (isComplete) continue;
       await writer.take(drawn, some);
       for (const seed of some) done.add(seed);
-      if (writer.keepsFiles) await recordSeeds(wish.outdir, settings, new Set([...recorded, ...done]));
+      if (writesImages) await writeRecord(wish.outdir, settings, (recorded = withSeeds(recorded, some)));
     }
     const picture = await writer.finish();
     const pictures = (await film?.write(wish.outdir)) ?? [];
     bar.end();
     const seconds = (performance.now() - start) / 1000;
-    const evaluations = Math.round(denoiser.evaluations / Math.ceil(missing.length / batch));
-    console.print(
-      `${seeds.length} samples in ${wish.outdir}, ${evaluations} evaluations each, in ${formatDuration(seconds)}${allOfThem(picture)}`,
-    );
+    const evaluations = Math.round(denoiser.evaluations / Math.ceil(drawing.length / batch));
+    const how = isComplete ? 'all from before' : `${evaluations} evaluations each, in ${formatDuration(seconds)}`;
+    console.print(`${seeds.length} samples in ${wish.outdir}, ${how}${allOfThem(picture)}`);
     if (pictures.length > 0) console.print(`From noise to samples: ${pictures.join(', ')}`);
     return { picture };
   } finally {
@@ -212,6 +221,15 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
 }
 
 const allOfThem = (picture: string | undefined): string => (picture === undefined ? '' : `; all of them: ${picture}`);
+
+/** @throws UsageError when images that were drawn with other settings are in a folder: nobody could tell which is which */
+async function refuseMixture(outdir: string): Promise<void> {
+  const count = await countImages(outdir);
+  if (count > 0)
+    throw new UsageError(
+      `--outdir ${outdir} has ${count} ${count === 1 ? 'image that was' : 'images that were'} drawn with other settings (sampling.json). Choose another --outdir, or delete ${count === 1 ? 'it' : 'them'} first.`,
+    );
+}
 
 /** @throws UsageError when the network can't do without a class, or knows none */
 function checkGuidance({ guidance = 1 }: SampleWish, { file, checkpoint }: FoundCheckpoint): void {

@@ -1,7 +1,7 @@
 import type { Option } from 'commander';
 import type { DenoiserConfig } from '../diffusion/index.ts';
 import { preconditioningName, sigmaRange } from '../diffusion/index.ts';
-import { UsageError } from '../errors.ts';
+import { NonFiniteError, UsageError } from '../errors.ts';
 import { sizeOf } from '../graph/index.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import {
@@ -38,9 +38,14 @@ interface SamplerFlag {
   readonly preset: string;
 }
 
+/** Steps of samplers: two noise levels at least, and no more than anybody has patience for. */
+export const samplerSteps = integer('INT', { min: 2, max: 100_000 });
+
 const positive = number('FLOAT', { above: 0 });
 const nonNegative = number('FLOAT', { min: 0 });
 const asInTheRun = (value: number): string => `the run's, ${value} in the presets`;
+const levelPreset = (value: number): string =>
+  `${asInTheRun(value)}; those of the literature with --disc vp, ve or iddpm; those of the process for predictor-corrector and rk45`;
 const onOrOff: ValueKind<boolean> = {
   name: 'on|off',
   parse: (text, option) => choice('on|off', ['on', 'off']).parse(text, option) === 'on',
@@ -51,7 +56,7 @@ const flags: readonly SamplerFlag[] = [
   {
     flag: '--steps',
     option: 'steps',
-    kind: integer('INT', { min: 1 }),
+    kind: samplerSteps,
     help: 'Sampler steps; each costs 1 evaluation, 2 with heun or a corrector',
     preset: `edm and ablation: ${asInTheRun(samples.steps)}; ddim 50, dpm-solver++ 20, predictor-corrector 1000`,
   },
@@ -60,14 +65,14 @@ const flags: readonly SamplerFlag[] = [
     option: 'sigmaMin',
     kind: positive,
     help: 'Lowest noise level before 0',
-    preset: asInTheRun(samples.sigmaMin),
+    preset: levelPreset(samples.sigmaMin),
   },
   {
     flag: '--sigma-max',
     option: 'sigmaMax',
     kind: positive,
     help: 'Highest noise level',
-    preset: asInTheRun(samples.sigmaMax),
+    preset: levelPreset(samples.sigmaMax),
   },
   {
     flag: '--rho',
@@ -127,19 +132,19 @@ const flags: readonly SamplerFlag[] = [
     option: 'corrector',
     kind: choice('NAME', correctors),
     help: `Predictor-corrector: ${correctors.join(', ')}`,
-    preset: 'langevin for VE, none for VP',
+    preset: 'langevin for VE, annealed-langevin for its points; none for other processes',
   },
   {
     flag: '--snr',
     option: 'snr',
     kind: positive,
     help: "Predictor-corrector: length of a corrector's noise over that of its drift",
-    preset: '0.16 for VE, 0.01 for VP',
+    preset: '0.16 for VE, 0.01 for other processes',
   },
   {
     flag: '--corrector-steps',
     option: 'correctorSteps',
-    kind: integer('INT', { min: 1 }),
+    kind: integer('INT', { min: 1, max: 1000 }),
     help: 'Predictor-corrector: corrector steps at each time',
     preset: '1',
   },
@@ -200,9 +205,38 @@ export async function resolveSampler({ name, choices }: SamplerWish, options: Tr
     ddim: { rho, ...range },
     'dpm-solver++': { rho, ...range },
   };
-  const config = samplerByName(kind, { ...own[kind], ...choices }, networkLevels(options.denoiser));
-  await rehearse(config);
-  return config;
+  return inTypedNames(async () => {
+    const config = samplerByName(kind, { ...own[kind], ...choices }, networkLevels(options.denoiser));
+    await rehearse(config);
+    return config;
+  });
+}
+
+/**
+ * Does something that knows samplers and not the command line: what it refuses, it names by the library's names, and this
+ * by the options that were typed.
+ *
+ * @throws UsageError
+ */
+export async function inTypedNames<T>(work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof UsageError ? new UsageError(typedNames(error.message), { cause: error }) : error;
+  }
+}
+
+/** A message with `--sigma-min` for sigmaMin. Names that are words of English count only where a message names a setting. */
+function typedNames(message: string): string {
+  const names = byOption.map(({ option }) => option);
+  const isWord = (name: string): boolean => name === name.toLowerCase();
+  const pattern = new RegExp(
+    `\\b(?:(${names.filter((name) => !isWord(name)).join('|')})|(${names.filter(isWord).join('|')})(?=:| must | and corrector | are both ))\\b`,
+    'g',
+  );
+  return message
+    .replace(/^discretize: /, '')
+    .replace(pattern, (name) => byOption.find(({ option }) => option === name)!.flag);
 }
 
 /** Says where a sampler does not follow the wish, because the network does not know the noise levels; undefined if it does. */
@@ -227,9 +261,21 @@ const networkLevels = ({ network, preconditioning }: DenoiserConfig) => ({
   sampleSize: sizeOf(sampleShapeOf(network)),
 });
 
-/** Runs a sampler on a sample of one value and a denoiser that gives 0: whatever it can't use shows before any work. */
-const rehearse = (config: SamplerConfig): Promise<unknown> =>
-  runSampler((x) => Promise.resolve(x.map(() => 0)), Float64Array.of(0.5), config, {
+/**
+ * Runs a sampler on a sample of one value and a denoiser that gives 0: whatever it can't use shows before any work.
+ *
+ * @throws UsageError, also for settings with which nothing finite comes out
+ */
+async function rehearse(config: SamplerConfig): Promise<void> {
+  const sample = await runSampler((x) => Promise.resolve(x.map(() => 0)), Float64Array.of(0.5), config, {
     sampleSize: 1,
     noise: () => Float64Array.of(0.5),
+  }).catch((error: unknown) => {
+    if (error instanceof NonFiniteError) return [NaN];
+    throw error;
   });
+  if (!Number.isFinite(sample[0]))
+    throw new UsageError(
+      `--sampler ${config.kind} gives infinity or NaN with these settings, whatever the network. Choose others.`,
+    );
+}

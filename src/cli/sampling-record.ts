@@ -6,7 +6,7 @@ import type { Precision } from '../graph/index.ts';
 import { writeFileAtomic } from '../node/files.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
 import type { SamplerConfig } from '../sampling/index.ts';
-import { seedList } from './values.ts';
+import { seedRange } from './values.ts';
 
 /** Beside the samples: what they were drawn with, and which are done. */
 const recordName = 'sampling.json';
@@ -46,31 +46,60 @@ export const settingsOf = (
   return { kimg: progress.nimg / 1000, weights, sampler, class: chosen ?? null, guidance, precision };
 };
 
-/**
- * Seeds whose samples a folder has from an earlier call with the same settings. None where there is no record, or one of
- * other settings: its samples are drawn anew.
- */
-export async function seedsDone(outdir: string, settings: SamplingSettings): Promise<Set<number>> {
+/** Seeds in rising ranges with gaps between. */
+export type SeedRanges = readonly (readonly [from: number, to: number])[];
+
+/** What a folder's record says. */
+export interface SamplingRecord {
+  /** Seeds whose samples are done. */
+  readonly done: SeedRanges;
+  /** Whether they were drawn with the settings in question. */
+  readonly isOurs: boolean;
+}
+
+/** The record of a folder; one that is missing or damaged is an empty one of ours. */
+export async function readRecord(outdir: string, settings: SamplingSettings): Promise<SamplingRecord> {
   const text = await readFile(join(outdir, recordName), 'utf8').catch(() => undefined);
   const record = recordSchema.safeParse(text === undefined ? undefined : parsed(text));
-  if (!record.success || JSON.stringify(record.data.settings) !== JSON.stringify(settings)) return new Set();
-  return new Set(record.data.done === '' ? [] : seedList.parse(record.data.done, recordName));
+  const parts = record.data === undefined || record.data.done === '' ? [] : record.data.done.split(',').map(seedRange);
+  if (!record.success || !parts.every((part) => part !== undefined)) return { done: [], isOurs: true };
+  return { done: merged(parts), isOurs: JSON.stringify(record.data.settings) === JSON.stringify(settings) };
 }
 
 /** Writes down which seeds are done, once their files are. */
-export const recordSeeds = (outdir: string, settings: SamplingSettings, done: ReadonlySet<number>): Promise<void> =>
-  writeFileAtomic(join(outdir, recordName), `${JSON.stringify({ settings, done: rangesOf(done) }, undefined, 2)}\n`);
+export const writeRecord = (outdir: string, settings: SamplingSettings, done: SeedRanges): Promise<void> =>
+  writeFileAtomic(join(outdir, recordName), `${JSON.stringify({ settings, done: textOf(done) }, undefined, 2)}\n`);
 
-/** Numbers as ranges, `0-63,100`. */
-function rangesOf(numbers: ReadonlySet<number>): string {
-  const ranges: [from: number, to: number][] = [];
-  for (const each of [...numbers].sort((a, b) => a - b)) {
-    const last = ranges.at(-1);
-    if (last && last[1] === each - 1) last[1] = each;
-    else ranges.push([each, each]);
+/** Ranges and more seeds. */
+export const withSeeds = (ranges: SeedRanges, seeds: readonly number[]): SeedRanges =>
+  merged([...ranges, ...seeds.map((seed) => [seed, seed] as const)]);
+
+/** Whether a seed is in one of the ranges. */
+export function hasSeed(ranges: SeedRanges, seed: number): boolean {
+  let [low, high] = [0, ranges.length];
+  // The first range that ends at the seed or behind it.
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (ranges[middle][1] < seed) low = middle + 1;
+    else high = middle;
   }
-  return ranges.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(',');
+  return low < ranges.length && ranges[low][0] <= seed;
 }
+
+/** In rising order, those that touch or overlap as one. */
+function merged(ranges: SeedRanges): SeedRanges {
+  const all: [from: number, to: number][] = [];
+  for (const [from, to] of [...ranges].sort(([a], [b]) => a - b)) {
+    const last = all.at(-1);
+    if (last && from <= last[1] + 1) last[1] = Math.max(last[1], to);
+    else all.push([from, to]);
+  }
+  return all;
+}
+
+/** As they are typed: `0-63,100`. */
+const textOf = (ranges: SeedRanges): string =>
+  ranges.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(',');
 
 function parsed(text: string): unknown {
   try {

@@ -48,7 +48,9 @@ export function trajectory(sampleShape: readonly number[]): Trajectory {
     take: ({ done, sigma, x, denoised }) => {
       if (done < (moments.length + 1) / mostFrames && done < 1) return;
       samples = Math.min(x.length / size, isImage ? animated : Infinity);
-      moments.push({ sigma, x: keep(x, spreadOfData / Math.hypot(spreadOfData, sigma)), denoised: keep(denoised) });
+      // In the end the samples themselves.
+      const factor = done === 1 ? 1 : spreadOfData / Math.hypot(spreadOfData, sigma);
+      moments.push({ sigma, x: keep(x, factor), denoised: keep(denoised) });
     },
     write: async (outdir) => {
       if (moments.length === 0) return [];

@@ -136,21 +136,31 @@ export function orWord<T>(kind: ValueKind<T>, word: string): ValueKind<T | null>
 const largestSeed = 2 ** 32 - 1;
 const mostSeeds = 1_000_000;
 
+/** The beginning of a list: it may be longer than a screen. */
+const shown = (text: string): string => (text.length > 80 ? `${text.slice(0, 80)}…` : text);
+
+/** A seed, or a range of them, `100` or `0-63`; undefined for what is none. */
+export function seedRange(text: string): [from: number, to: number] | undefined {
+  const [, first, last = first] = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(text) ?? [];
+  const [from, to] = [Number(first), Number(last)];
+  return from <= to && to <= largestSeed ? [from, to] : undefined;
+}
+
 /** Seeds as single numbers and ranges, `0-63,100`; each once, in the order given. */
 export const seedList: ValueKind<number[]> = {
   name: 'LIST',
   parse: (text, option) => {
     const seeds = new Set<number>();
     for (const part of text.split(',')) {
-      const [, first, last = first] = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part) ?? [];
-      const [from, to] = [Number(first), Number(last)];
-      if (!(from <= to && to <= largestSeed)) {
+      const range = seedRange(part);
+      if (!range) {
         throw new UsageError(
-          `${option} must be numbers and ranges from 0 to ${largestSeed} with commas between, such as 0-63,100, got "${text}".`,
+          `${option} must be numbers and ranges from 0 to ${largestSeed} with commas between, such as 0-63,100, got "${shown(text)}".`,
         );
       }
+      const [from, to] = range;
       if (seeds.size + to - from >= mostSeeds)
-        throw new UsageError(`${option} must be at most ${mostSeeds} seeds, got "${text}".`);
+        throw new UsageError(`${option} must be at most ${mostSeeds} seeds, got "${shown(text)}".`);
       for (let seed = from; seed <= to; seed++) seeds.add(seed);
     }
     return [...seeds];

@@ -44,7 +44,7 @@ export interface FoundCheckpoint {
  */
 export async function findCheckpoint(path: string): Promise<FoundCheckpoint> {
   if (!(await isFolder(path)))
-    return { file: path, checkpoint: decodeCheckpoint(await readFileChecked(path), path), damaged: [] };
+    return { file: path, checkpoint: decodeCheckpoint(await readOwn(path), path), damaged: [] };
   const names = await checkpointsIn(path);
   if (names.length === 0) throw new UsageError(`${path} has no checkpoint (checkpoint-*.safetensors).`);
   const damaged: { file: string; reason: string }[] = [];
@@ -62,6 +62,19 @@ export async function findCheckpoint(path: string): Promise<FoundCheckpoint> {
       ? `the only checkpoint of ${path} is damaged: ${damaged[0].reason}`
       : `all ${names.length} checkpoints of ${path} are damaged; the newest: ${damaged[0].reason}`,
   );
+}
+
+/** The bytes of a file, unless they are PyTorch's: a pickle, or an archive of one. */
+async function readOwn(path: string): Promise<Uint8Array> {
+  const bytes = await readFileChecked(path);
+  const isPickle = bytes[0] === 0x80 && bytes[1] >= 2 && bytes[1] <= 5;
+  const isArchive = [0x50, 0x4b, 3, 4].every((byte, i) => bytes[i] === byte);
+  // Eight bytes of length begin a checkpoint, and the first of its header is a brace.
+  if ((isPickle || isArchive) && bytes[8] !== 0x7b)
+    throw new FormatError(
+      `${path} is a file of Python or PyTorch. Turn it into a checkpoint first: stf import ${path} --out NAME.safetensors.`,
+    );
+  return bytes;
 }
 
 /** A run that can be taken up again, or a checkpoint that a new run can begin with. */

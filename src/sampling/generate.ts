@@ -31,9 +31,11 @@ export type GenerateOptions = (SamplerConfig | (EdmOptions & { readonly kind?: u
  * Draws one sample for each seed, with EDM's deterministic sampler unless another is named. The sample of a seed is the
  * same up to rounding whatever the other seeds and the batch: its latents and its noise depend on the seed alone, but
  * engines may sum in another order for another compiled batch size. Two choices give that up, as their literature does: the
- * adaptive steps of rk45, within its tolerance, and Langevin steps with `norms: 'batch'`. As in EDM's code, the sampler
- * stays within the noise levels for which the network is made, and visits only levels that it knows.
+ * adaptive steps of rk45, within its tolerance, and Langevin steps with `norms: 'batch'`. As in EDM's code, samplers on
+ * noise levels stay within those for which the network is made, and start and end their steps at levels that it knows.
+ * Predictor-corrector and rk45 ask at the levels of their process, of which ve and edm are moved into that range.
  *
+ * @param denoiser     its `batch` is the number of samples drawn at a time
  * @param sampleShape  shape of one sample, as the denoiser's network has it
  * @param seeds        one integer in [0, 2^53) a sample
  * @returns            samples [seeds.length, ...sampleShape] in data units
@@ -79,8 +81,9 @@ export async function generateWith(
  * Compiles a denoiser with fixed weights, draws one sample for each seed, and frees it. See `generateWith`.
  *
  * @param weights  flat vector in the order of the parameter table
- * @param batch      samples drawn at a time, at least 1; changes results by rounding only
- * @param precision  in what the network's products are computed
+ * @param seeds    one integer in [0, 2^53) a sample; none give no samples
+ * @param options  those of `generateWith`, and `batch`, samples drawn at a time, at least 1, which changes results as said
+ *                 there; `precision`, in what the network's products are computed, float32 when left out
  * @returns        samples [seeds.length, ...sampleShape] in data units
  */
 export async function generate(

@@ -6,7 +6,7 @@ export interface SamplerStep {
   readonly done: number;
   /** The noise level that has been reached, 0 at the end of most samplers. */
   readonly sigma: number;
-  /** The samples before scaling by the process [N, ...], data units: x₀ + sigma z. */
+  /** The samples before scaling by the process [N, ...], data units: x₀ + sigma z; in the end what the sampler returns. */
   readonly x: Float64Array;
   /** What the denoiser made of the samples when it was last asked [N, ...], data units. */
   readonly denoised: Float64Array;

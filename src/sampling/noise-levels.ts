@@ -1,6 +1,7 @@
 import { iddpmNoiseLevels, vpProcess } from '../diffusion/index.ts';
 import type { IddpmSchedule, SigmaRange, VpSchedule } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
+import { roundHalfToEven } from '../numerics/rounding.ts';
 
 /** Which noise levels a sampler visits. */
 export interface NoiseLevelOptions {
@@ -85,7 +86,9 @@ export function defaultSigmaRange(discretization: DiscretizationName, epsilonS: 
 
 /**
  * The VP schedule that has the noise levels sigmaMin and sigmaMax at the times epsilonS and 1: two linear equations for
- * betaD and betaMin. betaMin may fall a little below 0.
+ * betaD and betaMin. betaMin may fall a little below 0, the noise rate in between may not.
+ *
+ * @throws UsageError when noise levels so far up would need a noise rate of 0 or less
  */
 export function vpBetween({
   sigmaMin,
@@ -95,7 +98,13 @@ export function vpBetween({
   if (!(epsilonS > 0 && epsilonS < 1)) throw new UsageError(`epsilonS must be between 0 and 1, got ${epsilonS}.`);
   const [atMin, atMax] = [Math.log1p(sigmaMin ** 2), Math.log1p(sigmaMax ** 2)];
   const betaD = (2 * (atMin / epsilonS - atMax)) / (epsilonS - 1);
-  return { betaD, betaMin: atMax - betaD / 2 };
+  const betaMin = atMax - betaD / 2;
+  if (betaMin + betaD * epsilonS > 0 && betaMin + betaD > 0) return { betaD, betaMin };
+  // Both rates are above 0 if the integral at the start is below that of a rate which falls to 0 at time 1.
+  const most = Math.sqrt(Math.expm1(epsilonS * (2 - epsilonS) * atMax));
+  throw new UsageError(
+    `sigmaMin must be below ${most.toPrecision(3)} for a VP schedule that has sigmaMax = ${sigmaMax} at time 1 and sigmaMin at time ${epsilonS}, got ${sigmaMin}. Choose such a one, or another discretization and schedule than vp.`,
+  );
 }
 
 /** The noise levels between which a sampler runs, moved into those for which a network is made. */
@@ -129,13 +138,6 @@ function iddpmLevels(
   const width = (within.length - 1) / (steps - 1);
   for (let i = 0; i < steps; i++) levels[i] = within[roundHalfToEven(width * i)];
   return levels;
-}
-
-/** The nearest whole number, of two the even one, as PyTorch rounds. */
-function roundHalfToEven(value: number): number {
-  const below = Math.floor(value);
-  if (value - below !== 0.5) return Math.round(value);
-  return below % 2 === 0 ? below : below + 1;
 }
 
 function checkLevels({ steps, sigmaMin, sigmaMax }: Pick<NoiseLevelOptions, 'steps' | 'sigmaMin' | 'sigmaMax'>): void {

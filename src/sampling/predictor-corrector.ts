@@ -1,5 +1,5 @@
 import { eulerMaruyama, reverseDrift, reverseSde } from '../diffusion/index.ts';
-import type { Process } from '../diffusion/index.ts';
+import type { Process, ProcessLevels } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
 import type { Denoise } from './denoise.ts';
 import type { SamplerHooks, SamplerStep } from './hooks.ts';
@@ -18,6 +18,8 @@ export type CorrectorName = (typeof correctors)[number];
 
 export interface PredictorCorrectorOptions {
   readonly process: Process;
+  /** At which levels the network is asked, where it knows only those of discrete steps; those of the process if left out. */
+  readonly network?: ProcessLevels;
   /** Values of one sample. */
   readonly sampleSize: number;
   readonly steps: number;
@@ -86,7 +88,7 @@ export async function predictorCorrectorSampler(
 ): Promise<Float64Array> {
   checkOptions(options, latents.length);
   const { process, steps, predictor, corrector, onStep } = options;
-  const scoreAt = scoreOf(denoise, process);
+  const scoreAt = scoreOf(denoise, options.network ?? process);
   let drawn = 0;
   const draw = (): Float64Array => requireNoise(options.noise, 'predictor-corrector')(drawn++);
   let denoised = latents;
@@ -118,11 +120,13 @@ export async function predictorCorrectorSampler(
       x = noise ? mean.map((value, i) => value + step.deviation * noise[i]) : mean;
     }
     const scale = process.scale(t);
+    const isLast = index === steps - 1;
+    const returned = options.denoise ? mean : x;
     onStep?.({
       index,
       done: (index + 1) / steps,
       sigma: process.sigma(t),
-      x: scale === 1 ? x : x.map((value) => value / scale),
+      x: isLast ? returned : scale === 1 ? x : x.map((value) => value / scale),
       denoised,
       t,
       corrected,

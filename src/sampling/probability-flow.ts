@@ -21,6 +21,7 @@ export interface ProbabilityFlowOptions {
 /** What is told after a step: beside the samples in data units, the state in the scale of the process. */
 export interface ProbabilityFlowStep extends SamplerStep {
   readonly t: number;
+  /** What the solver has reached; the step that leaves noise out does not change it. */
   readonly state: Float64Array;
 }
 
@@ -50,6 +51,8 @@ export async function probabilityFlowSampler(
   const score = scoreOf(denoise, process);
   let denoised = latents;
   let index = 0;
+  const told = (t: number, state: Float64Array, x: Float64Array): void =>
+    onStep?.({ index: index++, done: (start - t) / (start - epsilon), sigma: process.sigma(t), x, denoised, t, state });
   const { y } = await dormandPrince(
     async (t, x) => {
       const found = await score(x, t);
@@ -63,16 +66,18 @@ export async function probabilityFlowSampler(
       atol,
       onStep: ({ t, y: state }) => {
         const scale = process.scale(t);
-        const x = scale === 1 ? state : state.map((value) => value / scale);
-        const done = (start - t) / (start - epsilon);
-        onStep?.({ index: index++, done, sigma: process.sigma(t), x, denoised, t, state });
+        told(t, state, scale === 1 || t === epsilon ? state : state.map((value) => value / scale));
       },
     },
   );
   if (!options.denoise) return y;
   const last = reverseSde(process.discretize(options.denoiseSteps).step(epsilon));
-  const change = reverseDrift(last, y, (await score(y, epsilon)).score);
-  return y.map((value, i) => value - change[i]);
+  const found = await score(y, epsilon);
+  denoised = found.denoised;
+  const change = reverseDrift(last, y, found.score);
+  const samples = y.map((value, i) => value - change[i]);
+  told(epsilon, y, samples);
+  return samples;
 }
 
 /** The probability-flow ODE of a process at a time. */

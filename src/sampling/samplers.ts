@@ -27,7 +27,10 @@ export interface AblationConfig extends AblationOptions {
 }
 
 /** Predictor-corrector sampling of score-SDE. */
-export interface PredictorCorrectorConfig extends Omit<PredictorCorrectorOptions, 'process' | 'sampleSize'> {
+export interface PredictorCorrectorConfig extends Omit<
+  PredictorCorrectorOptions,
+  'process' | 'network' | 'sampleSize'
+> {
   readonly kind: 'predictor-corrector';
   readonly process: ProcessConfig;
 }

@@ -1,4 +1,4 @@
-import type { Process } from '../diffusion/index.ts';
+import type { ProcessLevels } from '../diffusion/index.ts';
 import type { Denoise } from './denoise.ts';
 
 /** The score ∇log p(x; t) of a process, and the denoised samples it was made of. */
@@ -9,7 +9,7 @@ export type Score = (x: Float64Array, t: number) => Promise<{ score: Float64Arra
  * Eq. 3 and appendix B.
  */
 export const scoreOf =
-  (denoise: Denoise, process: Pick<Process, 'sigma' | 'scale' | 'deviation'>): Score =>
+  (denoise: Denoise, process: ProcessLevels): Score =>
   async (x, t) => {
     const [scale, variance] = [process.scale(t), process.deviation(t) ** 2];
     const denoised = await denoise(scale === 1 ? x : x.map((value) => value / scale), process.sigma(t));

@@ -383,7 +383,7 @@ describe('checkpoints', () => {
     await expectRefused([...argv, '--class', '3'], /--class needs a class-conditional network/);
     await expectRefused(
       [...argv, '--sigma-min', '90'],
-      /sigmaMin must be .* below sigmaMax, got sigmaMin = 90 and sigmaMax = 80/,
+      /--sigma-min must be .* below --sigma-max, got --sigma-min = 90 and --sigma-max = 80/,
     );
   });
 });

@@ -103,8 +103,11 @@ test('wrong use is answered before anything is written', async () => {
     [['--out', folder.join('a')], /which network\? Give a run folder or a checkpoint file/],
     [[file, '--network', file, '--out', folder.join('a')], /give one network/],
     [[file], /required option '--out <PATH>'/],
-    [[file, '--out', folder.join('a'), '--sigma-min', '90'], /Are they swapped\?/],
-    [[file, '--out', folder.join('a'), '--steps', '1'], /--steps must be an integer of at least 2, got 1/],
+    [
+      [file, '--out', folder.join('a'), '--sigma-min', '90'],
+      /--sigma-min must be .* below --sigma-max, .* Are they swapped\?/,
+    ],
+    [[file, '--out', folder.join('a'), '--steps', '1'], /--steps must be an integer from 2 to 100000, got 1/],
     [[file, '--out', folder.join('a'), '--format', 'onxx'], /--format: unknown value "onxx"/],
     [[file, '--out', folder.join('a'), '--format', 'torch'], /--out must end in \.safetensors/],
     [[file, '--out', folder.join('a.safetensors'), '--steps', '9'], /--steps is for --format onnx/],

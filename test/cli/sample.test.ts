@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeApng } from 'fast-png';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -57,13 +57,65 @@ describe('images', () => {
     expect((await sample('out', '--seeds 0-3 --steps 2')).stdout).toMatch(
       /^4 samples in .*, all from before; all of them: /,
     );
-    // Other settings: everything is new.
-    expect((await sample('out', '--seeds 0-3 --steps 3')).stderr).not.toContain('are in');
-    expect(png('out', '000000.png')).not.toEqual(png('all', '000000.png'));
-    // A record that is damaged counts for nothing.
-    writeFileSync(folder.join('out', 'sampling.json'), '{');
-    expect((await sample('out', '--seeds 0 --steps 3')).stderr).not.toContain('are in');
   });
+
+  test('images of other settings are not mixed with new ones', async () => {
+    await sample('out', '--seeds 0-2 --steps 2');
+    await sample('out', '--seeds 5 --steps 2 --subdirs');
+    const before = folder.list().map((name) => [name, name.endsWith('.png') && png(name)]);
+    const { code, stderr, stdout } = await sample('out', '--seeds 7 --steps 3');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(`--outdir ${folder.join('out')} has 4 images that were drawn with other settings`);
+    expect(stderr).toContain('Choose another --outdir, or delete them first.');
+    expect(folder.list().map((name) => [name, name.endsWith('.png') && png(name)])).toEqual(before);
+    // Once they are gone, the folder is free.
+    for (const name of folder.list().filter((each) => /\d{6}\.png$/.test(each))) rmSync(folder.join(name));
+    expect((await sample('out', '--seeds 7 --steps 3')).code).toBe(0);
+    expect(JSON.parse(png('out', 'sampling.json').toString())).toMatchObject({ done: '7' });
+  });
+
+  test.each(['{', '[]', '"x"', '5-1', '0-3,', '-1', '0-99999999999'])(
+    'a record with %s counts for nothing',
+    async (done) => {
+      const path = folder.join('out', 'sampling.json');
+      await sample('out', '--seeds 0 --steps 2');
+      const record = JSON.parse(readFileSync(path, 'utf8')) as { settings: unknown };
+      writeFileSync(path, /^[{["]/.test(done) ? done : JSON.stringify({ ...record, done }));
+      const { code, stderr } = await sample('out', '--seeds 0 --steps 2');
+      expect({ code, isResumed: stderr.includes('are in') }).toEqual({ code: 0, isResumed: false });
+      expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ ...record, done: '0' });
+    },
+  );
+
+  test('a record may have more seeds than one call', async () => {
+    const path = folder.join('out', 'sampling.json');
+    await sample('out', '--seeds 5 --steps 2');
+    const record = JSON.parse(readFileSync(path, 'utf8')) as { settings: unknown };
+    writeFileSync(path, JSON.stringify({ ...record, done: '1-3,5-2000000,4294967295' }));
+    expect((await sample('out', '--seeds 4-5 --steps 2')).stderr).toContain('1 of 2 samples are in');
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ ...record, done: '1-2000000,4294967295' });
+  });
+
+  test('--trajectory makes its pictures where all images are there, and leaves those alone', async () => {
+    await sample('whole', '--seeds 0-2 --steps 3 --batch 2 --trajectory');
+    await sample('out', '--seeds 0-2 --steps 3 --batch 2');
+    const written = statSync(folder.join('out', '000000.png')).mtimeMs;
+    const { stdout } = await sample('out', '--seeds 0-2 --steps 3 --batch 2 --trajectory');
+    expect(stdout).toMatch(/^3 samples in .*, all from before; all of them: .*\nFrom noise to samples: /);
+    for (const name of ['trajectory.png', 'trajectory-animated.png', 'grid.png'])
+      expect(png('out', name), name).toEqual(png('whole', name));
+    expect(statSync(folder.join('out', '000000.png')).mtimeMs).toBe(written);
+  });
+
+  test.each(['--sampler predictor-corrector --steps 3', '--sampler rk45 --rtol 0.1 --atol 0.1 --denoise on'])(
+    '%s: the animation ends with the samples',
+    async (flags) => {
+      await sample('out', `--seeds 0-3 --trajectory ${flags}`);
+      const { frames } = decodeApng(png('out', 'trajectory-animated.png'));
+      const last = Buffer.from(frames.at(-1)!.data as Uint8Array);
+      expect(last).toEqual(Buffer.from(decodePng(png('out', 'grid.png')).data));
+    },
+  );
 
   test('an interrupted call goes on where it stopped', async () => {
     await sample('whole', '--seeds 0-2 --steps 2 --batch 1');
@@ -125,11 +177,18 @@ describe('images', () => {
     ],
     ['--sampler edm --solver euler', '--solver is no option of --sampler edm'],
     ['--disc linear', '--disc: unknown value "linear". Choose one of: vp, ve, iddpm, edm.'],
-    ['--sampler ddim --eta 2', 'eta must be from 0 to 1, got 2.'],
-    ['--sigma-min 80 --sigma-max 0.002', 'sigmaMin must be above 0 and below sigmaMax, got sigmaMin = 80'],
-    ['--steps 1', 'steps must be an integer of at least 2, got 1.'],
-    ['--S-min 3 --S-max 2', 'sMax must be at least sMin (3), got 2.'],
-    ['--sampler predictor-corrector --predictor none --corrector none', 'nothing would happen'],
+    ['--sampler ddim --eta 2', 'stf sample: --eta must be from 0 to 1, got 2.'],
+    ['--sigma-min 80 --sigma-max 0.002', '--sigma-min must be above 0 and below --sigma-max, got --sigma-min = 80'],
+    ['--steps 1', '--steps must be an integer from 2 to 100000, got 1.'],
+    ['--steps 100001', '--steps must be an integer from 2 to 100000, got 100001.'],
+    ['--S-min 3 --S-max 2', '--S-max must be at least --S-min (3), got 2.'],
+    ['--disc vp --schedule vp --sigma-min 0.5 --sigma-max 80', '--sigma-min must be below 0.133 for a VP schedule'],
+    ['--schedule vp --sigma-min 0.5 --sigma-max 80', '--sigma-min must be below 0.133 for a VP schedule'],
+    ['--sigma-max 1e300', '--sampler edm gives infinity or NaN with these settings'],
+    [
+      '--sampler predictor-corrector --predictor none --corrector none',
+      '--predictor and --corrector are both "none": nothing would happen',
+    ],
     ['--class 0', '--class needs a class-conditional network'],
     ['--guidance 2', '--guidance needs a class-conditional network'],
   ])('%s is refused before anything is written', async (flags, message) => {
@@ -138,6 +197,16 @@ describe('images', () => {
     expect(stderr).toContain(message);
     expect(folder.list()).toEqual(['edm.safetensors']);
   });
+});
+
+test('a checkpoint of the official code is to be imported first', async () => {
+  for (const bytes of [readFileSync(snapshot), Uint8Array.of(0x50, 0x4b, 3, 4, 0, 0, 0, 0, 0, 0)]) {
+    network = folder.join('network.pkl');
+    writeFileSync(network, bytes);
+    const { code, stderr } = await sample('out', '--seeds 0');
+    expect(code).toBe(2);
+    expect(stderr).toContain(`Turn it into a checkpoint first: stf import ${network} --out NAME.safetensors.`);
+  }
 });
 
 test('points: every sampler, and their way from noise', async () => {

@@ -218,7 +218,7 @@ test.each([
   // No part of the wanted range is the network's.
   const outside = await draw('--sigma-min', '1e-7', '--sigma-max', '2e-7');
   expect(outside.code).toBe(2);
-  expect(outside.stderr).toContain('sigmaMin must be above 0 and below sigmaMax');
+  expect(outside.stderr).toContain('--sigma-min must be above 0 and below --sigma-max');
 });
 
 test('a run leaves its files, says what it does, and can be sampled from', async () => {

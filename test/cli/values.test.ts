@@ -31,6 +31,8 @@ describe('seeds', () => {
   test('are at most a million, counted before they are listed', () => {
     expect(() => seedList.parse('0-4294967295', '--seeds')).toThrow('--seeds must be at most 1000000 seeds');
     expect(seedList.parse('0-999999', '--seeds')).toHaveLength(1_000_000);
+    const long = `${Array.from({ length: 1000 }, (_, i) => i).join(',')},x`;
+    expect(() => seedList.parse(long, '--seeds')).toThrow(`got "${long.slice(0, 80)}…".`);
   });
 });
 

@@ -12,6 +12,7 @@ import {
   processAtLevel,
   reverseDrift,
   reverseSde,
+  smldProcess,
   subVpProcess,
   timestepOf,
   veNoiseLevels,
@@ -212,7 +213,7 @@ describe('discrete steps', () => {
     });
   });
 
-  test('ddpm: between two steps nothing changes; data of unit variance keep it; every level has its step', () => {
+  test('ddpm: between two steps nothing changes; data of unit variance keep it', () => {
     const steps = 100;
     const ddpm = ddpmProcess(vpSchedule, steps);
     const alphaBars = vpAlphaBars(vpRates(vpSchedule, steps));
@@ -220,8 +221,18 @@ describe('discrete steps', () => {
       const t = Math.min(1, (i + 0.3) / (steps - 1));
       expectClose([ddpm.scale(t) ** 2, ddpm.deviation(t) ** 2], [alphaBars[i], 1 - alphaBars[i]], { absolute: 1e-15 });
       expectClose([ddpm.scale(t) * ddpm.sigma(t)], [ddpm.deviation(t)], { relative: 1e-14 });
-      expect(timestepOf(ddpm.time(ddpm.sigma(t)), steps)).toBe(i);
     }
+  });
+
+  test('smld: the nearest of the discrete levels, of two the one whose place from the top is even', () => {
+    const schedule = { sigmaMin: 0.02, sigmaMax: 100 };
+    const levels = veNoiseLevels(schedule, 9);
+    const smld = smldProcess(schedule, 9);
+    for (const [place, level] of levels.entries())
+      for (const off of [-0.49, 0, 0.49]) expect(smld.sigma((place + off) / 8)).toBe(level);
+    // 8 - 4.5 = 3.5 from the top: 4, which is level 4; 8 - 5.5 = 2.5: 2, which is level 6.
+    expect([4.5, 5.5].map((place) => smld.sigma(place / 8))).toEqual([levels[4], levels[6]]);
+    expect([smld.scale(0.3), smld.deviation(0.3)]).toEqual([1, smld.sigma(0.3)]);
   });
 
   test('ancestral noise is that of the posterior for VE, of the step itself for VP, and sub-VP has none', () => {

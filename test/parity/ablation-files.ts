@@ -9,6 +9,7 @@ import {
   scalings,
   schedules,
   solvers,
+  withinRange,
 } from '../../src/sampling/index.ts';
 import type { AblationOptions } from '../../src/sampling/index.ts';
 import { vpBetween } from '../../src/sampling/noise-levels.ts';
@@ -19,7 +20,7 @@ import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
 import type { ParityFile } from './folder.ts';
 import { mixtureOf } from './mixture.ts';
-import { functionOf, joined, real, recordedNoise, repositoryOf, toleranceSchema } from './sampler-files.ts';
+import { functionOf, joined, real, recordedNoise, repositoryOf, rounding, toleranceSchema } from './sampler-files.ts';
 
 const kwargsSchema = z.strictObject({
   num_steps: z.number().optional(),
@@ -53,6 +54,8 @@ const cellSchema = z.strictObject({
   sigma_max: z.number().optional(),
   vp_beta_d: z.number().optional(),
   vp_beta_min: z.number().optional(),
+  net_sigma_min: real.optional(),
+  net_sigma_max: real.optional(),
 });
 
 const entrySchema = z.looseObject({
@@ -136,12 +139,13 @@ function optionsOf(
       ? columns[first as keyof typeof columns]
       : {};
   const cellOwn = ours({ solver, discretization, schedule, scaling });
-  const options = completeAblation({ ...byName, ...cellOwn, ...given });
+  const asked = completeAblation({ ...byName, ...cellOwn, ...given });
   // The fork's default range of VP has another betaD.
-  const isForkVp = repositoryOf(file.entry) === 'Newbeeer/stf' && options.discretization === 'vp';
-  if (!isForkVp) return options;
+  const isForkVp = repositoryOf(file.entry) === 'Newbeeer/stf' && asked.discretization === 'vp';
   const { sigma } = vpProcess({ betaD: 19.1, betaMin: 0.1 });
-  return { ...options, sigmaMin: sigma(options.epsilonS), sigmaMax: sigma(1), ...given };
+  const options = isForkVp ? { ...asked, sigmaMin: sigma(asked.epsilonS), sigmaMax: sigma(1), ...given } : asked;
+  const { net_sigma_min: min = 0, net_sigma_max: max = Infinity } = cell;
+  return { ...options, ...withinRange(options, { min, max }) };
 }
 
 async function checkCell(
@@ -153,15 +157,18 @@ async function checkCell(
   const { tolerance } = entrySchema.parse(file.entry);
   const at = (tensor: string): string => `${name}.${tensor}`;
   const latents = file.doubles(file.find(at('latents')) ? at('latents') : 'latents');
+  const roundSigma = rounding(file, file.find(at('iddpm_u')) ? at('iddpm_u') : 'iddpm_u');
   const counted = countEvaluations(mixtureDenoiser(mixtureOf(file)));
   const steps: { t: number; state: Float64Array }[] = [];
   const samples = await ablationSampler(counted.denoise, latents, {
     ...options,
+    roundSigma,
     ...(options.sChurn > 0 && { noise: recordedNoise(file, at('noise')) }),
     onStep: ({ t, state }) => steps.push({ t, state }),
   });
+  // Before the network's rounding, as the reference has them.
   const levels = discretizedLevels(options.discretization, options);
-  const { time, start } = startOf(options, latents);
+  const { time, start } = startOf(options, latents, roundSigma);
   const results: Record<string, { values: ArrayLike<number>; loose: number }> = {
     samples: { values: samples, loose: float32Levels.samples },
     sigma_steps: { values: levels.subarray(0, options.steps), loose: float32Levels.levels },
@@ -181,12 +188,16 @@ async function checkCell(
       ...near(at(`${tensor}_f64`), tolerance),
     ];
   });
-  const { betaD, betaMin } = vpBetween(options);
-  const numbers = { sigma_min: options.sigmaMin, sigma_max: options.sigmaMax, vp_beta_d: betaD, vp_beta_min: betaMin };
+  const numbers = {
+    sigma_min: () => options.sigmaMin,
+    sigma_max: () => options.sigmaMax,
+    vp_beta_d: () => vpBetween(options).betaD,
+    vp_beta_min: () => vpBetween(options).betaMin,
+  };
   const told = Object.entries(numbers).flatMap(([what, value]) => {
     const expected = cell[what as keyof typeof numbers];
     // The reference's ln(1 + σ²) / εs loses digits at small σ: 1e-16 / εs of about 20.
-    return expected === undefined ? [] : [closeCheck(at(what), [value], [expected], { atol: 1e-11, rtol: 1e-11 })];
+    return expected === undefined ? [] : [closeCheck(at(what), [value()], [expected], { atol: 1e-11, rtol: 1e-11 })];
   });
   return [
     ...checks,
@@ -197,9 +208,13 @@ async function checkCell(
 }
 
 /** The first time, and the state there. */
-function startOf(options: AblationOptions, latents: Float64Array): { time: number; start: Float64Array } {
+function startOf(
+  options: AblationOptions,
+  latents: Float64Array,
+  roundSigma: (sigma: number) => number,
+): { time: number; start: Float64Array } {
   const schedule = scheduleOf(options.schedule, options);
-  const time = schedule.time(discretizedLevels(options.discretization, options)[0]);
+  const time = schedule.time(roundSigma(discretizedLevels(options.discretization, options)[0]));
   const sigma = schedule.sigma(time);
   const scale = scalingOf(options.scaling).scale(sigma);
   return { time, start: latents.map((value) => value * sigma * scale) };

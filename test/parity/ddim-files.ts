@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { vpAlphaBars, vpRates } from '../../src/diffusion/index.ts';
 import { ddimSampler } from '../../src/sampling/index.ts';
 import { mixtureDenoiser } from '../support/gaussian-mixture.ts';
-import { closeCheck, same } from './check.ts';
+import { BadData, closeCheck, same } from './check.ts';
 import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
 import { mixtureOf } from './mixture.ts';
@@ -28,7 +28,11 @@ export const ddimFiles: Checker = {
     const { T, steps, eta, beta_start: low, beta_end: high } = kwargs;
     const rates = vpRates({ betaMin: low * T, betaD: (high - low) * T }, T);
     const alphaBars = vpAlphaBars(rates);
-    const tau = Array.from({ length: steps }, (_, j) => Math.floor((j * T) / steps));
+    // Where the steps don't divide T, implementations differ in which of DDPM's steps they take.
+    const { data: tau } = file.integers('tau');
+    const equal = Array.from({ length: steps }, (_, j) => (j * T) / steps);
+    if (tau.length !== steps || tau.some((each, j) => !(each < (tau[j + 1] ?? T) && each >= 0)))
+      throw new BadData(`tau in ${file.name} must be ${steps} numbers that rise from 0 or more to below ${T}`);
     // From the noisiest step to clean samples, of scale 1.
     const visited = [...tau.map((each) => alphaBars[each]).reverse(), 1];
     const levels = Float64Array.from(visited, (alphaBar) => Math.sqrt((1 - alphaBar) / alphaBar));
@@ -52,7 +56,7 @@ export const ddimFiles: Checker = {
       close('samples', samples),
       close('x', joined(states)),
       close('x0_hat', joined(denoised)),
-      same('tau', tau, file.integers('tau').data),
+      ...(T % steps === 0 ? [same('tau', tau, equal)] : []),
       close('betas', rates),
       close('alphas_cumprod', alphaBars),
     ];

@@ -7,7 +7,7 @@ import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
 import type { ParityFile } from './folder.ts';
 import { mixtureOf } from './mixture.ts';
-import { functionOf, joined, real, recorded, recordedNoise, toleranceSchema } from './sampler-files.ts';
+import { functionOf, joined, real, recorded, recordedNoise, rounding, toleranceSchema } from './sampler-files.ts';
 
 const entrySchema = z.looseObject({
   kwargs: z.strictObject({
@@ -42,7 +42,7 @@ export const edmSamplerFiles: Checker = {
       sMax: kwargs.S_max,
       sNoise: kwargs.S_noise,
     };
-    const roundSigma = rounding(file);
+    const roundSigma = rounding(file, 'iddpm_u');
     const { denoise, calls } = recorded(mixtureDenoiser(mixtureOf(file)));
     const latents = file.doubles('latents');
     const states: Float64Array[] = [];
@@ -71,13 +71,6 @@ export const edmSamplerFiles: Checker = {
     return { checks };
   },
 };
-
-/** The network's rounding of noise levels, as the reference does it: to the nearest entry of its table, in float32. */
-function rounding(file: ParityFile): (sigma: number) => number {
-  if (!file.find('iddpm_u')) return (sigma) => sigma;
-  const { data } = file.floats('iddpm_u');
-  return (sigma) => data[nearestLevel(data, Math.fround(sigma))];
-}
 
 /** What the rounding makes of some noise levels. */
 function checkProbes(file: ParityFile): Check[] {

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { encodeSafetensors } from '../../src/formats/safetensors.ts';
 import type { NamedTensor } from '../../src/formats/safetensors.ts';
+import { vpProcess } from '../../src/diffusion/index.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
-import { mixtureScore } from '../support/gaussian-mixture.ts';
+import { probabilityFlowDefaults, probabilityFlowSampler } from '../../src/sampling/index.ts';
+import { mixtureDenoiser, mixtureScore } from '../support/gaussian-mixture.ts';
 import { testValues } from '../support/random.ts';
 import { ParityFolder } from './folder.ts';
 import type { FileReport } from './report.ts';
@@ -44,6 +46,7 @@ const scoreOf = (x: Float64Array, scale: number, deviation: number): Float64Arra
 };
 
 interface Made {
+  readonly name?: string;
   readonly tensors: Record<string, NamedTensor>;
   readonly entry: Record<string, unknown>;
 }
@@ -95,8 +98,8 @@ function edm(): Made {
   };
 }
 
-/** Euler and Maruyama on the reverse VP equation. */
-function predictorCorrector(): Made {
+/** Euler and Maruyama on the reverse equation of VP, or of sub-VP, which knows no discrete levels. */
+function predictorCorrector(sde: 'vp' | 'subvp' = 'vp', continuous = true): Made {
   const [steps, epsilon] = [25, 1e-3];
   const noise = normals((steps + 1) * size * batch, 2);
   const draw = (k: number): Float64Array => noise.subarray(k * size * batch, (k + 1) * size * batch);
@@ -110,9 +113,10 @@ function predictorCorrector(): Made {
     before.push(...x);
     const beta = 0.1 + 19.9 * t;
     const scale = Math.exp(-0.25 * t * t * 19.9 - 0.05 * t);
-    const score = scoreOf(x, scale, Math.sqrt(1 - scale * scale));
-    mean = x.map((value, i) => value + ((0.5 * beta * value + beta * score[i]) * 1) / steps);
-    x = mean.map((value, i) => value + Math.sqrt(beta / steps) * draw(k + 1)[i]);
+    const score = scoreOf(x, scale, sde === 'vp' ? Math.sqrt(1 - scale * scale) : 1 - scale * scale);
+    const squared = sde === 'vp' ? beta : beta * (1 - scale ** 4);
+    mean = x.map((value, i) => value + ((0.5 * beta * value + squared * score[i]) * 1) / steps);
+    x = mean.map((value, i) => value + Math.sqrt(squared / steps) * draw(k + 1)[i]);
     means.push(...mean);
     states.push(...x);
   }
@@ -132,21 +136,127 @@ function predictorCorrector(): Made {
     entry: {
       source: { function: 'get_pc_sampler' },
       kwargs: {
-        ...{ sde: 'vp', N: steps, predictor: 'euler_maruyama', corrector: 'none', snr: 0.1, n_steps: 1, eps: epsilon },
-        ...{ denoise: true, continuous: true, probability_flow: false, batch, shape: [size] },
+        ...{ sde, N: steps, predictor: 'euler_maruyama', corrector: 'none', snr: 0.1, n_steps: 1, eps: epsilon },
+        ...{ denoise: true, continuous, probability_flow: false, batch, shape: [size] },
       },
       expected: { nfe_reported: 2 * steps, model_calls: steps, draws: steps + 1 },
     },
   };
 }
 
+/**
+ * Annealed Langevin steps, and reverse diffusion or nothing, with the score of a network that knows discrete levels. The
+ * corrector's noise level is that of the continuous process all the same.
+ *
+ * @param timestepAt  the step at a time
+ */
+function discreteLevels(
+  sde: 'vp' | 've',
+  predictor: 'reverse_diffusion' | 'none',
+  timestepAt: (t: number, k: number, steps: number) => number = (t, _, steps) => Math.floor(t * (steps - 1)),
+): Made {
+  const [steps, epsilon, snr] = [21, 1e-7, 0.05];
+  const draws = 1 + steps * (predictor === 'none' ? 1 : 2);
+  const noise = normals(draws * size * batch, 4);
+  let drawn = 0;
+  const draw = (): Float64Array => noise.subarray(drawn * size * batch, ++drawn * size * batch);
+  const times = Array.from({ length: steps }, (_, i) => 1 + (i * (epsilon - 1)) / (steps - 1));
+  const timesteps = times.map((t, k) => timestepAt(t, k, steps));
+  const betas = times.map((_, i) => (0.1 + (i * 19.9) / (steps - 1)) / steps);
+  let product = 1;
+  const alphaBars = betas.map((beta) => (product *= 1 - beta));
+  const sigmas = times.map((_, i) => 0.01 * 5000 ** (i / (steps - 1)));
+  let x: Float64Array = draw().map((z) => (sde === 've' ? 50 * z : z));
+  const [corrected, means, states]: [number[], number[], number[]] = [[], [], []];
+  let mean = x;
+  for (const [k, t] of times.entries()) {
+    const i = timesteps[k];
+    // (1 - t) (steps - 1) is no half here, so that any rounding will do.
+    const level = sigmas[steps - 1 - Math.round((1 - t) * (steps - 1))];
+    const score = (y: Float64Array): Float64Array =>
+      sde === 've' ? scoreOf(y, 1, level) : scoreOf(y, Math.sqrt(alphaBars[i]), Math.sqrt(1 - alphaBars[i]));
+    const std = sde === 've' ? 0.01 * 5000 ** t : Math.sqrt(1 - Math.exp(-(0.1 * t + 9.95 * t * t)));
+    const width = 2 * (sde === 've' ? 1 : 1 - betas[i]) * (snr * std) ** 2;
+    const [slope, langevin] = [score(x), draw()];
+    x = x.map((value, j) => value + width * slope[j] + Math.sqrt(2 * width) * langevin[j]);
+    corrected.push(...x);
+    mean = x;
+    if (predictor !== 'none') {
+      const before = i === 0 ? 0 : sigmas[i - 1];
+      const g = sde === 've' ? Math.sqrt(sigmas[i] ** 2 - before ** 2) : Math.sqrt(betas[i]);
+      const f = sde === 've' ? 0 : Math.sqrt(1 - betas[i]) - 1;
+      const [again, added] = [score(x), draw()];
+      mean = x.map((value, j) => value - f * value + g * g * again[j]);
+      x = mean.map((value, j) => value + g * added[j]);
+    }
+    means.push(...mean);
+    states.push(...x);
+  }
+  const shape = [steps, batch, size];
+  return {
+    tensors: {
+      noise: f64(noise, draws, batch, size),
+      samples: f64(mean, batch, size),
+      t: f64(times, steps),
+      timestep: i64(timesteps),
+      trace_steps: i64(times.map((_, i) => i)),
+      x_after_corrector: f64(corrected, ...shape),
+      x: f64(states, ...shape),
+      x_mean: f64(means, ...shape),
+      ...gmm,
+    },
+    entry: {
+      source: { function: 'get_pc_sampler' },
+      kwargs: {
+        ...{ sde, N: steps, predictor, corrector: 'ald', snr, n_steps: 1, eps: epsilon },
+        // The reference ignores the last where there is no predictor.
+        ...{ denoise: true, continuous: false, batch, shape: [size], probability_flow: predictor === 'none' },
+      },
+      expected: { nfe_reported: 2 * steps, model_calls: draws - 1, draws },
+    },
+  };
+}
+
+/** Euler's method in the grid, for a network that knows a few noise levels only. */
+function cellOfNetwork(): Made {
+  const table = [30, 19, 8, 3, 1, 0.4, 0.125, 0.01];
+  const levels = Array.from({ length: 4 }, (_, i) => (20 ** (1 / 7) + (i / 3) * (0.1 ** (1 / 7) - 20 ** (1 / 7))) ** 7);
+  const nearest = (sigma: number): number =>
+    Math.fround(table.reduce((best, each) => (Math.abs(each - sigma) < Math.abs(best - sigma) ? each : best)));
+  const known = [...levels.map(nearest), 0];
+  const latents = normals(size * batch, 5);
+  let x: Float64Array = latents.map((z) => z * known[0]);
+  const states = [...x];
+  for (let i = 0; i < 4; i++) {
+    const score = scoreOf(x, 1, known[i]);
+    x = x.map((value, k) => value - (known[i + 1] - known[i]) * known[i] * score[k]);
+    states.push(...x);
+  }
+  const name = 'euler_edm_linear_none';
+  return {
+    tensors: {
+      latents: f64(latents, batch, size),
+      iddpm_u: { dtype: 'F32', shape: [table.length], data: Float32Array.from(table) },
+      [`${name}.samples`]: f64(x, batch, size),
+      [`${name}.x`]: f64(states, 5, batch, size),
+      [`${name}.sigma_steps`]: f64(levels, 4),
+      [`${name}.t_steps`]: f64(known, 5),
+      ...gmm,
+    },
+    entry: {
+      source: { function: 'ablation_sampler' },
+      kwargs: { num_steps: 4 },
+      expected: { [name]: { nfe: 4, net_sigma_min: 0.1, net_sigma_max: 20 } },
+    },
+  };
+}
+
 /** DDIM in the scale of DDPM. */
-function ddim(): Made {
-  const [T, steps] = [40, 8];
+function ddim(tau = Array.from({ length: 8 }, (_, j) => 5 * j)): Made {
+  const [T, steps] = [40, tau.length];
   const betas = Array.from({ length: T }, (_, i) => 1e-3 + (i * (0.2 - 1e-3)) / (T - 1));
   let product = 1;
   const alphaBars = betas.map((beta) => (product *= 1 - beta));
-  const tau = Array.from({ length: steps }, (_, j) => (j * T) / steps);
   let x = normals(size * batch, 3);
   const [states, estimates] = [[...x], [] as number[]];
   const latents = x;
@@ -179,17 +289,17 @@ function ddim(): Made {
 const folders: string[] = [];
 afterAll(() => folders.forEach((path) => rmSync(path, { recursive: true, force: true })));
 
-async function reportOf({ tensors, entry }: Made): Promise<FileReport> {
+async function reportOf({ name = 'made', tensors, entry }: Made): Promise<FileReport> {
   const path = mkdtempSync(join(tmpdir(), 'stf-samplers-'));
   folders.push(path);
-  writeFileSync(join(path, 'made.safetensors'), encodeSafetensors(tensors));
+  writeFileSync(join(path, `${name}.safetensors`), encodeSafetensors(tensors));
   const conventions = {
     VE: { sigma_min: 0.01, sigma_max: 50 },
     VP: { beta_min: 0.1, beta_max: 20 },
     subVP: { beta_min: 0.1, beta_max: 20 },
   };
   // Both sides are float64, and differ in the order of operations.
-  const file = { file: 'made.safetensors', tolerance: { atol: 1e-9, rtol: 1e-8 }, ...entry };
+  const file = { file: `${name}.safetensors`, tolerance: { atol: 1e-9, rtol: 1e-8 }, ...entry };
   writeFileSync(join(path, 'manifest.json'), JSON.stringify({ conventions, files: [file] }));
   const reports: FileReport[] = [];
   await checkFolder(nodeRuntime({ threads: 1 }), new ParityFolder(path), (report) => reports.push(report));
@@ -202,7 +312,22 @@ const kinds: [name: string, make: () => Made, tensor: string, change: Record<str
   ['DDIM', ddim, 'x0_hat', { kwargs: { T: 40, steps: 8, eta: 0, beta_start: 1e-3, beta_end: 0.21 } }],
 ];
 
-test.each(kinds)('%s: what plain loops give agrees', async (_, make) => {
+const more: [name: string, make: () => Made][] = [
+  [
+    'VP, discrete levels for the network and the continuous one for the corrector',
+    () => discreteLevels('vp', 'reverse_diffusion'),
+  ],
+  ['VE, discrete levels', () => discreteLevels('ve', 'reverse_diffusion')],
+  ['VE, no predictor and probability flow', () => discreteLevels('ve', 'none')],
+  ['sub-VP, whose network knows no discrete levels', () => predictorCorrector('subvp', false)],
+  ['DDIM in steps that do not divide T', () => ddim([0, 7, 13, 20, 26, 32, 39])],
+  ['a cell of the grid within the levels of a network', cellOfNetwork],
+];
+
+test.each<[name: string, make: () => Made]>([
+  ...kinds.map(([name, make]): [string, () => Made] => [name, make]),
+  ...more,
+])('%s: what plain loops give agrees', async (_, make) => {
   const { verdict, note, checks } = await reportOf(make());
   expect(checks.filter(({ passed }) => !passed)).toEqual([]);
   expect(verdict, note).toBe('ok');
@@ -223,3 +348,86 @@ test.each(kinds)(
     );
   },
 );
+
+test.each([
+  [0, 'ok'],
+  [1, 'ok'],
+  [2, 'FAIL'],
+] as const)('a float32 run whose time fell %i steps short of a whole number: %s', async (short, verdict) => {
+  // Times are 1e-7 above whole numbers of steps: where float32 puts them is its own affair.
+  const made = discreteLevels(
+    'vp',
+    'reverse_diffusion',
+    (t, k, steps) => Math.floor(t * (steps - 1)) - (k === 7 ? short : 0),
+  );
+  expect((await reportOf({ ...made, name: 'made_f32' })).verdict).toBe(verdict);
+  expect((await reportOf(made)).verdict).toBe(short === 0 ? 'ok' : 'FAIL');
+});
+
+test('DDIM: steps that fall, are too many or are beyond T are bad data', async () => {
+  for (const tau of [
+    [0, 7, 5],
+    [0, 7, 40],
+    [0, 7, 7],
+  ]) {
+    const { verdict, note } = await reportOf({
+      ...ddim([0, 7, 13]),
+      tensors: { ...ddim([0, 7, 13]).tensors, tau: i64(tau) },
+    });
+    expect(verdict).not.toBe('ok');
+    expect(note).toContain('tau in made.safetensors must be 3 numbers that rise');
+  }
+});
+
+test('RK45: counts of a float32 run may be off by a quarter, those of a float64 run by nothing', async () => {
+  // Our own numbers: which counts pass is the question here. Tolerances so tight that steps are many.
+  const tolerances = { rtol: 1e-8, atol: 1e-8 };
+  const noise = normals(size * batch, 6);
+  const [times, states] = [[1], [] as Float64Array[]];
+  const samples = await probabilityFlowSampler(mixtureDenoiser(mixture), noise, {
+    ...{ ...probabilityFlowDefaults, ...tolerances, process: vpProcess({ betaMin: 0.1, betaD: 19.9 }), epsilon: 1e-3 },
+    onStep: ({ t, state }) => {
+      times.push(t);
+      states.push(state.slice());
+    },
+  });
+  const steps = times.length - 1;
+  const verdict = async (name: string, more: number): Promise<string> => {
+    const tensors = {
+      noise: f64(noise, 1, batch, size),
+      samples: f64(samples, batch, size),
+      solver_t: f64(times, times.length),
+      solver_y_end: f64(states.at(-1)!, batch, size),
+      ...gmm,
+    };
+    const kwargs = {
+      sde: 'vp',
+      ...tolerances,
+      eps: 1e-3,
+      denoise: false,
+      batch,
+      shape: [size],
+      method: 'RK45',
+      sde_N: 1000,
+    };
+    const report = await reportOf({
+      name,
+      tensors,
+      entry: {
+        source: { function: 'get_ode_sampler' },
+        kwargs,
+        expected: { nfe, solver_steps: steps + more, model_calls: nfe },
+      },
+    });
+    return report.verdict;
+  };
+  // Rejected steps cost evaluations as well: the count that passes is found, and is one of 2 + 6 n.
+  let nfe = 2 + 6 * steps;
+  while (nfe < 12 * steps && (await verdict('made', 0)) !== 'ok') nfe += 6;
+  expect(await verdict('made', 0)).toBe('ok');
+  expect(await verdict('made', 1)).toBe('FAIL');
+  const quarter = Math.floor(nfe / 24);
+  expect(quarter).toBeGreaterThan(4);
+  expect(await verdict('made_f32', quarter)).toBe('ok');
+  expect(await verdict('made_f32', quarter + 1)).toBe('FAIL');
+});

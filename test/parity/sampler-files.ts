@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { nearestLevel } from '../../src/diffusion/index.ts';
 import { countEvaluations } from '../../src/sampling/index.ts';
 import type { Denoise, NoiseSource } from '../../src/sampling/index.ts';
 import { field } from './folder.ts';
@@ -32,6 +33,16 @@ export function recordedNoise(file: ParityFile, name: string, first = 0): NoiseS
     if (first + draw >= shape[0]) throw new RangeError(`${name} has ${shape[0]} draws, not number ${first + draw}`);
     return data.slice((first + draw) * size, (first + draw + 1) * size);
   };
+}
+
+/**
+ * The network's rounding of noise levels, as the reference does it: to the nearest entry of its table, in float32; none
+ * where there is no table.
+ */
+export function rounding(file: ParityFile, table: string): (sigma: number) => number {
+  if (!file.find(table)) return (sigma) => sigma;
+  const { data } = file.floats(table);
+  return (sigma) => data[nearestLevel(data, Math.fround(sigma))];
 }
 
 /** How many of the draws are asked for. */

@@ -95,6 +95,18 @@ describe('noise levels', () => {
     expectClose(Array.from(vp.subarray(0, 5), time), [1, 0.75025, 0.5005, 0.25075, 0.001], { absolute: 1e-12 });
   });
 
+  test('vp refuses a lowest level so high that its noise rate would fall to 0, and says below which one it does not', () => {
+    const levelsFrom = (sigmaMin: number) =>
+      discretizedLevels('vp', { ...range, sigmaMin, sigmaMax: 80, epsilonS: 1e-3 });
+    expect(() => levelsFrom(0.5)).toThrow(UsageError);
+    // √((1 + 80²)^(1e-3 · 1.999) - 1).
+    expect(Math.sqrt(6401 ** 1.999e-3 - 1).toPrecision(3)).toBe('0.133');
+    expect(() => levelsFrom(0.1331)).toThrow('sigmaMin must be below 0.133 for a VP schedule that has sigmaMax = 80');
+    const levels = levelsFrom(0.1329);
+    expect(levels.every((level, i) => i === 0 || level < levels[i - 1])).toBe(true);
+    expectClose([levels[0], levels.at(-2)!], [80, 0.1329], { relative: 1e-9 });
+  });
+
   test('of the paper are the defaults of a discretization', () => {
     // Karras et al. 2022, Table 1.
     const rangeOf = (discretization: AblationOptions['discretization']) => {

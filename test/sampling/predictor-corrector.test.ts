@@ -76,11 +76,11 @@ describe('the distribution of Gaussian data', () => {
     expect(await errorAt(400)).toBeLessThan(0.08);
   });
 
-  test("DDPM's discrete process and EDM's time give it as well", async () => {
-    const ddpm = ddpmProcess(schedule, 400);
-    expect(await errorOf({ ...base, process: ddpm, predictor: 'ancestral', corrector: 'none' })(400)).toBeLessThan(
-      0.05,
-    );
+  test("DDPM's discrete levels and EDM's time give it as well", async () => {
+    const network = ddpmProcess(schedule, 400);
+    expect(
+      await errorOf({ ...base, process: vp, network, predictor: 'ancestral', corrector: 'none' })(400),
+    ).toBeLessThan(0.05);
     const edm = edmProcess({ sigmaMin: 0.01, sigmaMax: 5 });
     const from = { ...base, process: edm, epsilon: 0.01, predictor: 'euler-maruyama', corrector: 'none' } as const;
     expect(await errorOf(from)(800)).toBeLessThan(0.05);
@@ -127,6 +127,46 @@ describe('what a step is', () => {
     expect(mean).toBe(means[49]);
     expect((await run(false))[0]).toBe(states[49]);
     expect(means[49]).not.toBe(states[49]);
+  });
+
+  test('what is told in the end is what is returned', async () => {
+    const noise = (draw: number): Float64Array => Float64Array.of(Math.sin(draw + 1));
+    for (const denoiseLast of [true, false]) {
+      const told: Float64Array[] = [];
+      const samples = await predictorCorrectorSampler(denoise, Float64Array.of(0.3), {
+        ...{ ...base, process: vp, corrector: 'none', steps: 50, noise, denoise: denoiseLast },
+        onStep: ({ x }) => told.push(x),
+      });
+      expect(told[49]).toEqual(samples);
+    }
+  });
+
+  test('a network of discrete steps is asked at its levels; the annealed corrector keeps those of the process', async () => {
+    // One corrector step from x = 1 at t = 1 without noise: x + ε score, ε = 2 α (snr deviation)².
+    const [steps, snr] = [50, 0.3];
+    const network = ddpmProcess(schedule, steps);
+    const asked: number[] = [];
+    const corrected: number[] = [];
+    await predictorCorrectorSampler(
+      (x, sigma) => {
+        asked.push(sigma);
+        return Promise.resolve(x.map(() => 0));
+      },
+      Float64Array.of(1),
+      {
+        ...{ ...base, process: vp, network, steps, snr, predictor: 'none', corrector: 'annealed-langevin' },
+        noise: () => Float64Array.of(0),
+        onStep: (step) => corrected.push(step.corrected[0]),
+      },
+    );
+    expect(asked[0]).toBe(network.sigma(1));
+    const alpha = 1 - 20 / steps;
+    const score = -1 / network.deviation(1) ** 2;
+    expect(corrected[0]).toBeCloseTo(1 + 2 * alpha * (snr * vp.deviation(1)) ** 2 * score, 14);
+    // At t = epsilon they differ most: 0.045 for the first discrete step, 0.010 for the process.
+    const last = corrected[steps - 2];
+    const gain = -2 * (1 - 0.1 / steps) * (snr * vp.deviation(1e-3)) ** 2;
+    expect(corrected[steps - 1]).toBeCloseTo(last * (1 + gain / network.deviation(1e-3) ** 2), 14);
   });
 
   test('evaluations: one of the predictor and one of each corrector step', async () => {

@@ -54,6 +54,16 @@ describe.each(processes)('%s', (_, process, epsilon) => {
   });
 });
 
+test.each([false, true])('what is told in the end is what is returned, denoised: %s', async (denoiseLast) => {
+  const [, process, epsilon] = processes[1];
+  const told: { x: Float64Array; done: number }[] = [];
+  const samples = await probabilityFlowSampler(denoise, Float64Array.of(1, -2), {
+    ...{ ...probabilityFlowDefaults, process, epsilon, denoise: denoiseLast },
+    onStep: ({ x, done }) => told.push({ x, done }),
+  });
+  expect(told.at(-1)).toEqual({ x: samples, done: 1 });
+});
+
 test('the denoising step is one more evaluation', async () => {
   const [, process, epsilon] = processes[0];
   const plain = countEvaluations(denoise);

@@ -32,6 +32,9 @@ export interface Process {
   readonly discretize: (steps: number) => Discretization;
 }
 
+/** At which levels a network is asked at time t. Networks that were trained on discrete steps know only theirs. */
+export type ProcessLevels = Pick<Process, 'sigma' | 'scale' | 'deviation'>;
+
 export interface TimeRange {
   readonly min: number;
   readonly max: number;

@@ -1,5 +1,6 @@
+import { roundHalfToEven } from '../../numerics/rounding.ts';
 import { requireSteps, timestepOf } from './process.ts';
-import type { Process } from './process.ts';
+import type { Process, ProcessLevels } from './process.ts';
 
 /** Noise levels between which a variance-exploding process runs, in data units. */
 export interface VeSchedule {
@@ -54,4 +55,17 @@ export function veNoiseLevels({ sigmaMin, sigmaMax }: VeSchedule, steps: number)
   requireSteps(steps, 2);
   const extent = Math.log(sigmaMax / sigmaMin);
   return Float64Array.from({ length: steps }, (_, i) => sigmaMin * Math.exp((extent * i) / (steps - 1)));
+}
+
+/**
+ * The levels of the variance-exploding process as the networks of score matching with Langevin dynamics know them: level i
+ * of `veNoiseLevels`, where steps - 1 - i is (1 - t) (steps - 1) rounded, of two equally near numbers to the even one. They
+ * are for the score alone: steps and correctors are those of `veProcess`. Song et al. 2021, appendix C and official code.
+ *
+ * @throws UsageError when `steps` is no integer of at least 2
+ */
+export function smldProcess(schedule: VeSchedule, steps: number): ProcessLevels {
+  const levels = veNoiseLevels(schedule, steps);
+  const sigma = (t: number): number => levels[steps - 1 - roundHalfToEven((1 - t) * (steps - 1))];
+  return { sigma, scale: () => 1, deviation: sigma };
 }

@@ -1,8 +1,7 @@
 import { numberArithmetic } from '../arithmetic.ts';
 import type { Arithmetic } from '../arithmetic.ts';
-import { nearestLevel } from './iddpm.ts';
 import { eulerMaruyama, requireSteps, timestepOf } from './process.ts';
-import type { Discretization, Process } from './process.ts';
+import type { Discretization, Process, ProcessLevels } from './process.ts';
 
 /** The noise rate β(t) = betaD t + betaMin of the variance-preserving processes, t in [0, 1]. Song et al. 2021, Eq. 32. */
 export interface VpSchedule {
@@ -104,20 +103,18 @@ export function vpAlphaBars(rates: Float64Array): Float64Array {
 }
 
 /**
- * The variance-preserving process as DDPM's networks know it: scale √ᾱ_i and deviation √(1 - ᾱ_i) of the step
- * i = ⌊t (steps - 1)⌋, constant in between. Ho et al. 2020, Eq. 4; Song et al. 2021, appendix B.
+ * The levels of the variance-preserving process as DDPM's networks know them: scale √ᾱ_i and deviation √(1 - ᾱ_i) of the
+ * step i = ⌊t (steps - 1)⌋, constant in between. They are for the score alone: steps and correctors are those of
+ * `vpProcess`. Ho et al. 2020, Eq. 4; Song et al. 2021, appendix B.
  *
  * @throws UsageError when there are too few steps
  */
-export function ddpmProcess(schedule: VpProcessOptions, steps: number): Process {
+export function ddpmProcess(schedule: VpSchedule, steps: number): ProcessLevels {
   const alphaBars = vpAlphaBars(vpRates(schedule, steps));
   const levels = alphaBars.map((alphaBar) => Math.sqrt((1 - alphaBar) / alphaBar));
   const alphaBarAt = (t: number): number => alphaBars[timestepOf(t, steps)];
   return {
-    ...vpProcess(schedule),
     sigma: (t) => levels[timestepOf(t, steps)],
-    // The middle of the time in which a step lasts, as rounding may not leave it.
-    time: (sigma) => Math.min(1, (steps - 0.5 - nearestLevel(levels.slice().reverse(), sigma)) / (steps - 1)),
     scale: (t) => Math.sqrt(alphaBarAt(t)),
     deviation: (t) => Math.sqrt(1 - alphaBarAt(t)),
   };
