@@ -179,7 +179,9 @@ describe('the comparison', () => {
   });
 
   test('a network that is not known is refused with those that are', () => {
-    expect(() => networkDefaults(['--network', 'unet'])).toThrow('Choose one of: bench, ncsnpp, ddpmpp128, adm, paper.');
+    expect(() => networkDefaults(['--network', 'unet'])).toThrow(
+      'Choose one of: bench, ncsnpp, ddpmpp128, adm, paper.',
+    );
     expect(networkDefaults(['--json', '--network=adm'])).toMatchObject({ network: 'adm', arch: 'adm', batch: 16 });
     expect(networkDefaults([])).toMatchObject({ network: 'bench', arch: 'ddpmpp', cbase: 64, batch: 32 });
     expect(() => networkFrom({ ...networkDefaults([]), arch: 'toString' })).toThrow('Choose one of: ddpmpp, ncsnpp');
