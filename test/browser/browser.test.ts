@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs';
-import type { Browser, Page } from 'playwright-core';
-import { chromium } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeDenoiser } from '../../src/diffusion/index.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
@@ -13,11 +11,9 @@ import { relativeDifference } from '../devices/twin-runtime.ts';
 import { testValues } from '../support/random.ts';
 import { toyOptions, toyPoints } from '../training/toy-run.ts';
 import { bundle } from './bundle.ts';
+import { executable, noChromium, openPage } from './chromium.ts';
+import type { OpenPage } from './chromium.ts';
 import type * as page from './page.ts';
-import { serve } from './server.ts';
-
-const executable = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((file) => existsSync(file));
-const noChromium = "Chromium is not installed: Debian's package is chromium";
 
 /** What devices of one machine and processors of another agree to. */
 const tolerance = 1e-3;
@@ -68,34 +64,19 @@ async function trainedInNode(): Promise<{ ema: Float32Array; losses: number[] }>
   return { ema: last!.vectors.ema, losses };
 }
 
-function browserTests(executablePath: string): void {
-  let server: Awaited<ReturnType<typeof serve>>;
-  let browser: Browser;
+function browserTests(): void {
+  let open: OpenPage;
   let tab: Page;
   const checkpoint = imageCheckpoint();
 
   beforeAll(async () => {
     const code = await bundle('page.ts');
-    server = await serve(
-      new Map<string, string | Uint8Array>([
-        ['/page.html', '<!doctype html><meta charset="utf-8"><script type="module" src="/page.js"></script>'],
-        ['/checkpoint', checkpoint],
-        ...code.map((file) => [`/${file.name}`, file.code] as const),
-      ]),
-    );
-    browser = await chromium.launch({
-      executablePath,
-      args: ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
-    });
-    tab = await browser.newPage();
-    await tab.goto(`${server.address}/page.html`);
-    await tab.waitForFunction(() => 'stf' in globalThis);
+    const files: (readonly [string, string | Uint8Array])[] = code.map((file) => [`/${file.name}`, file.code]);
+    open = await openPage([['/checkpoint', checkpoint], ...files], 'stf');
+    tab = open.tab;
   });
 
-  afterAll(async () => {
-    await browser?.close();
-    server?.close();
-  });
+  afterAll(() => open?.close());
 
   describe.each(['wasm', 'webgpu'] as const)('%s', (device) => {
     test('loads a checkpoint and draws four images, as Node does', { timeout: 200_000 }, async () => {
@@ -148,7 +129,7 @@ function browserTests(executablePath: string): void {
   });
 }
 
-if (executable) describe('in headless Chromium', () => browserTests(executable));
+if (executable) describe('in headless Chromium', browserTests);
 else test('in headless Chromium', (context) => context.skip(noChromium));
 
 test("a production bundle of a page that samples takes less than 300 kB beside the engine's own files", async () => {

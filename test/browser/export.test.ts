@@ -1,7 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
-import { chromium } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { toUint8 } from '../../src/data/pixels.ts';
 import { sampleShapeOf } from '../../src/networks/index.ts';
@@ -9,12 +8,10 @@ import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { drawLatents, generate, samplerToOnnx } from '../../src/sampling/index.ts';
 import { imageOptions, noisyWeights } from '../devices/small-images.ts';
 import { bundle } from './bundle.ts';
-import { serve } from './server.ts';
+import { executable, noChromium, openPage } from './chromium.ts';
+import type { OpenPage } from './chromium.ts';
 
 /* The page of docs/export.md, as it is printed there, in a browser. */
-
-const executable = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((file) => existsSync(file));
-const noChromium = "Chromium is not installed: Debian's package is chromium";
 
 const docs = readFileSync(join(import.meta.dirname, '../../docs/export.md'), 'utf8');
 const [, snippet] = /```js\n(.*?)```/s.exec(docs)!;
@@ -36,34 +33,22 @@ const shape = sampleShapeOf(config.network);
 const plane = shape[1] * shape[2];
 const seed = 3;
 
-function browserTests(executablePath: string): void {
-  let server: Awaited<ReturnType<typeof serve>>;
-  let browser: Browser;
+function browserTests(): void {
+  let open: OpenPage;
   let tab: Page;
 
   beforeAll(async () => {
     const description = { name: 'test', license: 'CC0-1.0', version: '0' };
     const code = await bundle('snippet.js', page);
-    server = await serve(
-      new Map<string, string | Uint8Array>([
-        ['/page.html', '<!doctype html><meta charset="utf-8"><script type="module" src="/page.js"></script>'],
-        ['/sampler.onnx', samplerToOnnx({ config, weights, sampler, description })],
-        ...code.map((file) => [`/${file.name}`, file.code] as const),
-      ]),
+    const files: (readonly [string, string | Uint8Array])[] = code.map((file) => [`/${file.name}`, file.code]);
+    open = await openPage(
+      [['/sampler.onnx', samplerToOnnx({ config, weights, sampler, description })], ...files],
+      'pixelsOf',
     );
-    browser = await chromium.launch({
-      executablePath,
-      args: ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
-    });
-    tab = await browser.newPage();
-    await tab.goto(`${server.address}/page.html`);
-    await tab.waitForFunction(() => 'pixelsOf' in globalThis);
+    tab = open.tab;
   });
 
-  afterAll(async () => {
-    await browser?.close();
-    server?.close();
-  });
+  afterAll(() => open?.close());
 
   test.each(['wasm', 'webgpu'])('on %s', { timeout: 200_000 }, async (device) => {
     const latents = [...drawLatents([seed], shape)];
@@ -91,5 +76,5 @@ function browserTests(executablePath: string): void {
   });
 }
 
-if (executable) describe('the page of docs/export.md draws what Node draws', () => browserTests(executable));
+if (executable) describe('the page of docs/export.md draws what Node draws', browserTests);
 else test('the page of docs/export.md', (context) => context.skip(noChromium));
