@@ -9,6 +9,7 @@ import { ddimFiles } from './ddim-files.ts';
 import { edmSamplerFiles } from './edm-sampler-files.ts';
 import { datasetArchives, datasetFolders } from './dataset-files.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
+import { inceptionNetworks, inceptionWeights } from './inception-files.ts';
 import { lossFiles } from './loss-files.ts';
 import { networkFiles } from './network-files.ts';
 import { pickleFiles } from './pickle-files.ts';
@@ -18,6 +19,7 @@ import type { FileReport } from './report.ts';
 import { likelihoodFiles, odeFiles, predictorCorrectorFiles } from './sde-sampler-files.ts';
 import { stableTargetFiles } from './stable-target-files.ts';
 import { iddpmTables, veTables, vpTables } from './table-files.ts';
+import { torchFiles } from './torch-files.ts';
 import { trainingFiles } from './training-files.ts';
 
 /** Every kind of file that can be checked. What a file is, its manifest says. */
@@ -42,6 +44,9 @@ const checkers: readonly Checker[] = [
   pixelFiles,
   datasetArchives,
   datasetFolders,
+  inceptionWeights,
+  inceptionNetworks,
+  torchFiles,
 ];
 
 /**
