@@ -7,8 +7,8 @@ export interface ImageBatch {
   readonly shape: readonly [number, number, number, number];
 }
 
-/** Features of images, row by row. */
-export interface Features {
+/** ImageFeatures of images, row by row. */
+export interface ImageFeatures {
   /** [N, dimension] */
   readonly features: Float32Array;
   /** [N, classes], of extractors that are classifiers */
@@ -25,17 +25,19 @@ export interface FeatureExtractor {
   readonly resizer: string;
   /** Whether its Fréchet distance may be called FID, and its score an Inception Score. */
   readonly isInception: boolean;
+  /** Images at a time. */
+  readonly batch: number;
   /** Length of a feature vector. */
   readonly dimension: number;
   /** Length of a vector of logits; 0 without. */
   readonly classes: number;
   /**
-   * Features of any number of images. An image's features do not depend on the others, nor on how many there are, but for
+   * ImageFeatures of any number of images. An image's features do not depend on the others, nor on how many there are, but for
    * the last digits of float32.
    *
    * @throws ShapeError when the images are neither grey nor RGB, or not as many pixels as their shape says
    */
-  extract(images: ImageBatch): Promise<Features>;
+  extract(images: ImageBatch): Promise<ImageFeatures>;
   /** Frees the engine's memory. */
   release(): Promise<void>;
 }
@@ -65,10 +67,10 @@ export function asColours({ pixels, shape }: ImageBatch): ImageBatch {
 export async function inBatches(
   { pixels, shape: [count, ...imageShape] }: ImageBatch,
   batch: number,
-  run: (pixels: Uint8Array) => Promise<Features>,
-): Promise<Features> {
+  run: (pixels: Uint8Array) => Promise<ImageFeatures>,
+): Promise<ImageFeatures> {
   const size = imageShape[0] * imageShape[1] * imageShape[2];
-  const rows: Features[] = [];
+  const rows: ImageFeatures[] = [];
   for (let first = 0; first < count; first += batch) {
     const here = Math.min(batch, count - first);
     const some = new Uint8Array(batch * size);

@@ -89,6 +89,7 @@ export async function inceptionExtractor(
     sha256,
     resizer: `${resizerName}, ${inceptionSize.image} x ${inceptionSize.image}`,
     isInception: true,
+    batch,
     dimension: inceptionSize.features,
     classes: inceptionSize.classes,
     extract: (images: ImageBatch) => {
