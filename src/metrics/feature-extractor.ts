@@ -7,7 +7,7 @@ export interface ImageBatch {
   readonly shape: readonly [number, number, number, number];
 }
 
-/** ImageFeatures of images, row by row. */
+/** Features of images, row by row. */
 export interface ImageFeatures {
   /** [N, dimension] */
   readonly features: Float32Array;
@@ -32,7 +32,7 @@ export interface FeatureExtractor {
   /** Length of a vector of logits; 0 without. */
   readonly classes: number;
   /**
-   * ImageFeatures of any number of images. An image's features do not depend on the others, nor on how many there are, but for
+   * Features of any number of images. An image's features do not depend on the others, nor on how many there are, but for
    * the last digits of float32.
    *
    * @throws ShapeError when the images are neither grey nor RGB, or not as many pixels as their shape says

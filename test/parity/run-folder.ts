@@ -11,6 +11,7 @@ import { datasetArchives, datasetFolders } from './dataset-files.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
 import { inceptionNetworks, inceptionWeights } from './inception-files.ts';
 import { lossFiles } from './loss-files.ts';
+import { frechetFiles, inceptionScoreFiles, kernelFiles, manifoldFiles } from './metric-files.ts';
 import { networkFiles } from './network-files.ts';
 import { pickleFiles } from './pickle-files.ts';
 import { pixelFiles } from './pixel-files.ts';
@@ -47,6 +48,10 @@ const checkers: readonly Checker[] = [
   inceptionWeights,
   inceptionNetworks,
   torchFiles,
+  frechetFiles,
+  inceptionScoreFiles,
+  kernelFiles,
+  manifoldFiles,
 ];
 
 /**

@@ -8,7 +8,7 @@ import { ensureWritableFolder, sha256Of, writeFileAtomic } from '../files.ts';
 
 const format = 'stf-features/1';
 
-/** ImageFeatures that were computed before, in files by what they were computed from. */
+/** Features that were computed before, in files by what they were computed from. */
 export interface FeatureCache {
   /**
    * The features under a key, if they are there and whole.

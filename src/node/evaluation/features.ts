@@ -16,7 +16,7 @@ export interface FeatureOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** ImageFeatures of a whole set. */
+/** Features of a whole set. */
 export interface SetFeatures extends ImageFeatures {
   readonly count: number;
   /** How many of the images had theirs in the cache. */
@@ -24,7 +24,7 @@ export interface SetFeatures extends ImageFeatures {
 }
 
 /**
- * ImageFeatures of all images of a set, a thousand at a time, each of which is kept in the cache under the SHA-256 of its
+ * Features of all images of a set, a thousand at a time, each of which is kept in the cache under the SHA-256 of its
  * pixels, or of the recipe by which they are drawn, of the extractor's weights and resizer, and of the engine.
  *
  * @throws FormatError of an image that can't be read; the signal's reason when it aborts
