@@ -70,7 +70,7 @@ const load = (url: string, more: object = {}) =>
   loadInceptionWeights({ cache: folder, source: { url, sha256Begins: sha256.slice(0, 8) }, ...more });
 
 test('is downloaded once, and then from the cache', async () => {
-  const url = await serve(whole);
+  const url = await serve((response) => whole(response));
   const found = await load(url);
   expect(found).toMatchObject({ name: fidWeights.file, sha256 });
   expect(found.state.get('fc.bias')).toEqual(state.get('fc.bias'));
@@ -125,7 +125,7 @@ test('wrong bytes are refused, and nothing of them stays', async () => {
 });
 
 test('a damaged file in the cache is named and fetched again', async () => {
-  const url = await serve(whole);
+  const url = await serve((response) => whole(response));
   mkdirSync(join(folder, 'inception'));
   writeFileSync(cached(), weights.subarray(0, 1000));
   const lines: string[] = [];

@@ -15,7 +15,10 @@ export interface FeatureCache {
    *
    * @param key  lower-case hexadecimal digits
    */
-  get(key: string, expected: { readonly count: number; readonly dimension: number }): Promise<ImageFeatures | undefined>;
+  get(
+    key: string,
+    expected: { readonly count: number; readonly dimension: number },
+  ): Promise<ImageFeatures | undefined>;
   put(key: string, features: ImageFeatures, count: number): Promise<void>;
 }
 
