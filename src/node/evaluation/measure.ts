@@ -36,7 +36,10 @@ export const settings = {
   densityNeighbours: 5,
 } as const;
 
-/** Results by name, each one number, in the order in which they are shown. */
+/**
+ * Results by name, each one number, in the order in which they are shown. Only with Inception are they called `fid` and
+ * `kid`.
+ */
 export type Numbers = Readonly<Record<string, number>>;
 
 /** What samples are compared with: moments, and features and images where these are at hand. */
@@ -62,7 +65,7 @@ export async function measureFeatures(
   const numbers: Record<string, number> = {};
   if (wanted.includes('fid')) {
     const statistics = featureStatistics(samples.features, dimension);
-    numbers.fid = frechetDistance(statistics, reference.statistics).distance;
+    numbers[extractor.isInception ? 'fid' : 'frechetDistance'] = frechetDistance(statistics, reference.statistics).distance;
   }
   if (wanted.includes('is')) {
     if (!samples.logits)
@@ -89,7 +92,8 @@ export async function measureFeatures(
         seed: settings.kidSeed,
         products,
       });
-      Object.assign(numbers, { kid: mean, kidStd: standardDeviation });
+      const name = extractor.isInception ? 'kid' : 'kernelDistance';
+      Object.assign(numbers, { [name]: mean, [`${name}Std`]: standardDeviation });
     }
     if (wanted.includes('pr') || wanted.includes('dc')) {
       const { precision, recall, density, coverage } = await manifoldMetrics(features.features, samples.features, {
