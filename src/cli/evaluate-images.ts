@@ -46,6 +46,7 @@ interface Candidate {
   readonly group: string;
   readonly kimg: number | undefined;
   readonly seeds: readonly number[] | undefined;
+  readonly count: number;
   /** Opens the set; `bar` is told of samples that are drawn. */
   open(bar: () => Counting | undefined): Promise<{ set: ImageSet; nfe: () => number | undefined }>;
 }
@@ -68,7 +69,8 @@ export async function evaluateImages(job: EvaluationJob, runtime: Runtime): Prom
   const wanted = wantedMetrics(job, comparison);
   const candidates = await candidatesOf(job, runtime, note);
   const ofFeatures = wanted.filter((name) => name !== 'memorization');
-  const extraction = ofFeatures.length > 0 ? await openExtraction(io, flags, runtime) : undefined;
+  const counts = [...candidates.map(({ count }) => count), comparison.kind === 'images' ? comparison.set.length : 0];
+  const extraction = ofFeatures.length > 0 ? await openExtraction(io, flags, runtime, Math.max(...counts)) : undefined;
   const warnings = new Set<string>();
   const pictures: { name: string; bytes: Uint8Array; what: string }[] = [];
   const rows: Row[] = [];
@@ -188,13 +190,12 @@ async function candidatesOf(job: EvaluationJob, runtime: Runtime, note: (line: s
   const candidates: Candidate[] = [];
   for (const source of sources) {
     if (source.kind === 'network') candidates.push(...(await networkCandidates(job, source, runtime, note)));
-    else
-      candidates.push({
-        group: source.path,
-        kimg: undefined,
-        seeds: undefined,
-        open: async () => ({ set: await openImageSet(source.path, flags.samples), nfe: () => undefined }),
-      });
+    else {
+      // At once: what can't be read shows before any work.
+      const set = await openImageSet(source.path, flags.samples);
+      const open = () => Promise.resolve({ set, nfe: () => undefined });
+      candidates.push({ group: source.path, kimg: undefined, seeds: undefined, count: set.length, open });
+    }
   }
   return candidates;
 }
@@ -211,6 +212,7 @@ async function networkCandidates(
     group: name,
     kimg: source.found.checkpoint.progress.nimg / 1000,
     seeds,
+    count: seeds.length,
     open: (bar) => {
       const samples = samplesOf(runtime, { ...drawing, seeds, onProgress: (done) => bar()?.update(done) });
       const set = sampledImages(samples, { name, seeds, engine: engineName(runtime) });

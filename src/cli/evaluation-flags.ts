@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import type { FeatureExtractor } from '../metrics/feature-extractor.ts';
+import { inceptionBatch } from '../metrics/inception/index.ts';
 import { cacheFolder } from '../node/cache.ts';
 import { deviceRuntime } from '../node/devices.ts';
 import type { DeviceChoice } from '../node/devices.ts';
@@ -52,9 +53,20 @@ export interface Extraction {
   readonly engine: string;
 }
 
-/** @throws UsageError when --weights and --features are both given */
-export async function openExtraction(io: Io, flags: ExtractorFlags, runtime: Runtime): Promise<Extraction> {
-  const { weights, features, batch } = flags;
+/**
+ * Opens the feature extractor.
+ *
+ * @param most  images of the largest set: a larger batch would only be filled up
+ * @throws UsageError when --weights and --features are both given, or as of the extractors
+ */
+export async function openExtraction(
+  io: Io,
+  flags: ExtractorFlags,
+  runtime: Runtime,
+  most: number,
+): Promise<Extraction> {
+  const { weights, features } = flags;
+  const batch = Math.min(flags.batch ?? inceptionBatch, most);
   if (weights !== undefined && features !== undefined)
     throw new UsageError(
       '--weights are those of Inception, and --features takes another network: give one of the two.',

@@ -119,7 +119,7 @@ export function tableLines(rows: readonly Row[]): string[] {
         '',
         ...names.map((name) => (name in numbers ? columns[name].show(numbers[name][pick]) : '')),
       ]);
-  const table = [['', 'images', ...names.map((name) => columns[name].title)], ...body];
+  const table = [['', 'samples', ...names.map((name) => columns[name].title)], ...body];
   const widths = table[0].map((_, column) => Math.max(...table.map((line) => line[column].length)));
   return table.map((line) =>
     line

@@ -51,7 +51,7 @@ async function makeReference(io: Io, source: string, flags: ReferenceFlags): Pro
   try {
     if (set.length < 2) throw new UsageError(`${source} has ${set.length} image: a covariance needs at least 2.`);
     await ensureWritableFolder(dirname(resolve(dest)));
-    const { extractor, cache, engine } = await openExtraction(io, flags, await runtimeOf(flags));
+    const { extractor, cache, engine } = await openExtraction(io, flags, await runtimeOf(flags), set.length);
     try {
       if (set.shape[0] === 1) note(greyNote(set.name));
       const bar = progress({ unit: 'images', total: set.length, rate: { unit: 'img/s', perUnit: 1 } });

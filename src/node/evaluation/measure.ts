@@ -65,7 +65,10 @@ export async function measureFeatures(
   const numbers: Record<string, number> = {};
   if (wanted.includes('fid')) {
     const statistics = featureStatistics(samples.features, dimension);
-    numbers[extractor.isInception ? 'fid' : 'frechetDistance'] = frechetDistance(statistics, reference.statistics).distance;
+    numbers[extractor.isInception ? 'fid' : 'frechetDistance'] = frechetDistance(
+      statistics,
+      reference.statistics,
+    ).distance;
   }
   if (wanted.includes('is')) {
     if (!samples.logits)

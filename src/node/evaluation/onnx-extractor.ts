@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { FormatError, UsageError } from '../../errors.ts';
+import { FormatError, StfError, UsageError } from '../../errors.ts';
 import { input } from '../../graph/index.ts';
 import { asColours, inBatches } from '../../metrics/feature-extractor.ts';
 import type { FeatureExtractor } from '../../metrics/feature-extractor.ts';
@@ -59,7 +59,13 @@ export async function openOnnxExtractor(
     return { dtype: 'float32', shape, data: (await resizer.run({ pixels })).resized } as const;
   };
   const run = async (pixels: Uint8Array, size: readonly [number, number]): Promise<{ features: Float32Array }> => {
-    const features = (await model.run({ [name]: await valuesOf(pixels, size) }))[output];
+    const values = await valuesOf(pixels, size);
+    const results = await model.run({ [name]: values }).catch((error: unknown) => {
+      throw new StfError(
+        `${path} failed on images [${values.shape.join(', ')}]: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    });
+    const { [output]: features } = results;
     if (!(features instanceof Float32Array) || features.length === 0 || features.length % batch !== 0)
       throw new FormatError(
         `${path}: its first output, "${output}", must be float32 features of ${batch} images, got ${features.length} values of ${features.constructor.name}`,
