@@ -40,7 +40,7 @@ const evaluate = (...argv: string[]) =>
 test('the same digits twice, and for batches of 1, 7 and 64; progress is shown; no published number is claimed', async () => {
   const reports: { rows: { numbers: Record<string, number> }[]; extractor: { sha256: string }; warnings: string[] }[] =
     [];
-  const argv = ['--metrics', 'fid,kid,pr,dc', '--no-cache', '--json', '-'];
+  const argv = ['--metrics', 'fid,pr,dc', '--no-cache', '--json', '-'];
   for (const batch of ['1', '7', '64', '64']) {
     const { code, stdout, stderr } = await evaluate('--batch', batch, ...argv);
     expect({ code, stderr }).toMatchObject({ code: 0 });
@@ -55,33 +55,16 @@ test('the same digits twice, and for batches of 1, 7 and 64; progress is shown; 
       expect(Math.abs(value - first.rows[0].numbers[name]), name).toBeLessThanOrEqual(1e-6 * Math.abs(value));
   expect(reports[3]).toEqual(reports[2]);
   expect(first.warnings.join(' ')).toContain(`the weights are not ${fidWeights.file}`);
-
-  // The same weights in another container are another file, and give the same numbers.
-  weights = join(folder, 'formula.safetensors');
-  writeFileSync(weights, encodeSafetensors(state));
-  const few = await evaluate('--metrics', 'is', '--json', '-');
-  expect(few).toMatchObject({
-    code: 2,
-    stderr: expect.stringContaining('10 splits need at least as many images') as string,
-  });
-  const scored = await evaluate('--metrics', 'fid', '--json', '-', '--batch', '64');
-  const report = JSON.parse(scored.stdout) as (typeof reports)[number];
-  expect(report.rows[0].numbers.fid).toBe(reports[2].rows[0].numbers.fid);
-  expect(report.extractor.sha256).not.toBe(first.extractor.sha256);
-});
+}, 300_000);
 
 test('weights that are damaged, or those of another network, are named, and nothing is kept of them', async () => {
-  const whole = readFileSync(weights);
-  const damaged = join(folder, 'damaged.safetensors');
-  writeFileSync(damaged, whole.subarray(0, whole.length - 1000));
+  const damaged = join(folder, 'damaged.pth');
+  writeFileSync(damaged, readFileSync(weights).subarray(0, 80e6));
   const other = join(folder, 'other.safetensors');
-  const few = new Map(
-    [...state].filter(([name]) => name !== 'fc.bias').map(([name, tensor]) => [name, tensor] as const),
-  );
-  writeFileSync(other, encodeSafetensors(few));
+  writeFileSync(other, encodeSafetensors(new Map([['fc.bias', state.get('fc.bias')!]])));
   for (const [file, message] of [
-    [damaged, /damaged\.safetensors: not the weights of Inception, or damaged: .*truncated/],
-    [other, /other\.safetensors: has no tensor "fc\.bias" \[1008\]/],
+    [damaged, /damaged\.pth: not the weights of Inception, or damaged: .*truncated/],
+    [other, /other\.safetensors: has no tensor "Conv2d_1a_3x3\.conv\.weight" \[32, 3, 3, 3\]/],
   ] as const) {
     const argv = ['evaluate', join(folder, 'samples'), '--ref', join(folder, 'data'), '--weights', file];
     const { code, stdout, stderr } = await stf(argv);
