@@ -85,7 +85,8 @@ export async function measureFeatures(
     throw new UsageError(
       `--metrics ${ofSets.join(',')}: needs the images of the reference; a file of statistics has only their mean and covariance.`,
     );
-  const { products, release } = await compileRowProducts(runtime, dimension);
+  const engine = await compileRowProducts(runtime, dimension);
+  const { products } = engine;
   try {
     if (wanted.includes('kid')) {
       const { mean, standardDeviation } = await kernelInceptionDistance(features.features, samples.features, {
@@ -110,7 +111,7 @@ export async function measureFeatures(
     }
     return numbers;
   } finally {
-    await release();
+    await engine.release();
   }
 }
 
@@ -154,7 +155,8 @@ export async function measureMemorization(
   const pixels = await samples.read(0, looked);
   const data = await training.read(0, training.length);
   const dataset = memoryDataset({ name: training.name, data, sampleShape: training.shape });
-  const { products, release } = await compileRowProducts(runtime, size);
+  const engine = await compileRowProducts(runtime, size);
+  const { products } = engine;
   try {
     const { index, distance, secondDistance } = await nearestImages(imageToFloat(pixels), dataset, {
       products,
@@ -178,7 +180,7 @@ export async function measureMemorization(
       pairCount: order.length,
     };
   } finally {
-    await release();
+    await engine.release();
   }
 }
 
