@@ -61,6 +61,20 @@ describe('signals', () => {
   );
 });
 
+test('threads that load data end with the run: whether it is complete or interrupted', async () => {
+  const complete = await start([...tinyRun, '--outdir', 'runs', '--workers', '2']);
+  expect(complete).toMatchObject({ code: 0, stderr: '' });
+  expect(complete.stdout).toContain('Done: ');
+  let sent = false;
+  const { code, stdout } = await start([...longRun, '--outdir', 'runs', '--workers', '2'], (child, text) => {
+    if (sent || !text.includes('tick 1 ')) return;
+    sent = true;
+    child.kill('SIGINT');
+  });
+  expect(code).toBe(0);
+  expect(stdout).toContain('Interrupted at ');
+});
+
 describe.skipIf(process.platform === 'win32')('behind the wrapper of npm start', () => {
   const wrapper = join(root, 'scripts/child.mjs');
   const code = `
