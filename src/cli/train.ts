@@ -40,7 +40,7 @@ export function trainCommand(io: Io): Command {
         '--workers',
         integer('INT', { min: 0, max: 64 }),
         'Threads that load data ahead of the step; 0: each step loads its own',
-        '0',
+        '1; 0 when --data are points',
       ),
     )
     .addOption(new Option('-n, --dry-run', 'Print the resolved options and the number of parameters, and exit'));

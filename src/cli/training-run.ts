@@ -6,7 +6,7 @@ import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../no
 import { findResumable } from '../node/run-reader.ts';
 import type { ResumableRun } from '../node/run-reader.ts';
 import { samplePool } from '../node/loader/sample-pool.ts';
-import { loadTrainingData, shareTrainingData } from '../node/training-data.ts';
+import { isPoints, loadTrainingData, shareTrainingData } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
 import { describeTarget, train } from '../training/index.ts';
 import type { PresetName, TrainingOptions, TrainingSummary } from '../training/index.ts';
@@ -89,11 +89,14 @@ export interface TrainingOutcome extends TrainingSummary {
   readonly folder: RunFolder;
 }
 
+/** One thread is ahead of any step on images; points take less time to make than to hand over. See docs/data.md. */
+const defaultWorkers = ({ data }: TrainingOptions): number => (isPoints(data) ? 0 : 1);
+
 /** How a run is carried out: none of it changes what comes out. */
 export interface RunWish {
   readonly device?: DeviceChoice | undefined;
   readonly threads?: number | undefined;
-  /** Threads that load data ahead of the step; with 0 each step loads its own. */
+  /** Threads that load data ahead of the step; with 0 each step loads its own. `defaultWorkers` when left out. */
   readonly workers?: number | undefined;
   readonly io: Io;
 }
@@ -106,7 +109,7 @@ export interface RunWish {
  */
 export async function runPlan(
   plan: TrainingPlan,
-  { device, threads, workers = 0, io }: RunWish,
+  { device, threads, workers = defaultWorkers(plan.options), io }: RunWish,
 ): Promise<TrainingOutcome | undefined> {
   const { options, outdir, resumed } = plan;
   const console = makeConsole(io);

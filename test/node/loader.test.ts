@@ -1,7 +1,6 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { edmAugmentation } from '../../src/data/augmentation/index.ts';
 import { memoryDataset } from '../../src/data/dataset.ts';
@@ -19,14 +18,14 @@ import type { RoundData, TrainingOptions } from '../../src/training/index.ts';
 import { imageOptions, pixels } from '../devices/small-images.ts';
 import { decisions } from '../training/toy-run.ts';
 
-// Workers run what is built: Node does not read the sources.
-const program = pathToFileURL(join(import.meta.dirname, '../../dist/src/node/loader/sample-worker.js'));
 const runtime = nodeRuntime({ threads: 1 });
 const folder = mkdtempSync(join(tmpdir(), 'stf-loader-'));
 let pool: SamplePool | undefined;
 
 beforeAll(() => {
-  if (!existsSync(program)) throw new Error(`${program.pathname} is missing: build first (npm run build).`);
+  // Workers run what is built.
+  const built = join(import.meta.dirname, '../../dist/src/node/loader/sample-worker.js');
+  if (!existsSync(built)) throw new Error(`${built} is missing: build first (npm run build).`);
 });
 afterEach(async () => {
   await pool?.release();
@@ -64,7 +63,7 @@ describe('worker threads', () => {
       from: { kind: 'memory', values, sampleShape: shared.sampleShape },
       xFlip: true,
     };
-    pool = samplePool(samples, workers, program);
+    pool = samplePool(samples, workers);
     expect(pool.ahead).toBe(workers + 1);
     for (const kind of ['fresh', 'nearest'] as const) {
       const wish = options({ kind, dropout: 0.3 });
@@ -83,7 +82,7 @@ describe('worker threads', () => {
     const shared = inSharedMemory(points);
     expect(shared.values).toEqual(data);
     expect(inSharedMemory(shared).values).toBe(shared.values);
-    pool = samplePool({ from: { kind: 'memory', values: shared.values, sampleShape: [2] }, xFlip: false }, 1, program);
+    pool = samplePool({ from: { kind: 'memory', values: shared.values, sampleShape: [2] }, xFlip: false }, 1);
     const settings = {
       seed: 3,
       noiseLevels: { kind: 'log-normal', pMean: 0, pStd: 1 },
@@ -116,7 +115,7 @@ describe('worker threads', () => {
     const memory = { memoryBytes: 4 * 192, readers: 2 };
     const dataset = loadDataFile(file, memory);
     expect(dataset.values).toBeUndefined();
-    pool = samplePool({ from: { kind: 'pictures', file, ...memory }, xFlip: false }, 1, program);
+    pool = samplePool({ from: { kind: 'pictures', file, ...memory }, xFlip: false }, 1);
     const make = pool.start({
       seed: 0,
       noiseLevels: imageOptions.noiseLevels,
@@ -166,14 +165,14 @@ describe('worker threads', () => {
 
   test('what was asked for when the threads are ended fails, and is no unhandled error', async () => {
     const { values, sampleShape } = inSharedMemory(pixels);
-    const ended = samplePool({ from: { kind: 'memory', values, sampleShape }, xFlip: false }, 1, program);
+    const ended = samplePool({ from: { kind: 'memory', values, sampleShape }, xFlip: false }, 1);
     const source = await batchSource(runtime, pixels, options({ kind: 'fresh', dropout: 0 }), 0, undefined, {
       loader: ended,
     });
     await source.rounds(0);
     await ended.release();
     await expect(source.rounds(1).then(() => source.rounds(9))).rejects.toThrow(/have ended/);
-    expect(() => samplePool({ from: { kind: 'memory', values, sampleShape }, xFlip: false }, 0, program)).toThrow(
+    expect(() => samplePool({ from: { kind: 'memory', values, sampleShape }, xFlip: false }, 0)).toThrow(
       'workers must be an integer of at least 1, got 0',
     );
   });

@@ -17,8 +17,11 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** The program of a worker, built: the sources themselves are not for Node. */
-const workerProgram = new URL('./sample-worker.js', import.meta.url);
+/** The program of a worker. Node does not run sources: where this file is one, in tests, the built program is meant. */
+const workerProgram = new URL(
+  import.meta.url.endsWith('.ts') ? '../../../dist/src/node/loader/sample-worker.js' : './sample-worker.js',
+  import.meta.url,
+);
 
 /**
  * Starts worker threads that make samples: what they make are the same bits that would be made in the step. They live
