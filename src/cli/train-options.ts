@@ -94,20 +94,18 @@ function checked(options: TrainingOptions): TrainingOptions {
 
 /** Constants that have an order. */
 function checkSchedule(options: TrainingOptions): void {
-  const { samples, objective } = options;
-  if (samples.sigmaMin >= samples.sigmaMax)
-    throw new UsageError(
-      `--sigma-min must be below --sigma-max, got ${samples.sigmaMin} and ${samples.sigmaMax}. Are they swapped?`,
-    );
-  const gate = objective.kind === 'stf' ? objective.gate : null;
-  if (gate && gate.sigmaMin >= gate.sigmaMax)
-    throw new UsageError(`--gate MIN,MAX: MIN must be below MAX, got ${gate.sigmaMin},${gate.sigmaMax}.`);
   const { betaD, betaMin, sigmaMin, sigmaMax } = scheduleOf(options);
   if (betaD !== undefined && !(betaD > 0))
     throw new UsageError(`--beta-min must be below --beta-max, got ${betaMin} and ${betaMaxOf(options)}.`);
   if (sigmaMin !== undefined && sigmaMax !== undefined && !(sigmaMin < sigmaMax))
     throw new UsageError(
       `--process-sigma-min must be below --process-sigma-max, got ${sigmaMin} and ${sigmaMax}. Are they swapped?`,
+    );
+  // After those of the process, which the sampler follows where nothing else is typed.
+  const { samples } = options;
+  if (samples.sigmaMin >= samples.sigmaMax)
+    throw new UsageError(
+      `--sigma-min must be below --sigma-max, got ${samples.sigmaMin} and ${samples.sigmaMax}. Are they swapped?`,
     );
   const largest = largestTrainedSigma(options);
   if (!(largest <= largestSigma)) {

@@ -170,7 +170,6 @@ describe('a command line that makes no sense', () => {
       'train --sigma-min 90',
       /--sigma-min must be below --sigma-max, got 90 and 80\. Are they swapped/,
     ],
-    ['a gate swapped', 'train --gate 3,2', /--gate MIN,MAX: MIN must be below MAX, got 3,2\./],
     [
       'more steps than there is memory for',
       'train --precond iddpm --noise-steps 1000000000',

@@ -137,7 +137,7 @@ describe('worker threads', () => {
     const { denoiser } = imageOptions;
     const wish: TrainingOptions = {
       ...imageOptions,
-      denoiser: { ...denoiser, network: { ...denoiser.network, labelDim: 0 } as typeof denoiser.network },
+      denoiser: { ...denoiser, network: { ...denoiser.network, labelDim: 0 } },
       objective: { kind: 'dsm' },
       batch: 2,
     };

@@ -13,8 +13,8 @@ export interface SamplePool extends SampleLoader {
 
 /** Who waits for an answer. */
 interface Waiting {
-  resolve(batch: SampleBatch): void;
-  reject(error: Error): void;
+  readonly resolve: (batch: SampleBatch) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /** The program of a worker. Node does not run sources: where this file is one, in tests, the built program is meant. */
