@@ -6,26 +6,26 @@ import { testValues } from '../support/random.ts';
 
 type Point = readonly number[];
 const squared = (a: Point, b: Point): number => a.reduce((sum, each, i) => sum + (each - b[i]) ** 2, 0);
-const radius = (points: readonly Point[], i: number, k: number): number =>
-  points
-    .filter((_, j) => j !== i)
-    .map((other) => squared(points[i], other))
-    .sort((a, b) => a - b)[k - 1];
+/** Squared distance of each point to its k-th nearest other point. */
+const radii = (points: readonly Point[], k: number): number[] =>
+  points.map((point, i) => {
+    const others = points.filter((_, j) => j !== i).map((other) => squared(point, other));
+    return others.sort((a, b) => a - b)[k - 1];
+  });
 
 /** The definitions of both papers, with squared distances from differences. */
 function directly(real: readonly Point[], fake: readonly Point[], k: number, densityK: number) {
-  const inside = (point: Point, points: readonly Point[], count: number): number =>
-    points.filter((centre, i) => squared(point, centre) <= radius(points, i, count)).length;
-  const fakeInReal = fake.map((point) => Number(inside(point, real, k) > 0));
-  const realInFake = real.map((point) => Number(inside(point, fake, k) > 0));
+  const [realRadii, fakeRadii, densityRadii] = [radii(real, k), radii(fake, k), radii(real, densityK)];
+  const inside = (point: Point, centres: readonly Point[], squares: readonly number[]): number =>
+    centres.filter((centre, i) => squared(point, centre) <= squares[i]).length;
+  const fakeInReal = fake.map((point) => Number(inside(point, real, realRadii) > 0));
+  const realInFake = real.map((point) => Number(inside(point, fake, fakeRadii) > 0));
   const share = (flags: readonly number[]): number => flags.reduce((a, b) => a + b) / flags.length;
-  const covered = real.map((centre, i) =>
-    Number(fake.some((point) => squared(point, centre) <= radius(real, i, densityK))),
-  );
+  const covered = real.map((centre, i) => Number(fake.some((point) => squared(point, centre) <= densityRadii[i])));
   return {
     precision: share(fakeInReal),
     recall: share(realInFake),
-    density: fake.reduce((sum, point) => sum + inside(point, real, densityK), 0) / (densityK * fake.length),
+    density: fake.reduce((sum, point) => sum + inside(point, real, densityRadii), 0) / (densityK * fake.length),
     coverage: share(covered),
     fakeInReal: Uint8Array.from(fakeInReal),
     realInFake: Uint8Array.from(realInFake),
