@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { NonFiniteError, ShapeError, UsageError } from '../../src/errors.ts';
 import { manifoldMetrics, neighbourRadii } from '../../src/metrics/index.ts';
+import { fillNormal, streams } from '../../src/numerics/random.ts';
+import { mean, standardError } from '../../src/numerics/statistics.ts';
 import { testValues } from '../support/random.ts';
 
 type Point = readonly number[];
@@ -92,6 +94,32 @@ describe('manifoldMetrics', () => {
       fakeInReal: Uint8Array.of(1, 0),
       realInFake: Uint8Array.of(1, 1, 1),
     });
+  });
+
+  test('samples of one distribution: density 1, and the coverage of Naeem et al. 2020, on average', async () => {
+    const [n, m, dimension, densityK] = [20, 15, 3, 4];
+    const draw = (count: number, sample: number): Float64Array => {
+      const out = new Float64Array(count * dimension);
+      fillNormal(out, { seed: 5, stream: streams.toyData, step: 0, sample });
+      return out;
+    };
+    const results = await Promise.all(
+      Array.from({ length: 300 }, (_, i) =>
+        manifoldMetrics(draw(n, 2 * i), draw(m, 2 * i + 1), { dimension, densityK }),
+      ),
+    );
+    // A generated sample lies in a ball when it is among the k nearest of n others: k / n. All m lie outside of it when the k
+    // nearest of the n - 1 + m others are real.
+    let outside = 1;
+    for (let i = 1; i <= densityK; i++) outside *= (n - i) / (n + m - i);
+    for (const [values, expected] of [
+      [results.map(({ density }) => density), 1],
+      [results.map(({ coverage }) => coverage), 1 - outside],
+    ] as const) {
+      // Five standard errors: a chance of 6e-7.
+      expect(Math.abs(mean(values) - expected)).toBeLessThan(5 * standardError(values));
+      expect(standardError(values)).toBeLessThan(0.02);
+    }
   });
 
   test('more rows than a tile of products', async () => {

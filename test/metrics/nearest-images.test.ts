@@ -22,37 +22,42 @@ function datasetOf(samples: readonly (readonly number[])[]): Dataset & { readonl
   };
 }
 
-/** Samples on a coarse grid, of which many are equal, and many equally far from a sample. */
-const gridSamples = (count: number, size: number, seed: number): number[][] =>
-  Array.from({ length: count }, (_, i) => [...testValues(size, [0, 3], seed + i)].map(Math.floor));
+/** Samples of 4 whole numbers below `high`: with a small one many are equal, or equally far from a query. */
+const gridSamples = (count: number, high: number, seed: number): number[][] =>
+  Array.from({ length: count }, (_, i) => [...testValues(4, [0, high], seed + i)].map(Math.floor));
 
 describe('nearestImages', () => {
   // 1024 samples of the data set are looked at together.
-  test.each([1, 2, 50, 1024, 1025, 2100])(
-    'is the first of the nearest of %d, and the second nearest',
-    async (count) => {
-      const samples = gridSamples(count, 4, 1000);
-      const queries = gridSamples(20, 4, 90_000);
-      const dataset = datasetOf(samples);
-      const told: [number, number][] = [];
-      const result = await nearestImages(Float32Array.from(queries.flat()), dataset, {
-        progress: (done, total) => told.push([done, total]),
-      });
-      queries.forEach((query, q) => {
-        const order = samples
-          .map((sample, index) => ({ index, square: sample.reduce((s, each, i) => s + (each - query[i]) ** 2, 0) }))
-          .sort((a, b) => a.square - b.square || a.index - b.index);
-        expect(result.index[q]).toBe(order[0].index);
-        // Squares are small whole numbers: exact.
-        expect(result.distance[q]).toBe(Math.sqrt(order[0].square));
-        expect(result.secondDistance[q]).toBe(count === 1 ? Infinity : Math.sqrt(order[1].square));
-        expect(result.psnr[q]).toBe(psnr(Float32Array.from(query), Float32Array.from(samples[order[0].index])));
-      });
-      expect(dataset.reads).toEqual(Array.from({ length: count }, (_, i) => i));
-      expect(told.at(-1)).toEqual([count, count]);
-      expect(told).toHaveLength(Math.ceil(count / 1024));
-    },
-  );
+  test.each([
+    [1, 3],
+    [2, 3],
+    [50, 3],
+    [1024, 3],
+    [1025, 3],
+    [2100, 3],
+    [2100, 50],
+  ])('is the first of the nearest of %d, and the second nearest; values below %d', async (count, high) => {
+    const samples = gridSamples(count, high, 1000);
+    const queries = gridSamples(20, high, 90_000);
+    const dataset = datasetOf(samples);
+    const told: [number, number][] = [];
+    const result = await nearestImages(Float32Array.from(queries.flat()), dataset, {
+      progress: (done, total) => told.push([done, total]),
+    });
+    queries.forEach((query, q) => {
+      const order = samples
+        .map((sample, index) => ({ index, square: sample.reduce((s, each, i) => s + (each - query[i]) ** 2, 0) }))
+        .sort((a, b) => a.square - b.square || a.index - b.index);
+      expect(result.index[q]).toBe(order[0].index);
+      // Squares are small whole numbers: exact.
+      expect(result.distance[q]).toBe(Math.sqrt(order[0].square));
+      expect(result.secondDistance[q]).toBe(count === 1 ? Infinity : Math.sqrt(order[1].square));
+      expect(result.psnr[q]).toBe(psnr(Float32Array.from(query), Float32Array.from(samples[order[0].index])));
+    });
+    expect(dataset.reads).toEqual(Array.from({ length: count }, (_, i) => i));
+    expect(told.at(-1)).toEqual([count, count]);
+    expect(told).toHaveLength(Math.ceil(count / 1024));
+  });
 
   test('a copy is at distance 0 and an infinite ratio, also between images that are nearly the same', async () => {
     const base = testValues(48, [-1, 1]);

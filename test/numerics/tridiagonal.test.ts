@@ -19,6 +19,34 @@ test.each([1, 2, 3, 100])('a + 2 b cos(k pi / (n + 1)) for a on the diagonal, b 
   expectClose(values, expected.sort(), { absolute: 8e-14 });
 });
 
+/** The whole matrix, row-major. */
+function fullMatrix(diagonal: ArrayLike<number>, beside: ArrayLike<number>): Float64Array {
+  const n = diagonal.length;
+  const full = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) {
+    full[i * n + i] = diagonal[i];
+    if (i + 1 < n) full[i * n + i + 1] = full[(i + 1) * n + i] = beside[i];
+  }
+  return full;
+}
+
+test('all matrices of the whole numbers up to 2, of 2 to 4 rows', () => {
+  const digits = (value: number, base: number, count: number): number[] =>
+    Array.from({ length: count }, (_, i) => Math.floor(value / base ** i) % base);
+  for (const n of [2, 3, 4]) {
+    for (let d = 0; d < 3 ** n; d++) {
+      for (let e = 0; e < 3 ** (n - 1); e++) {
+        const diagonal = Float64Array.from(digits(d, 3, n), (digit) => digit - 1);
+        const beside = Float64Array.from(digits(e, 3, n - 1));
+        const expected = jacobiEigen(fullMatrix(diagonal, beside), n).values.sort();
+        const values = eigenvalues(diagonal, beside);
+        // A few roundings of numbers up to 5; plain comparisons, as there are 2,500 matrices.
+        if (values.some((each, i) => !(Math.abs(each - expected[i]) < 1e-14))) expect(values).toEqual(expected);
+      }
+    }
+  }
+});
+
 test('random matrices have the eigenvalues that Jacobi rotations find, also when blocks are apart', () => {
   for (let seed = 0; seed < 20; seed++) {
     const n = 3 + seed;
@@ -26,13 +54,10 @@ test('random matrices have the eigenvalues that Jacobi rotations find, also when
     const beside = testValues(n - 1, [-2, 2], seed + 100);
     if (seed % 3 === 0) beside[seed % (n - 1)] = 0;
     if (seed % 4 === 0) diagonal.fill(0);
-    const full = new Float64Array(n * n);
-    for (let i = 0; i < n; i++) {
-      full[i * n + i] = diagonal[i];
-      if (i + 1 < n) full[i * n + i + 1] = full[(i + 1) * n + i] = beside[i];
-    }
     // Both methods are off by a few roundings of the norm, at most 6.
-    expectClose(eigenvalues(diagonal, beside), jacobiEigen(full, n).values.sort(), { absolute: 1e-13 });
+    expectClose(eigenvalues(diagonal, beside), jacobiEigen(fullMatrix(diagonal, beside), n).values.sort(), {
+      absolute: 1e-13,
+    });
   }
 });
 
