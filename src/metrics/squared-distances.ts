@@ -24,7 +24,7 @@ export interface DistanceRow {
   /** The most that `rough` and `exact` can differ by. */
   readonly error: number;
   /** The squared distance to row j of b from the differences: exactly 0 for equal rows, and symmetric. */
-  exact(j: number): number;
+  readonly exact: (j: number) => number;
 }
 
 /**
