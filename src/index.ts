@@ -31,8 +31,6 @@ export {
 export { pivotedCholesky } from './numerics/pivoted-cholesky.ts';
 export type { CholeskyFactor } from './numerics/pivoted-cholesky.ts';
 export { singularValues } from './numerics/singular-values.ts';
-export { symmetricEigen, symmetricEigenvalues } from './numerics/symmetric-eigen.ts';
-export type { SymmetricEigen } from './numerics/symmetric-eigen.ts';
 
 // File formats: bytes in, values out.
 export { bytesInMemory } from './formats/byte-source.ts';

@@ -1,6 +1,7 @@
 import { ShapeError, UsageError } from '../errors.ts';
 import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
+import { requireFeatures } from './features.ts';
 import { psnrOfSquaredDistance } from './psnr.ts';
 import { plainRowProducts } from './row-products.ts';
 import type { RowProducts } from './row-products.ts';
@@ -36,6 +37,7 @@ const imagesAtATime = 1024;
  * @param dataset read once from the first to the last sample, 1024 at a time
  * @throws ShapeError when `samples` does not hold whole samples
  * @throws UsageError for an empty data set
+ * @throws NonFiniteError when a sample has a value that is NaN or infinite
  * Cost: 2 Q N d operations; memory 8 d (Q + 1024) bytes.
  */
 export async function nearestImages(
@@ -51,6 +53,7 @@ export async function nearestImages(
   }
   if (dataset.length === 0) throw new UsageError(`nearestImages: data set "${dataset.name}" is empty`);
   const count = samples.length / size;
+  requireFeatures('nearestImages: samples', samples, size, 0);
   const queries = Float64Array.from(samples);
   const index = new Int32Array(count);
   const nearest = new Float64Array(count).fill(Infinity);

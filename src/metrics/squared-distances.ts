@@ -21,10 +21,10 @@ export function squaredDistance(
 export interface DistanceRow {
   /** |a_i|^2 + |b_j|^2 - 2 a_i·b_j for all j; may be negative by rounding. */
   readonly rough: Float64Array;
-  /** The largest error that `rough` can have. */
+  /** The most that `rough` and `exact` can differ by. */
   readonly error: number;
   /** The squared distance to row j of b from the differences: exactly 0 for equal rows, and symmetric. */
-  exact(j: number): number;
+  readonly exact: (j: number) => number;
 }
 
 /**
@@ -45,8 +45,9 @@ export async function forEachDistanceRow(
     for (let j = 0; j < rough.length; j++) rough[j] = lengthsA[row] + lengthsB[j] - 2 * rough[j];
     visit(row, {
       rough,
-      // Each of the three sums of d terms is off by at most d roundings of half an ulp of its largest possible value.
-      error: (dimension + 4) * 2 ** -52 * (lengthsA[row] + longest),
+      // Sums of d terms are off by d 2^-53 of the sum of their sizes: S = |a|^2 + |b|^2 for the lengths and as much for the
+      // product, and at most 2 S for the exact distance. The 4 are for the roundings of each term and of the three sums.
+      error: 2 * (dimension + 4) * 2 ** -52 * (lengthsA[row] + longest),
       exact: (j) => squaredDistance(a, row * dimension, b, j * dimension, dimension),
     });
   });

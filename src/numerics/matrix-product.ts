@@ -117,7 +117,7 @@ function addBlock(
   }
 }
 
-/** 4 x 4 sums in local variables, which the engine keeps in registers: 2.3 GFlop/s where a plain loop has 0.9. */
+/** 4 x 4 sums in local variables, which the engine keeps in registers: 2.5 times the rate of a plain loop. */
 function addTile(
   c: Float64Array,
   at: number,

@@ -26,7 +26,7 @@ export interface CholeskyFactor {
  * @param n      rows
  * @throws ShapeError when `matrix` does not have n * n elements
  * @throws UsageError when the matrix is not positive semi-definite by more than rounding, or not finite
- * Cost: n rank^2 operations, n^3 / 3 multiplications at full rank; memory 16 n^2 bytes.
+ * Cost: n rank^2 operations, n^3 / 3 at full rank; memory 16 n^2 bytes.
  */
 export function pivotedCholesky(matrix: Float64Array, n: number): CholeskyFactor {
   if (matrix.length !== n * n || n < 1)
@@ -35,9 +35,11 @@ export function pivotedCholesky(matrix: Float64Array, n: number): CholeskyFactor
   const diagonal = new Float64Array(n);
   let largest = 0;
   for (let i = 0; i < n; i++) {
+    for (let j = i; j < n; j++) {
+      if (!Number.isFinite(rest[i * n + j]))
+        throw new UsageError(`pivotedCholesky: element (${i}, ${j}) must be a finite number, got ${rest[i * n + j]}`);
+    }
     diagonal[i] = rest[i * n + i];
-    if (!Number.isFinite(diagonal[i]))
-      throw new UsageError(`pivotedCholesky: element (${i}, ${i}) must be a finite number, got ${diagonal[i]}`);
     largest = Math.max(largest, Math.abs(diagonal[i]));
   }
   const negligible = 2 * n * 2 ** -52 * largest;

@@ -27,7 +27,7 @@ export function singularValues(matrix: Float64Array, rows: number, columns: numb
   const n = Math.min(rows, columns);
   if (largest === 0) return new Float64Array(n);
   // Between 0.5 and 1, so that no square overflows or vanishes; a power of two rounds nothing.
-  const scale = 2 ** -Math.ceil(Math.log2(largest));
+  const scale = 2 ** -Math.max(-1000, Math.min(1000, Math.ceil(Math.log2(largest))));
   const tall = rows >= columns ? matrix.map((each) => each * scale) : transposedCopy(matrix, rows, columns, scale);
   const beside = bidiagonalize(tall, Math.max(rows, columns), n);
   const values = new Float64Array(2 * n);

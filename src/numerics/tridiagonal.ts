@@ -10,11 +10,9 @@ const maximumSweeps = 60;
  *
  * @param diagonal [n], becomes the eigenvalues, in no particular order
  * @param off      [n - 1] or longer, element i couples i and i + 1; destroyed
- * @param vectors  [n, n], rows; every rotation is applied to its rows. Rows of the matrix that made the original
- *                 tridiagonal, Q^T with A = Q T Q^T, become the eigenvectors, each a row. Leave it out for values alone.
  * @throws StfError when the steps do not converge, which no finite matrix is known to do
  */
-export function tridiagonalEigenvalues(diagonal: Float64Array, off: Float64Array, vectors?: Float64Array): void {
+export function tridiagonalEigenvalues(diagonal: Float64Array, off: Float64Array): void {
   const n = diagonal.length;
   let norm = 0;
   for (let i = 0; i < n; i++) {
@@ -29,14 +27,13 @@ export function tridiagonalEigenvalues(diagonal: Float64Array, off: Float64Array
       if (m === l) break;
       if (sweep === maximumSweeps)
         throw new StfError(`tridiagonalEigenvalues: no convergence after ${maximumSweeps} sweeps for eigenvalue ${l}`);
-      qlSweep(diagonal, off, l, m, vectors);
+      qlSweep(diagonal, off, l, m);
     }
   }
 }
 
 /** One implicit QL step on the unreduced block l .. m. */
-function qlSweep(d: Float64Array, e: Float64Array, l: number, m: number, vectors?: Float64Array): void {
-  const n = d.length;
+function qlSweep(d: Float64Array, e: Float64Array, l: number, m: number): void {
   const half = (d[l + 1] - d[l]) / (2 * e[l]);
   const root = Math.sqrt(half * half + 1);
   let g = d[m] - d[l] + e[l] / (half + (half >= 0 ? root : -root));
@@ -60,18 +57,7 @@ function qlSweep(d: Float64Array, e: Float64Array, l: number, m: number, vectors
     shift = sine * next;
     d[i + 1] = g + shift;
     g = cosine * next - b;
-    if (vectors) rotateRows(vectors, n, i, sine, cosine);
   }
   d[l] -= shift;
   e[l] = g;
-}
-
-/** Rows i and i + 1 of [n, n] become (cosine row_i - sine row_i+1, sine row_i + cosine row_i+1). */
-function rotateRows(rows: Float64Array, n: number, i: number, sine: number, cosine: number): void {
-  for (let j = i * n, k = j + n, end = k; j < end; j++, k++) {
-    const upper = rows[j];
-    const lower = rows[k];
-    rows[j] = cosine * upper - sine * lower;
-    rows[k] = sine * upper + cosine * lower;
-  }
 }
