@@ -84,15 +84,21 @@ export async function evaluateImages(job: EvaluationJob, runtime: Runtime): Prom
         const numbers: Record<string, number> = {};
         if (extraction && reference) {
           const features = await featuresUnderBar(io, set, extraction, (made) => (bar = made));
-          const activity = makeConsole(io);
-          activity.note(`Measuring ${set.name}${candidate.seeds ? `, seeds ${seedText(candidate.seeds)}` : ''} ...`);
+          bar = undefined;
+          note(`Measuring ${set.name}${candidate.seeds ? `, seeds ${seedText(candidate.seeds)}` : ''} ...`);
           Object.assign(
             numbers,
             await measureFeatures(features, reference, ofFeatures, { runtime, extractor: extraction.extractor }),
           );
         }
         if (wanted.includes('memorization')) {
-          const { numbers: found, picture } = await memorizationOf(job, runtime, set, comparison);
+          const { numbers: found, picture } = await memorizationOf(
+            job,
+            runtime,
+            set,
+            comparison,
+            (made) => (bar = made),
+          );
           Object.assign(numbers, found);
           const suffix = candidates.length === 1 ? '' : `-${rows.length + 1}`;
           pictures.push({
@@ -293,16 +299,24 @@ async function memorizationOf(
   runtime: Runtime,
   set: ImageSet,
   comparison: Comparison,
+  show: (bar: Counting) => void,
 ): Promise<{ numbers: Numbers; picture: Uint8Array }> {
   if (comparison.kind !== 'images') throw new UsageError('--metrics memorization needs the training images as --ref.');
   const { progress } = makeConsole(io);
   const training = comparison.set;
-  const bar = progress({ unit: 'training images', total: training.length, rate: { unit: 'img/s', perUnit: 1 } });
+  const count = flags.memorizationSamples ?? memorizationSamples;
+  const rate = { unit: 'img/s', perUnit: 1 };
+  // Samples of a network are drawn first.
+  let bar = progress({ unit: 'samples', total: Math.min(count, set.length), rate });
+  show(bar);
+  let isCompared = false;
   try {
     const { numbers, pairs, pairCount } = await measureMemorization(set, training, {
-      count: flags.memorizationSamples ?? memorizationSamples,
+      count,
       runtime,
       onProgress: (done) => {
+        if (!isCompared) bar = progress({ unit: 'training images', total: training.length, rate });
+        isCompared = true;
         bar.update(done);
         io.interrupt.throwIfAborted();
       },

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Option } from 'commander';
 import { UsageError } from '../errors.ts';
+import type { Precision } from '../graph/index.ts';
 import type { FeatureExtractor } from '../metrics/feature-extractor.ts';
 import { inceptionBatch } from '../metrics/inception/index.ts';
 import { cacheFolder } from '../node/cache.ts';
@@ -98,8 +99,12 @@ export async function openExtraction(
 export const engineName = ({ engine, device }: Runtime): string => `${engine}, ${device}`;
 
 /** The runtime that the flags ask for. */
-export const runtimeOf = ({ device, threads }: ExtractorFlags): Promise<Runtime> =>
-  deviceRuntime({ device, ...(threads !== undefined && { threads }) });
+export const runtimeOf = ({
+  device,
+  threads,
+  precision = 'float32',
+}: ExtractorFlags & { precision?: Precision }): Promise<Runtime> =>
+  deviceRuntime({ device, precision, ...(threads !== undefined && { threads }) });
 
 /** Does something that a user may stop; features so far are kept. @throws Interrupted when it was stopped */
 export async function interruptible<T>(io: Io, flags: ExtractorFlags, work: () => Promise<T>): Promise<T> {

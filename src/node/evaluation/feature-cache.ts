@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { FormatError } from '../../errors.ts';
+import { FormatError, StfError } from '../../errors.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../formats/safetensors.ts';
 import type { ImageFeatures } from '../../metrics/feature-extractor.ts';
 import { ensureWritableFolder, sha256Of, writeFileAtomic } from '../files.ts';
@@ -19,6 +19,7 @@ export interface FeatureCache {
     key: string,
     expected: { readonly count: number; readonly dimension: number },
   ): Promise<ImageFeatures | undefined>;
+  /** Keeps features; where they can't be written, that is told of and nothing else happens. */
   put(key: string, features: ImageFeatures, count: number): Promise<void>;
 }
 
@@ -26,7 +27,7 @@ export interface FeatureCache {
  * A cache in a folder. A file has a SHA-256 of its values, which is compared when it is read: one that is damaged counts
  * for nothing, is told of, and is written anew.
  *
- * @param log  is told of damaged files
+ * @param log  is told of damaged files, and of those that can't be written
  */
 export function featureCache(folder: string, log: (line: string) => void = () => {}): FeatureCache {
   const pathOf = (key: string): string => join(folder, key.slice(0, 2), `${key}.safetensors`);
@@ -45,10 +46,16 @@ export function featureCache(folder: string, log: (line: string) => void = () =>
     },
     put: async (key, { features, logits }, count) => {
       const path = pathOf(key);
-      await ensureWritableFolder(dirname(path));
       const tensor = (data: Float32Array) => ({ dtype: 'F32', shape: [count, data.length / count], data }) as const;
       const tensors = { features: tensor(features), ...(logits && { logits: tensor(logits) }) };
-      await writeFileAtomic(path, encodeSafetensors(tensors, { format, key, sha256: checksum(features, logits) }));
+      const bytes = encodeSafetensors(tensors, { format, key, sha256: checksum(features, logits) });
+      try {
+        await ensureWritableFolder(dirname(path));
+        await writeFileAtomic(path, bytes);
+      } catch (error) {
+        if (!(error instanceof StfError)) throw error;
+        log(`these features are not kept: ${error.message}`);
+      }
     },
   };
 }
