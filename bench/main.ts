@@ -1,6 +1,7 @@
 import { StfError, UsageError } from '../src/errors.ts';
 import { fidBench } from './fid.ts';
 import { gpuBench } from './gpu.ts';
+import { loaderBench } from './loader.ts';
 import { matmulBench } from './matmul.ts';
 import { sampleBench } from './sample.ts';
 import { stableTargetBench } from './stable-target.ts';
@@ -18,6 +19,7 @@ type Report = object & { readonly text?: string };
 const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Report>>> = {
   fid: fidBench,
   gpu: gpuBench,
+  loader: loaderBench,
   matmul: matmulBench,
   sample: sampleBench,
   'stable-target': stableTargetBench,
