@@ -45,17 +45,16 @@ export interface KernelInceptionDistance {
  *
  * @param a features [N, d], N >= 2
  * @param b features [M, d], M >= 2
- * @throws UsageError     for fewer than two rows, a dimension or degree below 1
+ * @throws UsageError     for fewer than two rows, a dimension or degree below 1, a gamma or offset that is not finite
  * @throws ShapeError     when a set does not hold whole rows
  * @throws NonFiniteError when a feature is NaN or infinite
  * Cost: (N + M)^2 d operations.
  */
 export async function kernelDistance(a: Features, b: Features, kernel: PolynomialKernel): Promise<number> {
-  const { dimension, degree = 3 } = kernel;
+  const { dimension } = kernel;
+  requireKernel('kernelDistance', kernel);
   requireFeatures('kernelDistance: a', a, dimension, 2);
   requireFeatures('kernelDistance: b', b, dimension, 2);
-  if (!Number.isInteger(degree) || degree < 1)
-    throw new UsageError(`kernelDistance: degree must be a whole number of at least 1, got ${degree}`);
   return squaredDiscrepancy(Float64Array.from(a), Float64Array.from(b), kernel);
 }
 
@@ -74,17 +73,17 @@ export async function kernelInceptionDistance(
   b: Features,
   options: KernelInceptionOptions,
 ): Promise<KernelInceptionDistance> {
-  const { dimension, degree = 3, subsets = 100, subsetSize = 1000, seed = 0 } = options;
+  const { dimension, subsets = 100, subsetSize = 1000, seed = 0 } = options;
   for (const [name, value, least] of [
     ['subsets', subsets, 1],
     ['subsetSize', subsetSize, 2],
-    ['degree', degree, 1],
   ] as const) {
     if (!Number.isInteger(value) || value < least)
       throw new UsageError(
         `kernelInceptionDistance: ${name} must be a whole number of at least ${least}, got ${value}`,
       );
   }
+  requireKernel('kernelInceptionDistance', options);
   const sets = Object.entries({ a, b }).map(([name, features]) => {
     const count = requireFeatures(`kernelInceptionDistance: ${name}`, features, dimension);
     if (count < subsetSize) {
@@ -104,6 +103,14 @@ export async function kernelInceptionDistance(
     values[s] = await squaredDiscrepancy(x, y, options);
   }
   return { mean: mean(values), standardDeviation: populationStandardDeviation(values), values };
+}
+
+function requireKernel(what: string, { degree = 3, gamma = 1, offset = 1 }: PolynomialKernel): void {
+  if (!Number.isInteger(degree) || degree < 1)
+    throw new UsageError(`${what}: degree must be a whole number of at least 1, got ${degree}`);
+  for (const [name, value] of Object.entries({ gamma, offset })) {
+    if (!Number.isFinite(value)) throw new UsageError(`${what}: ${name} must be a finite number, got ${value}`);
+  }
 }
 
 function takeRows(features: Features, rows: Uint32Array, dimension: number): Float64Array {

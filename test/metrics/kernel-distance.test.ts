@@ -78,6 +78,7 @@ describe('kernelDistance', () => {
     await expect(kernelDistance(two, new Float32Array(3), planar)).rejects.toThrow(ShapeError);
     await expect(kernelDistance(two, Float32Array.of(0, 1, 2, Infinity), planar)).rejects.toThrow(NonFiniteError);
     await expect(kernelDistance(two, two, { ...planar, degree: 1.5 })).rejects.toThrow(UsageError);
+    await expect(kernelDistance(two, two, { ...planar, gamma: NaN })).rejects.toThrow('gamma must be a finite number');
   });
 });
 
