@@ -436,7 +436,8 @@ export async function requireCreatable(folder: string): Promise<void> {
     });
     if (!found) continue;
     if (!found.isDirectory()) throw new UsageError(`can't write in the folder ${folder}: ${path} is a file.`);
-    await access(path, constants.W_OK | constants.X_OK).catch(() => {
+    await access(path, constants.W_OK | constants.X_OK).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'EROFS') throw fileError(`can't write in the folder ${folder}`, error);
       throw new UsageError(`can't write in the folder ${folder}: no permission to write in ${path}.`);
     });
     return;
