@@ -15,8 +15,8 @@ import type { Checkpoint } from '../src/training/index.ts';
 /** Saves and draws all the time, so that much of what there is to disturb happens in little time. */
 const small = [
   ...['train', '--data', 'eight-gaussians', '--width', '128', '--blocks', '2', '--batch', '64'],
-  ...['--reference-batch', '128', '--tick', '0.512', '--snap', '1', '--sample-ticks', '4', '--keep', '2'],
-  ...['--samples', '200', '--steps', '4', '--lr-ramp', '1', '--ema', '2', '--threads', '1'],
+  ...['--reference-batch', '128', '--tick', '1.024', '--snap', '1', '--sample-ticks', '2', '--keep', '2'],
+  ...['--samples', '1000', '--steps', '12', '--lr-ramp', '1', '--ema', '2', '--threads', '1'],
 ];
 
 export interface CrashWish {
@@ -34,7 +34,7 @@ export interface CrashWish {
 }
 
 /** Kills and resumes; prints where the kills fell and what came of it, and says whether all is equal. */
-export async function crash({ kills, seed, outdir, program, kimg = 24, print }: CrashWish): Promise<boolean> {
+export async function crash({ kills, seed, outdir, program, kimg = 32, print }: CrashWish): Promise<boolean> {
   await rm(outdir, { recursive: true, force: true });
   await mkdir(outdir, { recursive: true });
   const argv = [program, ...small, '--duration', String(kimg / 1000)];
@@ -47,8 +47,12 @@ export async function crash({ kills, seed, outdir, program, kimg = 24, print }: 
   // a slow hour: the shortest start that is seen counts.
   const trainingMs = Math.min(150 + (2.5 * (whole.wallMs - whole.startMs)) / kills, 2000);
   let startMs = whole.startMs;
-  print(`undisturbed: ${(whole.wallMs / 1000).toFixed(1)} s, the first ${(whole.startMs / 1000).toFixed(1)} s until training begins`);
-  print(`kills: ${kills}, up to ${(trainingMs / 1000).toFixed(1)} s after training begins, every other one while a checkpoint is written (seed ${seed})\n`);
+  print(
+    `undisturbed: ${(whole.wallMs / 1000).toFixed(1)} s, the first ${(whole.startMs / 1000).toFixed(1)} s until training begins`,
+  );
+  print(
+    `kills: ${kills}, up to ${(trainingMs / 1000).toFixed(1)} s after training begins, every third one while a checkpoint is written (seed ${seed})\n`,
+  );
 
   const random = new Float64Array(3 * kills);
   fillUniform(random, { seed, stream: streams.evaluation, step: 0, sample: 0 });
@@ -67,7 +71,10 @@ export async function crash({ kills, seed, outdir, program, kimg = 24, print }: 
           : done % 2 === 0
             ? { atMs: when * (startMs + trainingMs) }
             : { folder, nthCheckpoint: 1 + Math.floor(3 * which), delayMs: 12 * delay };
-      const life = await live(run === undefined ? [...argv, '--outdir', folder] : [program, 'train', '--resume', run, '--threads', '1'], aim);
+      const life = await live(
+        run === undefined ? [...argv, '--outdir', folder] : [program, 'train', '--resume', run, '--threads', '1'],
+        aim,
+      );
       if (life.startMs > 0) startMs = Math.min(startMs, life.startMs);
       if (life.wasKilled) {
         done++;
@@ -85,7 +92,8 @@ export async function crash({ kills, seed, outdir, program, kimg = 24, print }: 
     faults.push(...differences(expected, await resultOf(runIn(folder)!)).map((what) => `run ${runs}: ${what}`));
   }
   print(`${'moment'.padEnd(40)}kills`);
-  for (const phase of phases) if (fallen.has(phase)) print(`${phase.padEnd(40)}${String(fallen.get(phase)).padStart(5)}`);
+  for (const phase of phases)
+    if (fallen.has(phase)) print(`${phase.padEnd(40)}${String(fallen.get(phase)).padStart(5)}`);
   print('');
   for (const fault of faults) print(`  ${fault}`);
   const { step } = expected.checkpoint.progress;
@@ -99,8 +107,7 @@ export async function crash({ kills, seed, outdir, program, kimg = 24, print }: 
 
 /** When to kill: at a time, or a moment after the writing of a checkpoint has begun. */
 type Aim =
-  | { readonly atMs: number }
-  | { readonly folder: string; readonly nthCheckpoint: number; readonly delayMs: number };
+  { readonly atMs: number } | { readonly folder: string; readonly nthCheckpoint: number; readonly delayMs: number };
 
 interface Life {
   readonly code: number | null;
@@ -194,7 +201,7 @@ function phaseOf(text: string, run: string | undefined): (typeof phases)[number]
   if (last.startsWith('  sliced ')) return 'drawing samples';
   if (/^(Done|Interrupted)/.test(last)) return 'at the end';
   const tick = Number(/^tick (\d+)/.exec(lines.filter((line) => line.startsWith('tick ')).at(-1) ?? '')?.[1] ?? 1);
-  return last.startsWith('  wrote checkpoint') && tick > 0 && tick % 4 === 0 ? 'drawing samples' : 'training steps';
+  return last.startsWith('  wrote checkpoint') && tick > 0 && tick % 2 === 0 ? 'drawing samples' : 'training steps';
 }
 
 interface RunResult {
@@ -228,7 +235,6 @@ function differences(expected: RunResult, found: RunResult): string[] {
   }
   compare('statistics', expected.statistics.join('\n') === found.statistics.join('\n'));
   compare('names of pictures', [...expected.pictures.keys()].join() === [...found.pictures.keys()].join());
-  for (const [name, picture] of expected.pictures)
-    compare(name, found.pictures.get(name)?.equals(picture) ?? false);
+  for (const [name, picture] of expected.pictures) compare(name, found.pictures.get(name)?.equals(picture) ?? false);
   return differing;
 }

@@ -229,7 +229,9 @@ export class RunFolder implements TrainingObserver {
       if (!isPatient || waited >= forSeconds)
         throw new SaveError(`${error.message} The run ends at its last whole checkpoint.`, { cause: error });
       if (waited === 0)
-        this.print(`${error.message} Trying again every ${everySeconds} seconds, ${forSeconds} seconds long: make room.`);
+        this.print(
+          `${error.message} Trying again every ${everySeconds} seconds, ${forSeconds} seconds long: make room.`,
+        );
       await wait(everySeconds * 1000);
     }
   }

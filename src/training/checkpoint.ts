@@ -88,7 +88,7 @@ interface Layout {
   /** Byte of the file where the checksum goes. */
   readonly checksumAt: number;
   /** The vectors in the order of their data, and how each is cut into tensors. */
-  readonly parts: readonly { readonly vector: VectorName; pieces(values: Float32Array): Uint8Array[] }[];
+  readonly parts: readonly { readonly vector: VectorName; readonly pieces: (values: Float32Array) => Uint8Array[] }[];
   /** Of the file up to the data. */
   readonly hash: Xxh32;
 }
@@ -122,8 +122,7 @@ function layoutOf({ options, progress, table }: Pick<LiveState, 'options' | 'pro
 }
 
 /** A checksum as text, always of the same length; zeros where it is not known yet. */
-const digestText = (hash: Xxh32 | undefined): string =>
-  `xxh32:${(hash?.digest() ?? 0).toString(16).padStart(8, '0')}`;
+const digestText = (hash: Xxh32 | undefined): string => `xxh32:${(hash?.digest() ?? 0).toString(16).padStart(8, '0')}`;
 
 /** Takes in all that a header says, but for the checksum. */
 function hashOfHeader(
@@ -156,10 +155,10 @@ function verify({ tensors, metadata }: ReturnType<typeof decodeSafetensors>): vo
     throw new FormatError(`damaged: its metadata have no "checksum", but an unknown ${JSON.stringify(unknown)}.`);
   }
   const hash = hashOfHeader(metadata, [...tensors]);
-  for (const { data } of tensors.values())
-    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  for (const { data } of tensors.values()) hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   const found = digestText(hash);
-  if (found !== checksum) throw new FormatError(`damaged: its checksum is ${checksum}, and its content gives ${found}.`);
+  if (found !== checksum)
+    throw new FormatError(`damaged: its checksum is ${checksum}, and its content gives ${found}.`);
 }
 
 /** Whether bytes are a checkpoint of this program, by what their metadata say. Nothing else about them is checked. */
@@ -173,7 +172,10 @@ export function isCheckpoint(bytes: Uint8Array): boolean {
 }
 
 /** JSON writes a number that is not finite as null. */
-const moment = z.number().nullable().transform((value) => value ?? Number.NaN);
+const moment = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? Number.NaN);
 
 const progressSchema = z.object({
   nimg: z.number().int().nonnegative(),

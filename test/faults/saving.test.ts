@@ -37,8 +37,7 @@ const expectWhole = async (run: string): Promise<void> => {
   const { checkpoint, damaged } = await findCheckpoint(run);
   expect(damaged).toEqual([]);
   expect(checkpoint.progress.step).toBe(expected.checkpoint.progress.step);
-  for (const name of trainingVectors)
-    expect(checkpoint.vectors[name], name).toEqual(expected.checkpoint.vectors[name]);
+  for (const name of trainingVectors) expect(checkpoint.vectors[name], name).toEqual(expected.checkpoint.vectors[name]);
   expect(await kimgOf(run)).toEqual(expected.kimg);
   expect(readdirSync(run).filter((name) => /\.tmp$|^lock/.test(name))).toEqual([]);
 };
@@ -69,9 +68,15 @@ describe.skipIf(reason !== undefined)('on a disk', () => {
       if (tick === 3) own.makeRoom();
     });
     expect(code).toBe(0);
-    expect(stdout).toMatch(/checkpoint-000001\.safetensors: no space is left on the device\. Training goes on; it is tried again/);
+    expect(stdout).toMatch(
+      /checkpoint-000001\.safetensors: no space is left on the device\. Training goes on; it is tried again/,
+    );
     expect(stdout).toContain('checkpoint-000003.safetensors is written again.');
-    expect(readFileSync(join(run, 'log.txt'), 'utf8').split('\n').filter((line) => line.startsWith('tick'))).toHaveLength(5);
+    expect(
+      readFileSync(join(run, 'log.txt'), 'utf8')
+        .split('\n')
+        .filter((line) => line.startsWith('tick')),
+    ).toHaveLength(5);
     await expectWhole(run);
   });
 
@@ -92,7 +97,9 @@ describe.skipIf(reason !== undefined)('on a disk', () => {
     const own = disk;
     const stopped = await trainOn(own, (tick) => tick === 2 && own.fill(), '--on-save-failure', 'stop');
     expect(stopped.code).toBe(74);
-    expect(stopped.stderr).toMatch(/^stf train: can't write .*: no space is left on the device\. The run ends at its last whole checkpoint\.\n$/);
+    expect(stopped.stderr).toMatch(
+      /^stf train: can't write .*: no space is left on the device\. The run ends at its last whole checkpoint\.\n$/,
+    );
     const { checkpoint, damaged } = await findCheckpoint(stopped.run);
     expect(damaged).toEqual([]);
     expect(checkpoint.progress.tick).toBe(2);
@@ -116,7 +123,9 @@ describe.skipIf(reason !== undefined)('on a disk', () => {
     ])
       expect(await stf(argv)).toMatchObject({
         code: 2,
-        stderr: expect.stringMatching(/^stf train: can't write in the folder .*: the file system is read-only\.\n$/) as string,
+        stderr: expect.stringMatching(
+          /^stf train: can't write in the folder .*: the file system is read-only\.\n$/,
+        ) as string,
       });
   });
 });
@@ -128,7 +137,9 @@ describe.skipIf(process.platform === 'win32')('with a limit on the length of fil
     const script = 'ulimit -f 8 && exec "$0" "$@"';
     const argv = [program, ...tinyRun, '--on-save-failure', 'stop', '--outdir', folder.join('runs')];
     const { status, stderr } = spawnSync('bash', ['-c', script, process.execPath, ...argv], { encoding: 'utf8' });
-    expect(stderr).toMatch(/^stf train: can't write .*: the file would be larger than is allowed\. The run ends at its last/);
+    expect(stderr).toMatch(
+      /^stf train: can't write .*: the file would be larger than is allowed\. The run ends at its last/,
+    );
     expect(status).toBe(74);
     expect(readdirSync(folder.join('runs', runName)).sort()).toEqual(['log.txt', 'options.json', 'stats.jsonl']);
   });

@@ -40,7 +40,7 @@ export function smallDisk(bytes = 4 * 2 ** 20): SmallDisk {
     fill: () => {
       mkdirSync(filler, { recursive: true });
       // In pieces down to one page: what is left is no room for anything.
-      for (let size = bytes, i = 0; size >= 4096; ) {
+      for (let size = bytes, i = 0; size >= 4096;) {
         try {
           writeFileSync(join(filler, String(i++)), Buffer.alloc(size));
         } catch {

@@ -49,7 +49,9 @@ test('a folder belongs to one at a time', () => {
   expect(first.takenOver).toBeUndefined();
   expect(owner()).toMatchObject({ pid: process.pid });
   expect(() => lockFolder(folder)).toThrow(UsageError);
-  expect(() => lockFolder(folder)).toThrow(/is in use by process \d+ on .*, since .*\. Wait until it ends, or end it\./);
+  expect(() => lockFolder(folder)).toThrow(
+    /is in use by process \d+ on .*, since .*\. Wait until it ends, or end it\./,
+  );
   first.release();
   first.release();
   expect(readdirSync(folder)).toEqual([]);
@@ -76,8 +78,14 @@ test('of several that find a lock left over at the same time, one gets it', asyn
   const all = Array.from({ length: 4 }, holder);
   const said = await Promise.all(all.map((each) => each.said));
   await Promise.all(all.map(({ end }) => end()));
-  expect(said.filter((text) => text.startsWith('has it')), said.join()).toHaveLength(1);
-  expect(said.filter((text) => text.startsWith('UsageError')), said.join()).toHaveLength(3);
+  expect(
+    said.filter((text) => text.startsWith('has it')),
+    said.join(),
+  ).toHaveLength(1);
+  expect(
+    said.filter((text) => text.startsWith('UsageError')),
+    said.join(),
+  ).toHaveLength(3);
   expect(readdirSync(folder)).toEqual([lockName]);
 });
 
@@ -99,7 +107,9 @@ describe.skipIf(process.platform !== 'linux')('owners are told apart', () => {
   ])('%s can not be seen: only the user can tell', (_, changes) => {
     leaveLock({ pid: 2 ** 22 + 1, ...changes });
     expect(() => lockFolder(folder)).toThrow(UsageError);
-    expect(() => lockFolder(folder)).toThrow(/can not be seen from here \(.*\)\. If it is gone, go on with --break-lock/);
+    expect(() => lockFolder(folder)).toThrow(
+      /can not be seen from here \(.*\)\. If it is gone, go on with --break-lock/,
+    );
     expect(lockFolder(folder, { isForced: true }).takenOver).toContain('as was asked for');
   });
 });
