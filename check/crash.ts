@@ -64,6 +64,7 @@ export async function crash({ kills, seed, outdir, program, kimg = 32, print }: 
     const folder = join(outdir, `killed-${runs}`);
     for (;;) {
       const run = runIn(folder);
+      const before = unfinishedIn(run);
       const [when, which, delay] = random.subarray(3 * done, 3 * done + 3);
       const aim: Aim | undefined =
         done >= kills
@@ -78,7 +79,7 @@ export async function crash({ kills, seed, outdir, program, kimg = 32, print }: 
       if (life.startMs > 0) startMs = Math.min(startMs, life.startMs);
       if (life.wasKilled) {
         done++;
-        const phase = phaseOf(life.text, runIn(folder));
+        const phase = phaseOf(life.text, runIn(folder), before);
         fallen.set(phase, (fallen.get(phase) ?? 0) + 1);
       } else if (life.code === 0) break;
       else {
@@ -188,9 +189,16 @@ const phases = [
   'at the end',
 ] as const;
 
-/** What a process was doing, by what it left: unfinished files, and the last line that it printed. */
-function phaseOf(text: string, run: string | undefined): (typeof phases)[number] {
-  const unfinished = run === undefined ? [] : readdirSync(run).filter((name) => name.endsWith('.tmp'));
+const unfinishedIn = (run: string | undefined): string[] =>
+  run === undefined ? [] : readdirSync(run).filter((name) => name.endsWith('.tmp'));
+
+/**
+ * What a process was doing, by what it left: unfinished files, and the last line that it printed.
+ *
+ * @param before  unfinished files of the process before it, which a run removes when it goes on
+ */
+function phaseOf(text: string, run: string | undefined, before: readonly string[]): (typeof phases)[number] {
+  const unfinished = unfinishedIn(run).filter((name) => !before.includes(name));
   if (unfinished.some(isUnfinished)) return 'writing a checkpoint';
   if (unfinished.length > 0) return 'writing another file';
   const lines = text.trimEnd().split('\n');
