@@ -1,4 +1,4 @@
-import { access, constants, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { toyStandardDeviation } from '../data/toy.ts';
@@ -104,9 +104,16 @@ export class RunFolder implements TrainingObserver {
         if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue; // another run was faster
         throw fileError(`can't make the folder ${path}`, error);
       }
-      const lock = lockFolder(path);
-      await writeFileAtomic(join(path, runFiles.options), textOf(options));
-      return new RunFolder(path, options, show, wish, lock);
+      let lock: FolderLock | undefined;
+      try {
+        lock = lockFolder(path);
+        await writeFileAtomic(join(path, runFiles.options), textOf(options));
+        return new RunFolder(path, options, show, wish, lock);
+      } catch (error) {
+        lock?.release();
+        await rmdir(path).catch(() => {});
+        throw error;
+      }
     }
   }
 

@@ -43,7 +43,7 @@ export function initialCheckpoint(options: TrainingOptions): Checkpoint {
 
 /** Where a checkpoint is written to. */
 export interface CheckpointSink {
-  /** Appends bytes, which stay as they are until the promise resolves. */
+  /** Appends bytes, which are not changed afterwards. */
   write(bytes: Uint8Array): Promise<void>;
   /** Writes over bytes that were written before. */
   overwrite(position: number, bytes: Uint8Array): Promise<void>;
