@@ -6,7 +6,9 @@ import { formatDuration } from '../node/progress.ts';
 import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../node/run-folder.ts';
 import { findResumable, hasSamples, isFinished } from '../node/run-reader.ts';
 import type { ResumableRun } from '../node/run-reader.ts';
-import { loadTrainingData } from '../node/training-data.ts';
+import { samplePool } from '../node/loader/sample-pool.ts';
+import type { SamplePool } from '../node/loader/sample-pool.ts';
+import { isPoints, loadTrainingData, shareTrainingData } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
 import type { Runtime } from '../runtime/index.ts';
 import { describeTarget, train } from '../training/index.ts';
@@ -90,6 +92,20 @@ export interface TrainingOutcome extends TrainingSummary {
   readonly folder: RunFolder;
 }
 
+/** One thread is ahead of any step on images; points take less time to make than to hand over. See docs/data.md. */
+const defaultWorkers = ({ data }: TrainingOptions): number => (isPoints(data) ? 0 : 1);
+
+/** How a run is carried out: none of it changes what comes out. */
+export interface RunWish {
+  readonly device?: DeviceChoice | undefined;
+  readonly threads?: number | undefined;
+  /** Threads that load data ahead of the step; with 0 each step loads its own. `defaultWorkers` when left out. */
+  readonly workers?: number | undefined;
+  /** Take the folder of a resumed run over from a process on another machine. */
+  readonly breakLock?: boolean | undefined;
+  readonly io: Io;
+}
+
 /**
  * Trains as planned, into a run folder.
  *
@@ -100,15 +116,8 @@ export interface TrainingOutcome extends TrainingSummary {
  */
 export async function runPlan(
   plan: TrainingPlan,
-  wish: {
-    device?: DeviceChoice | undefined;
-    threads?: number | undefined;
-    /** Take the run's folder over from another machine. */
-    breakLock?: boolean | undefined;
-    io: Io;
-  },
+  { device, threads, workers = defaultWorkers(plan.options), breakLock = false, io }: RunWish,
 ): Promise<TrainingOutcome | undefined> {
-  const { device, threads, breakLock = false, io } = wish;
   const { options, outdir, resumed } = plan;
   const console = makeConsole(io);
   plan.notes.forEach((line) => console.note(line));
@@ -119,7 +128,10 @@ export async function runPlan(
   }
   const { precision } = options;
   const runtime = await deviceRuntime({ device, precision, ...(threads !== undefined && { threads }) });
-  const dataset = await loadTrainingData(options);
+  const { dataset, samples } =
+    workers > 0
+      ? await shareTrainingData(options, workers)
+      : { dataset: await loadTrainingData(options), samples: undefined };
   await letSignalsIn();
   stopIfInterrupted(io, 'training had not begun, and nothing was written');
 
@@ -136,7 +148,7 @@ export async function runPlan(
         )
       : await RunFolder.create(outdir, options, show);
   try {
-    return await trainInto(folder, runtime, dataset, plan, io);
+    return await trainInto(folder, plan, { runtime, dataset, loader: samples && samplePool(samples, workers), io });
   } finally {
     folder.release();
   }
@@ -149,10 +161,8 @@ async function isComplete({ folder, checkpoint: { progress } }: ResumableRun, { 
 
 async function trainInto(
   folder: RunFolder,
-  runtime: Runtime,
-  dataset: Dataset,
   plan: TrainingPlan,
-  io: Io,
+  { runtime, dataset, loader, io }: { runtime: Runtime; dataset: Dataset; loader: SamplePool | undefined; io: Io },
 ): Promise<TrainingOutcome> {
   const { options, resumed } = plan;
   const console = makeConsole(io);
@@ -194,6 +204,7 @@ async function trainInto(
       },
       now: () => Date.now() / 1000,
       clock: () => performance.now() / 1000,
+      loader,
       memoryGb: () => process.memoryUsage.rss() / 2 ** 30,
       ...(resumed && {
         resume: {
@@ -213,6 +224,7 @@ async function trainInto(
     return { ...summary, folder };
   } finally {
     bar.end();
+    await loader?.release();
     io.interrupt.removeEventListener('abort', announce);
   }
 }

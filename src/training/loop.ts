@@ -12,6 +12,7 @@ import { describeNonFinite, isFiniteStep, mostSkippedInARow } from './non-finite
 import type { LiveState, Progress, TickPart, TrainingObserver, TrainingState } from './observer.ts';
 import type { TrainingOptions } from './options.ts';
 import { emaBetaAt, learningRateAt } from './schedule.ts';
+import type { SampleLoader } from './samples.ts';
 import { StatisticsCollector } from './statistics.ts';
 import type { TickStatistics } from './statistics.ts';
 import { rangeOf, tickProbe } from './target-probe.ts';
@@ -30,6 +31,8 @@ export interface TrainingJob {
   readonly clock?: () => number;
   /** Resident memory of the process in GiB. */
   readonly memoryGb?: () => number;
+  /** Makes samples ahead of the step, in other threads; when left out each step makes its own. */
+  readonly loader?: SampleLoader | undefined;
   /** Where to go on, from a checkpoint. */
   readonly resume?: {
     readonly progress: Progress;
@@ -85,7 +88,10 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
     { seed, ...(job.resume && { weights: job.resume.vectors.weights }) },
   );
   if (job.resume) for (const name of trainingVectors) step.state.write(name, job.resume.vectors[name]);
-  const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample);
+  const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample, undefined, {
+    loader: job.loader,
+    now: clock,
+  });
   const probe = await tickProbe(runtime, dataset, options);
   let sampler: CompiledDenoiser | undefined;
 
@@ -116,6 +122,8 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   const total = options.durationKimg * 1000;
   let firstTick: TickStatistics | undefined;
   let lastTick: TickStatistics | undefined;
+  // Of the tick that was interrupted, what is known of it.
+  let waited = part?.moments.find(([key]) => key === 'Timing/data_wait_sec')?.[2] ?? 0;
   const isDue = (every: number | null, tick: number): boolean =>
     nimg >= total || (every !== null && tick !== 0 && tick % every === 0);
   // A signal in the last step changes nothing: what is left to do is the picture, after the checkpoint.
@@ -149,6 +157,9 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       const scalars = { learningRate, emaBeta, step: steps + 1 };
       const { result, scale } = await takeStep(step, data, scalars, lossScale);
       lossScale = scale;
+      const wait = batches.takeWait();
+      waited += wait;
+      statistics.report('Timing/data_wait_sec', wait);
       if (isFiniteStep(result)) {
         if (lossScale) {
           lossScale = afterGoodStep(lossScale);
@@ -190,6 +201,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         tickStart,
         tickEnd,
         maintenance,
+        waited,
         memoryGb: job.memoryGb?.() ?? 0,
         secondsBefore,
       });
@@ -209,6 +221,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       }
       maintenance = clock() - tickEnd;
       tickStart = { time: clock(), nimg };
+      waited = 0;
     }
     return { progress: progress(), finished: nimg >= total, firstTick, lastTick };
   } finally {
@@ -289,6 +302,7 @@ interface TickTimes {
   readonly tickStart: { readonly time: number; readonly nimg: number };
   readonly tickEnd: number;
   readonly maintenance: number;
+  readonly waited: number;
   readonly memoryGb: number;
 }
 
@@ -301,6 +315,8 @@ function reportTick(statistics: StatisticsCollector, times: TickTimes): void {
   statistics.report('Timing/sec_per_tick', seconds);
   statistics.report('Timing/sec_per_kimg', (seconds / (times.nimg - times.tickStart.nimg)) * 1000);
   statistics.report('Timing/maintenance_sec', times.maintenance);
+  // Of the time since the last tick, which is nothing where the clock stands still.
+  statistics.report('Timing/data_wait_share', seconds > 0 ? times.waited / seconds : 0);
   statistics.report('Resources/cpu_mem_gb', times.memoryGb);
   statistics.report('Resources/peak_gpu_mem_gb', 0);
 }
