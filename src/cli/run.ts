@@ -9,6 +9,7 @@ import { importCommand } from './import.ts';
 import { Interrupted } from './io.ts';
 import type { Io } from './io.ts';
 import { quickstartCommand } from './quickstart.ts';
+import { reproduceCommand } from './reproduce.ts';
 import { sampleCommand } from './sample.ts';
 import { trainCommand } from './train.ts';
 
@@ -47,6 +48,7 @@ export function makeProgram(io: Io): Command {
     .addCommand(importCommand(io))
     .addCommand(exportCommand(io))
     .addCommand(datasetCommand(io))
+    .addCommand(reproduceCommand(io))
     .addCommand(doctorCommand(io))
     .addCommand(quickstartCommand(io))
     .addHelpText(

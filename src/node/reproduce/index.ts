@@ -1,0 +1,39 @@
+import type { Claim, ClaimContext, ClaimResult, Scale, TrainingRun } from './claim.ts';
+import { referenceSize } from './claims/reference-size.ts';
+import { samplers } from './claims/samplers.ts';
+import { speed } from './claims/speed.ts';
+import { stability } from './claims/stability.ts';
+
+/** A claim at a scale, its settings filled in. */
+export interface ClaimPlan {
+  readonly name: string;
+  readonly summary: string;
+  readonly statement: string;
+  readonly scale: Scale;
+  readonly settings: object;
+  readonly trainings: readonly TrainingRun[];
+  run(context: ClaimContext): Promise<ClaimResult>;
+}
+
+function planner<Settings extends object>(claim: Claim<Settings>) {
+  const { name, summary, statement } = claim;
+  return {
+    name,
+    summary,
+    at: (scale: Scale): ClaimPlan => {
+      const settings = claim.settings[scale];
+      return {
+        ...{ name, summary, statement, scale, settings, trainings: claim.trainings(settings) },
+        run: (context) => claim.run(settings, context),
+      };
+    },
+  };
+}
+
+/** All claims, in the order of the paper's argument; each is one file in claims/. */
+export const claims = [planner(speed), planner(stability), planner(referenceSize), planner(samplers)] as const;
+
+export { ClaimStopped, scales } from './claim.ts';
+export type { ClaimContext, ClaimResult, Scale, Verdict } from './claim.ts';
+export { estimateSeconds } from './estimate.ts';
+export { writeClaim } from './write-claim.ts';
