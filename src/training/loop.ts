@@ -6,6 +6,7 @@ import type { Runtime } from '../runtime/index.ts';
 import { compileDenoiser, generateWith } from '../sampling/index.ts';
 import type { CompiledDenoiser } from '../sampling/index.ts';
 import { batchSource } from './batches.ts';
+import { gradientProbe } from './gradient-probe.ts';
 import { afterGoodStep, afterOverflow, initialLossScale } from './loss-scale.ts';
 import type { LossScale } from './loss-scale.ts';
 import type { Progress, TrainingObserver, TrainingState } from './observer.ts';
@@ -78,6 +79,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   if (job.resume) for (const name of trainingVectors) step.state.write(name, job.resume.vectors[name]);
   const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample);
   const probe = await tickProbe(runtime, dataset, options);
+  const gradients = gradientProbe(step, options);
   let sampler: CompiledDenoiser | undefined;
 
   const statistics = new StatisticsCollector();
@@ -123,7 +125,8 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       statistics.report('Optimizer/learning_rate', learningRate);
       statistics.report('Optimizer/gradient_norm', result.gradientNorm);
       statistics.report('Optimizer/ema_beta', emaBeta);
-      countDrawn(statistics, data, options);
+      reportRanges(statistics, data, perElement, options);
+      gradients.step();
       observer.step(progress(), perElement.reduce((a, b) => a + b, 0) / batch);
 
       const done = nimg >= total;
@@ -142,7 +145,10 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         memoryGb: job.memoryGb?.() ?? 0,
         secondsBefore,
       });
-      if (!stops()) await probe.report(tick, statistics);
+      if (!stops()) {
+        await probe.report(tick, statistics);
+        await gradients.report(tick, data[0], statistics);
+      }
       lastTick = statistics.take(tickEnd);
       firstTick ??= lastTick;
       await observer.tick(lastTick);
@@ -239,13 +245,21 @@ async function stopIfNotFinite(
   );
 }
 
-function countDrawn(
+/** The noise levels that were drawn, and the loss, in each range of them. */
+function reportRanges(
   statistics: StatisticsCollector,
   data: readonly RoundData[],
+  losses: Float32Array,
   { sigmaRanges }: TrainingOptions,
 ): void {
-  for (const { sigma } of data)
-    for (const level of sigma) statistics.report(`Target/drawn/${rangeOf(level, sigmaRanges)}`, level);
+  let sample = 0;
+  for (const { sigma } of data) {
+    for (const level of sigma) {
+      const range = rangeOf(level, sigmaRanges);
+      statistics.report(`Target/drawn/${range}`, level);
+      statistics.report(`Loss/${range}`, losses[sample++]);
+    }
+  }
 }
 
 interface TickTimes {
