@@ -56,7 +56,8 @@ export function targetErrors(targets: Float32Array | Float64Array, exact: ArrayL
   const trace = about.reduce((a, b) => a + b, 0) / (draws - 1);
   return {
     trace,
-    traceError: standardError(about),
+    // The trace is the mean of these values, each draws / (draws - 1) times its squared distance.
+    traceError: (standardError(about) * draws) / (draws - 1),
     biasNorm: Math.sqrt(sumSquare) / draws,
     biasSquared: pairs(sumSquare, total, draws),
     biasSquaredError: (draws - 1) * standardError(without),
