@@ -1,6 +1,7 @@
 import { StfError, UsageError } from '../src/errors.ts';
 import { gpuBench } from './gpu.ts';
 import { matmulBench } from './matmul.ts';
+import { phasesBench } from './phases.ts';
 import { sampleBench } from './sample.ts';
 import { stableTargetBench } from './stable-target.ts';
 import { startupBench } from './startup.ts';
@@ -17,6 +18,7 @@ type Report = object & { readonly text?: string };
 const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Report>>> = {
   gpu: gpuBench,
   matmul: matmulBench,
+  phases: phasesBench,
   sample: sampleBench,
   'stable-target': stableTargetBench,
   startup: startupBench,
