@@ -1,8 +1,11 @@
 import type { Claim, ClaimContext, ClaimResult, Scale, TrainingRun } from './claim.ts';
+import { consistency } from './claims/consistency.ts';
+import { phases } from './claims/phases.ts';
 import { referenceSize } from './claims/reference-size.ts';
 import { samplers } from './claims/samplers.ts';
 import { speed } from './claims/speed.ts';
 import { stability } from './claims/stability.ts';
+import { varianceVsN } from './claims/variance-vs-n.ts';
 
 /** A claim at a scale, its settings filled in. */
 export interface ClaimPlan {
@@ -31,7 +34,15 @@ function planner<Settings extends object>(claim: Claim<Settings>) {
 }
 
 /** All claims, in the order of the paper's argument; each is one file in claims/. */
-export const claims = [planner(speed), planner(stability), planner(referenceSize), planner(samplers)] as const;
+export const claims = [
+  planner(phases),
+  planner(varianceVsN),
+  planner(consistency),
+  planner(speed),
+  planner(stability),
+  planner(referenceSize),
+  planner(samplers),
+] as const;
 
 export { ClaimStopped, scales } from './claim.ts';
 export type { ClaimContext, ClaimResult, Scale, Verdict } from './claim.ts';

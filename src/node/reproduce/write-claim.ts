@@ -67,5 +67,5 @@ function reportOf(
 /** The verdict in a few words, which say so when a claim did not show. */
 export function verdictLine({ outcome }: Verdict, scale: string): string {
   const what = { shown: 'Shown', 'partly shown': 'Partly shown', 'not shown': 'Did NOT show' }[outcome];
-  return `${what} at scale ${scale}.`;
+  return scale === 'smoke' ? `${what} at scale smoke, which proves nothing.` : `${what} at scale ${scale}.`;
 }
