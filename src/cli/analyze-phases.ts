@@ -12,7 +12,7 @@ import { imageGrid } from '../report/image-grid.ts';
 import { phaseAdvice, phasesFigure, phasesTable } from '../report/phase-report.ts';
 import { pictureTable } from '../report/picture-table.ts';
 import type { PictureRow } from '../report/picture-table.ts';
-import { grouped } from '../report/ticks.ts';
+import { formatTick, grouped } from '../report/ticks.ts';
 import { setUpAnalysis, withAnalyzeOptions } from './analyze-setup.ts';
 import type { AnalyzeFlags, AnalyzeSetup } from './analyze-setup.ts';
 import { makeConsole } from './console.ts';
@@ -98,6 +98,9 @@ async function run(flags: AnalyzeFlags, io: Io): Promise<void> {
   print(`Results: ${shellPath(join(folder, 'report.md'))}`);
 }
 
+/** Side of a picture in the figure, pixels. */
+const pictureSide = 96;
+
 /** Likely sources that are shown of each noisy image. */
 const shownSources = 6;
 
@@ -110,7 +113,7 @@ async function sourcesFigure(
   const [first, last] = [sigmas[0], sigmas[sigmas.length - 1]];
   const { lower, upper } = borders;
   const [low, high] = [lower ?? first, upper ?? last];
-  const shown = [Math.max(first, low / 4), Math.sqrt(low * high), Math.min(last, 2 * high)];
+  const shown = [Math.max(first, low / 2), Math.sqrt(low * high), Math.min(last, 2 * high)];
   const found = await likelySources(runtime, dataset, { sigmas: shown, count: shownSources, seed });
   const row = new Float32Array(sampleSize(dataset));
   const image = (values: Float32Array | Float64Array): string => picture(dataset, toUint8(values));
@@ -119,7 +122,9 @@ async function sourcesFigure(
     return image(row);
   };
   const percent = (weight: number): string =>
-    weight < 1e-4 ? weight.toExponential(0) : `${(100 * weight).toPrecision(2)} %`;
+    weight < 1e-5
+      ? formatTick(Number(weight.toPrecision(1)))
+      : `${Number((100 * weight).toPrecision(weight > 0.99 ? 3 : 2))} %`;
   const rows = found.map(({ sigma, source, noisy, mean, likely }): PictureRow => {
     // As the network sees it, at the deviation of the data: beyond that a screen shows black and white only.
     const shrink = 0.5 / Math.hypot(0.5, sigma);
@@ -141,12 +146,15 @@ async function sourcesFigure(
     title: `Which image was it? ${subject.data}`,
     subtitle:
       'One image at three noise levels: its posterior mean, and the likeliest sources with their posterior weights; the true one has a frame',
+    side: pictureSide,
     rows,
   });
 }
 
 function picture({ sampleShape }: Dataset, pixels: Uint8Array): string {
   const [channels, height, width] = sampleShape;
-  const grid = imageGrid({ images: pixels, count: 1, channels, height, width, columns: 1, gap: 0 });
+  // In hard pixels: what draws the figure would smooth small pictures.
+  const scale = Math.max(1, Math.round(pictureSide / width));
+  const grid = imageGrid({ images: pixels, count: 1, channels, height, width, columns: 1, gap: 0, scale });
   return `data:image/png;base64,${Buffer.from(encodePng(grid)).toString('base64')}`;
 }

@@ -26,7 +26,7 @@ const defaults = { name, levels: 6, images: 16 };
 const defaultSizes = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 const defaultBatches = 64;
 /** Levels of the default grid: from where the posterior begins to spread on CIFAR-10. */
-const defaultRange = { sigmaMin: 2, sigmaMax: 80 };
+const defaultRange = { sigmaMin: 4, sigmaMax: 80 };
 
 /** `stf analyze targets`. */
 export const targetsCommand = (io: Io): Command =>
@@ -36,7 +36,7 @@ export const targetsCommand = (io: Io): Command =>
       .description(
         'Bias and trace of the covariance of the stable target over n references, against the exact posterior mean over the ' +
           'whole data set, with and without the source among them: figures in log-log with the law of large n, a table with ' +
-          'standard errors, and slopes with confidence intervals. The noise levels are 2 to 80 unless told otherwise.',
+          'standard errors, and slopes with confidence intervals. The noise levels are 4 to 80 unless told otherwise.',
       ),
     defaults,
   )

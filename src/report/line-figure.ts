@@ -202,7 +202,7 @@ function drawPanel(
       height,
       marginLeft,
       marginRight,
-      marginTop: ranges.length > 0 ? 38 : 24,
+      marginTop: ranges.length > 0 ? 36 : 24,
       marginBottom: 40,
       ...(logX && right > left && { x: { type: 'log', domain: [left, right] } }),
       y: logY ? { type: 'log', domain: [bottom, top] } : { type: 'linear', ...linear },
@@ -210,13 +210,14 @@ function drawPanel(
         rectX(ranges, { x1: 'from', x2: 'to', fill: (range: { tint: string }) => range.tint }),
         gridY({ ticks: ticksY, stroke: palette.grid, strokeOpacity: 1 }),
         gridX({ ticks: ticksX, stroke: palette.grid, strokeOpacity: 1 }),
-        axisX({ ticks: ticksX, ...axis, label: xLabel, labelAnchor: 'center', labelOffset: 36 }),
-        axisY({ ticks: ticksY, ...axis, label: yLabel, labelOffset: marginLeft }),
+        axisX({ ...ticksOf(ticksX), label: xLabel, labelAnchor: 'center', labelOffset: 36 }),
+        axisY({ ...ticksOf(ticksY), label: yLabel, labelOffset: marginLeft }),
         fromZero ? ruleY([0], { stroke: palette.axis }) : null,
         text(namesFit ? ranges : [], {
           x: middle,
           frameAnchor: 'top',
-          dy: -9,
+          lineAnchor: 'bottom',
+          dy: -4,
           text: 'label',
           fill: palette.muted,
           fontSize: fontSizes.caption - 1,
@@ -285,6 +286,11 @@ function curveMarks({ xs, ys, low, high, hasBand, shape, style: { color, dash } 
 
 const marginLeft = 56;
 const marginRight = 16;
-const axis = { tickSize: 0, labelArrow: 'none', tickFormat: formatTick } as const;
+const axis = { tickSize: 0, labelArrow: 'none' } as const;
+/** Ticks and their texts. Of ticks that are given Plot leaves some texts out on a logarithmic axis, unless told them. */
+const ticksOf = (ticks: number | number[]) =>
+  typeof ticks === 'number'
+    ? ({ ...axis, ticks, tickFormat: formatTick } as const)
+    : ({ ...axis, ticks, text: ticks.map(formatTick) } as const);
 /** A short curve also shows its points, so that a single one is seen. */
 const dotsUpTo = 16;

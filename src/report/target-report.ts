@@ -6,6 +6,9 @@ import type { ReportSubject } from './phase-report.ts';
 import type { Table } from './table.ts';
 import { grouped } from './ticks.ts';
 
+/** Variances below this, in squared data units, are rounding. */
+const nil = 1e-6;
+
 /** Panels of a figure are at most so many noise levels. */
 const mostPanels = 6;
 
@@ -24,6 +27,7 @@ const phaseAt = (analysis: TargetAnalysis, { sigma }: TargetLevel, borders: Phas
     analysis.levels.map(({ posterior }) => posterior),
   );
 
+const fixed = (value: number): string => value.toFixed(2).replace('-', '−');
 const shown = (value: number): string => String(Number(value.toPrecision(3)));
 
 function subtitleOf({ sources }: TargetAnalysis, { data }: ReportSubject, images: number): string {
@@ -38,7 +42,7 @@ const curve = (
 ): Series => ({
   name,
   x: errors.map(({ references }) => references),
-  y: errors.map((each) => each[value].mean),
+  y: errors.map((each) => (value === 'trace' && each.trace.mean < nil ? NaN : each[value].mean)),
   error: errors.map((each) => each[value].standardError),
   ...more,
 });
@@ -48,11 +52,11 @@ export function covarianceFigure(analysis: TargetAnalysis, subject: ReportSubjec
   const borders = bordersOf(analysis);
   const panels = chosenLevels(analysis).map((level): LinePanel => {
     const slope = level.slope
-      ? `, slope ${level.slope.slope.toFixed(2)} [${level.slope.interval.map((each) => each.toFixed(2)).join(', ')}]`
+      ? `, slope ${fixed(level.slope.slope)} [${level.slope.interval.map(fixed).join(', ')}]`
       : '';
     const { sizes } = analysis;
     const atMost = level.posterior.variance.mean;
-    const limit = sizes.map((n) => level.inequality.asymptote.mean / n);
+    const limit = sizes.map((n) => (atMost < nil ? Infinity : level.inequality.asymptote.mean / n));
     return {
       title: `σ = ${shown(level.sigma)}, ${phaseAt(analysis, level, borders)}${slope}`,
       xLabel: 'references n',
@@ -60,17 +64,17 @@ export function covarianceFigure(analysis: TargetAnalysis, subject: ReportSubjec
       logX: true,
       logY: true,
       series: [
-        curve('with the source', level.withSource, 'trace', { kind: 'stf' }),
-        curve('without', level.withoutSource, 'trace', { kind: 'samples' }),
-        { name: 'DSM', x: sizes, y: sizes.map(() => atMost), kind: 'dsm' },
+        ...(atMost < nil ? [] : [{ name: 'DSM', x: sizes, y: sizes.map(() => atMost), kind: 'dsm' as const }]),
+        curve('without the source', level.withoutSource, 'trace', { kind: 'samples' }),
+        curve('stable target, with the source', level.withSource, 'trace', { kind: 'stf' }),
         // Above DSM's variance the law of large n does not hold yet.
         {
           name: 'law 1/n',
           x: sizes.filter((_, i) => limit[i] < 3 * atMost),
           y: limit.filter((each) => each < 3 * atMost),
-          shape: 'law',
+          shape: 'law' as const,
         },
-      ].filter(({ x }) => x.length > 0) as Series[],
+      ].filter(({ x }) => x.length > 0),
     };
   });
   return panelFigure({
@@ -84,20 +88,14 @@ export function covarianceFigure(analysis: TargetAnalysis, subject: ReportSubjec
 export function biasFigure(analysis: TargetAnalysis, subject: ReportSubject): string {
   const borders = bordersOf(analysis);
   const panels = chosenLevels(analysis).map((level): LinePanel => {
-    const relative = (errors: readonly SizeErrors[]): SizeErrors[] =>
-      errors.map((each) => {
-        const over = level.posterior.variance.mean || 1;
-        const { mean, standardError } = each.biasSquared;
-        return { ...each, biasSquared: { mean: mean / over, standardError: standardError / over } };
-      });
     return {
       title: `σ = ${shown(level.sigma)}, ${phaseAt(analysis, level, borders)}`,
       xLabel: 'references n',
-      yLabel: '|bias|² over DSM’s Tr Cov',
+      yLabel: 'squared bias of the target',
       logX: true,
       series: [
-        curve('with the source', relative(level.withSource), 'biasSquared', { kind: 'stf' }),
-        curve('without', relative(level.withoutSource), 'biasSquared', { kind: 'samples' }),
+        curve('without the source', level.withoutSource, 'biasSquared', { kind: 'samples' }),
+        curve('stable target, with the source', level.withSource, 'biasSquared', { kind: 'stf' }),
       ],
     };
   });
@@ -202,17 +200,19 @@ export function targetsSummary(analysis: TargetAnalysis): string[] {
     if (own.length === 0) return [`${phase}: no noise level of the grid.`];
     const average = (value: (level: TargetLevel) => number): number =>
       own.reduce((sum, level) => sum + value(level), 0) / own.length;
-    const share = average((level) => {
-      const dsm = level.posterior.variance.mean;
-      return dsm > 0 ? (level.withSource[sizes.length - 1]?.trace.mean ?? 0) / dsm : 1;
-    });
+    const dsm = average((level) => level.posterior.variance.mean);
+    if (dsm < nil) return [`${phase}: neither target varies; the stable target equals DSM's.`];
+    // Over one reference the target is DSM's: what its draws miss they miss for all sizes.
+    if (sizes[0] === 1 && average((level) => level.withSource[0].trace.mean) < dsm / 2)
+      return [`${phase}: too few reference batches to meet the rare sources that its variance comes from.`];
+    const share = average((level) => level.withSource[sizes.length - 1].trace.mean) / dsm;
     const slopes = own.flatMap(({ slope }) => (slope ? [slope.slope] : []));
     const slope =
       slopes.length > 0
-        ? ` Tr Cov falls as n^${(slopes.reduce((a, b) => a + b, 0) / slopes.length).toFixed(2)} from n = ${fitted[0]} to ${most}.`
+        ? ` Tr Cov falls as n^${fixed(slopes.reduce((a, b) => a + b, 0) / slopes.length)} from n = ${fitted[0]} to ${most}.`
         : '';
     return [
-      `${phase}: with ${grouped(most)} references the target varies ${shown(share)} times as much as DSM's, mean over ${own.length} noise levels.${slope}`,
+      `${phase}: with ${grouped(most)} references the target varies ${shown(share)} times as much as DSM's, over ${own.length} noise ${own.length === 1 ? 'level' : 'levels'}.${slope}`,
     ];
   });
 }
