@@ -476,8 +476,8 @@ export type {
 // Figures, as SVG, and grids of images.
 export { imageGrid } from './report/image-grid.ts';
 export type { ImageGridOptions, InterleavedImage } from './report/image-grid.ts';
-export { lineFigure } from './report/loss-curve.ts';
-export type { LineFigureOptions, Series } from './report/loss-curve.ts';
+export { lineFigure } from './report/line-figure.ts';
+export type { LineFigureOptions, Series } from './report/line-figure.ts';
 export { scatterFigure } from './report/scatter.ts';
 export type { ScatterOptions, ScatterPanel } from './report/scatter.ts';
 export type { Role } from './report/theme.ts';

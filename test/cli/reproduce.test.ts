@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { claims, scales } from '../../src/node/reproduce/index.ts';
-import type { ClaimFigure } from '../../src/node/reproduce/figures.ts';
+import type { LineFigureData } from '../../src/report/line-figure.ts';
+import { figureData } from '../../src/report/svg.ts';
 import { stf, temporaryFolder } from './support.ts';
 
 const folder = temporaryFolder();
@@ -46,8 +47,8 @@ describe.each(claims.map(({ name }) => name))('%s at scale smoke', (claim) => {
     expect(figures.length).toBeGreaterThan(0);
     for (const figure of figures) {
       expect(files).toContain(`${figure}.png`);
-      const { series } = JSON.parse(readFileSync(`${dest}/${figure}.json`, 'utf8')) as ClaimFigure;
-      for (const { x, y, error = [] } of series) {
+      const { panels } = figureData(readFileSync(`${dest}/${figure}.svg`, 'utf8')) as LineFigureData;
+      for (const { x, y, error = [] } of panels.flatMap(({ series }) => series)) {
         expect(x.length).toBe(y.length);
         for (const values of [x, y, error]) {
           // Every number of a curve stands in a column of a table, or in two of them multiplied (n times a trace).

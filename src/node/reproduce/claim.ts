@@ -1,7 +1,6 @@
 import type { Runtime } from '../../runtime/index.ts';
 import type { Table } from '../../report/table.ts';
 import type { TrainingOptions } from '../../training/index.ts';
-import type { ClaimFigure } from './figures.ts';
 import type { Recipe } from './recipes.ts';
 
 /** How much is spent on a claim: seconds, minutes on two cores, or the published recipe in full. */
@@ -45,10 +44,10 @@ export interface Verdict {
 }
 
 export interface ClaimResult {
-  /** By name of their files; `table` is the one that the figures show. */
+  /** By name of their files; `table` is the one that decides. */
   readonly tables: Readonly<Record<string, Table>>;
-  /** By name of their files. */
-  readonly figures: Readonly<Record<string, ClaimFigure>>;
+  /** SVG documents by name of their files. */
+  readonly figures: Readonly<Record<string, string>>;
   readonly verdict: Verdict;
 }
 

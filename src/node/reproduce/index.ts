@@ -15,6 +15,8 @@ export interface ClaimPlan {
   readonly scale: Scale;
   readonly settings: object;
   readonly trainings: readonly TrainingRun[];
+  /** Of its runs, or of its noisy images. */
+  readonly seeds: readonly number[];
   run(context: ClaimContext): Promise<ClaimResult>;
 }
 
@@ -25,13 +27,17 @@ function planner<Settings extends object>(claim: Claim<Settings>) {
     summary,
     at: (scale: Scale): ClaimPlan => {
       const settings = claim.settings[scale];
+      const trainings = claim.trainings(settings);
       return {
-        ...{ name, summary, statement, scale, settings, trainings: claim.trainings(settings) },
+        ...{ name, summary, statement, scale, settings, trainings, seeds: seedsOf(settings, trainings) },
         run: (context) => claim.run(settings, context),
       };
     },
   };
 }
+
+const seedsOf = (settings: object, trainings: readonly TrainingRun[]): number[] =>
+  'seed' in settings ? [Number(settings.seed)] : [...new Set(trainings.map(({ options }) => options.seed))];
 
 /** All claims, in the order of the paper's argument; each is one file in claims/. */
 export const claims = [

@@ -18,7 +18,7 @@ export interface TargetSettings {
   readonly seed: number;
 }
 
-/** Settings by scale; on CIFAR-10 one level is near, two are intermediate and two far. */
+/** Settings by scale; on CIFAR-10 the smallest level is near, the largest far. */
 export const targetSettings: Readonly<Record<'smoke' | 'small' | 'paper', TargetSettings>> = {
   smoke: {
     data: { kind: 'planes', side: 4, length: 200 },
@@ -26,7 +26,7 @@ export const targetSettings: Readonly<Record<'smoke' | 'small' | 'paper', Target
   },
   small: {
     data: { kind: 'cifar10', side: 32 },
-    ...{ sigmas: [2, 5, 8, 15, 40], sizes: [1, 4, 16, 64, 256, 1024, 4096], images: 32, batches: 16, seed: 0 },
+    ...{ sigmas: [2, 5, 8, 15, 30, 80], sizes: [1, 4, 16, 64, 256, 1024, 4096], images: 32, batches: 16, seed: 0 },
   },
   paper: {
     data: { kind: 'cifar10', side: 32 },

@@ -1,4 +1,5 @@
 import type { TargetAnalysis } from '../../../analysis/index.ts';
+import { lineFigure } from '../../../report/line-figure.ts';
 import type { Table } from '../../../report/table.ts';
 import type { Claim, Verdict } from '../claim.ts';
 import { short } from '../comparison.ts';
@@ -21,7 +22,7 @@ export const consistency: Claim<TargetSettings> = {
     const scaled: Table = {
       ...table,
       rows: table.rows
-        .filter(({ trace }) => Number.isFinite(Number(trace)))
+        .filter(({ phase }) => phase !== 'near')
         .map((row) => ({
           ...row,
           nTrace: Number(row.references) * Number(row.trace),
@@ -31,7 +32,7 @@ export const consistency: Claim<TargetSettings> = {
     return {
       tables: { table: slopes, errors: table },
       figures: {
-        rate: {
+        rate: lineFigure({
           title: 'n times the variance of the stable target levels off',
           subtitle: 'A flat curve is the 1 / n law; band ± 1 standard error',
           xLabel: 'references n',
@@ -39,8 +40,8 @@ export const consistency: Claim<TargetSettings> = {
           logX: true,
           logY: true,
           series: seriesOf(scaled, { x: 'references', y: 'nTrace', error: 'nTraceError', by: 'level' }),
-        },
-        bias: {
+        }),
+        bias: lineFigure({
           title: 'Squared bias of the target without its source among the references',
           subtitle: 'With the source there is none at any n; what is not positive leaves a gap',
           xLabel: 'references n',
@@ -48,7 +49,7 @@ export const consistency: Claim<TargetSettings> = {
           logX: true,
           logY: true,
           series: seriesOf(scaled, { x: 'references', y: 'biasWithout', error: 'biasWithoutError', by: 'level' }),
-        },
+        }),
       },
       verdict: verdictOf(analysis, table),
     };
@@ -97,7 +98,7 @@ function verdictOf(analysis: TargetAnalysis, { rows }: Table): Verdict {
   const tested = analysis.levels.flatMap(({ withSource }) => withSource.map(biasInErrors));
   // Of so many tests some exceed two standard errors by chance; 3.5 has a chance of 1 in 2000 in each.
   const isUnbiased = tested.every((each) => each < 3.5);
-  const last = rows.filter(({ references }) => references === analysis.sizes.at(-1));
+  const last = rows.filter(({ references, phase }) => references === analysis.sizes.at(-1) && phase !== 'near');
   return {
     outcome: isRate && isUnbiased ? 'shown' : isRate || isUnbiased ? 'partly shown' : 'not shown',
     rule: `Shown if in the far phase the 95 % interval of the slope comes within ${tolerance} of -1, and the squared bias with the source among the references is nowhere more than 3.5 standard errors from 0; partly shown if one of the two holds. In the intermediate phase the 1 / n law begins where n exceeds the number of images that the posterior lies on by far, and n may be too small for it.`,

@@ -1,5 +1,6 @@
-import { analyzePhases, logSpaced, phaseOf, phaseShares, varianceFactor } from '../../../analysis/index.ts';
+import { analyzePhases, logSpaced, phaseShares } from '../../../analysis/index.ts';
 import type { PhaseAnalysis } from '../../../analysis/index.ts';
+import { phasesFigure, phasesTable } from '../../../report/phase-report.ts';
 import type { Table } from '../../../report/table.ts';
 import { formulations } from '../../../training/index.ts';
 import { loadClaimData } from '../claim-data.ts';
@@ -43,27 +44,12 @@ export const phases: Claim<PhasesSettings> = {
         if (context.signal.aborted) throw new ClaimStopped('nothing was written: it takes minutes, and starts over');
       },
     });
-    const table = tableOf(analysis);
-    const x = table.rows.map(({ sigma }) => Number(sigma));
-    const column = (key: string): number[] => table.rows.map((row) => Number(row[key]));
-    const { lower, upper } = analysis.borders;
+    // The forward process of VE and EDM: s = 1.
+    const subject = { data: train.name, process: 'VE and EDM', scale: () => 1 };
+    const table = phasesTable(analysis, subject);
     return {
       tables: { table },
-      figures: {
-        phases: {
-          title: 'The three phases',
-          subtitle: `${train.name}, ${analysis.sources} images; the intermediate phase lies between σ = ${border(lower)} and ${border(upper)}`,
-          xLabel: 'noise level σ',
-          yLabel: 'share of the maximum; total variation',
-          logX: true,
-          series: [
-            { name: 'variance of the score target / max', kind: 'dsm', x, y: column('scoreShare') },
-            { name: 'variance of the noise target / max', kind: 'dsm', x, y: column('noiseShare') },
-            { name: 'distance to one image', kind: 'stf', x, y: column('toPoint'), error: column('toPointError') },
-            { name: 'distance to the prior', kind: 'data', x, y: column('toPrior'), error: column('toPriorError') },
-          ],
-        },
-      },
+      figures: { phases: phasesFigure(analysis, subject) },
       verdict: verdictOf(analysis, table),
     };
   },
@@ -71,51 +57,9 @@ export const phases: Claim<PhasesSettings> = {
 
 const border = (sigma: number | null): string => (sigma === null ? 'outside the grid' : short(sigma));
 
-function tableOf({ levels, borders }: PhaseAnalysis): Table {
-  // Scales of processes other than VE and EDM are factors of x, not of the target's form: s = 1 here.
-  const noise = levels.map(({ sigma, variance }) => variance.mean * varianceFactor('noise', sigma, 1));
-  const score = levels.map(({ sigma, variance }) => variance.mean * varianceFactor('score', sigma, 1));
-  return {
-    columns: [
-      { key: 'sigma', heading: 'σ' },
-      { key: 'phase', heading: 'phase' },
-      { key: 'variance', heading: 'Tr Cov(image given x)' },
-      { key: 'varianceError', heading: '± s.e.' },
-      { key: 'noise', heading: 'of the noise target (/ σ²)' },
-      { key: 'noiseShare', heading: '/ max' },
-      { key: 'score', heading: 'of the score target (/ σ⁴)' },
-      { key: 'scoreShare', heading: '/ max' },
-      { key: 'sources', heading: 'effective sources, mean' },
-      { key: 'medianSources', heading: 'median' },
-      { key: 'toPoint', heading: 'distance to one image' },
-      { key: 'toPointError', heading: '± s.e.' },
-      { key: 'toPrior', heading: 'distance to the prior' },
-      { key: 'toPriorError', heading: '± s.e.' },
-      { key: 'nearest', heading: 'nearest image is the source (share)' },
-    ],
-    rows: levels.map((level, k) => ({
-      sigma: level.sigma,
-      phase: phaseOf(level.sigma, borders, levels),
-      variance: level.variance.mean,
-      varianceError: level.variance.standardError,
-      noise: noise[k],
-      noiseShare: noise[k] / Math.max(...noise),
-      score: score[k],
-      scoreShare: score[k] / Math.max(...score),
-      sources: level.effectiveSources.mean,
-      medianSources: level.medianSources,
-      toPoint: level.toPoint.mean,
-      toPointError: level.toPoint.standardError,
-      toPrior: level.toPrior.mean,
-      toPriorError: level.toPrior.standardError,
-      nearest: level.nearestIsSource.mean,
-    })),
-  };
-}
-
 function verdictOf({ borders, levels }: PhaseAnalysis, { rows }: Table): Verdict {
   const peak = (key: string) => rows.reduce((a, b) => (Number(b[key]) > Number(a[key]) ? b : a));
-  const [noise, score] = [peak('noise'), peak('score')];
+  const [noise, score] = [peak('variance_noise'), peak('variance_score')];
   const isBetween = [noise, score].map(({ phase }) => phase === 'intermediate');
   const shares = (['ve', 'vp', 'edm'] as const).map((name) => {
     const { near, intermediate, far } = phaseShares(formulations[name].noiseLevels, borders, levels);

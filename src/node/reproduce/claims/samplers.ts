@@ -1,3 +1,4 @@
+import { lineFigure } from '../../../report/line-figure.ts';
 import type { Table } from '../../../report/table.ts';
 import { noiseEstimates } from '../../../metrics/noise-estimate.ts';
 import { slicedWasserstein } from '../../../metrics/sliced-wasserstein.ts';
@@ -60,7 +61,7 @@ export const samplers: Claim<SamplersSettings> = {
       repeats: 2,
     },
     small: {
-      recipe: smallRecipe('ve', { durationKimg: 200, evaluations: 4 }),
+      recipe: smallRecipe('ve', { durationKimg: 400, evaluations: 4 }),
       references: 1024,
       samplers: plans([3, 5, 8, 12, 18, 30], [5, 10, 20, 40, 80], [25, 50, 100, 200, 400], [1e-1, 1e-2, 1e-3, 1e-4]),
       drawn: 1024,
@@ -134,7 +135,7 @@ export const samplers: Claim<SamplersSettings> = {
     return {
       tables: { table },
       figures: {
-        quality: {
+        quality: lineFigure({
           title: 'Quality against network evaluations',
           subtitle: `One network (${run.name}); mean of ${repeats} draws of ${drawn}, band ± 1 standard error; training images are at ${short(floor)}`,
           xLabel: 'network evaluations a sample',
@@ -144,7 +145,7 @@ export const samplers: Claim<SamplersSettings> = {
           series: seriesOf(table, {
             ...{ x: 'nfe', y: 'slicedWasserstein', error: 'slicedWassersteinError', by: 'sampler' },
           }),
-        },
+        }),
       },
       verdict: verdictOf(rows),
     };

@@ -1,8 +1,8 @@
+import { lineFigure } from '../../../report/line-figure.ts';
 import type { Claim, ClaimResult, Verdict } from '../claim.ts';
 import { curveTable, estimateOf, inWords, objectiveName, ratioOf, short, speedUp } from '../comparison.ts';
 import type { Estimate } from '../comparison.ts';
 import { seriesOf } from '../figures.ts';
-import type { ClaimFigure } from '../figures.ts';
 import { paperRecipe, smallRecipe, smokeRecipe, trainingRun } from '../recipes.ts';
 import type { Recipe } from '../recipes.ts';
 import { trainAll } from '../training-curves.ts';
@@ -50,7 +50,7 @@ export const speed: Claim<SpeedSettings> = {
         )!,
       );
     const tables: Record<string, ClaimResult['tables'][string]> = {};
-    const figures: Record<string, ClaimFigure> = {};
+    const figures: Record<string, string> = {};
     const ratios = settings.recipes.map((recipe) => {
       const [dsm, stf] = [of(recipe, 1), of(recipe, settings.references)];
       const { formulation } = recipe;
@@ -63,7 +63,7 @@ export const speed: Claim<SpeedSettings> = {
         ['loss', 'excessLoss', 'excess loss above the lowest possible, per value'],
         ['samples', 'slicedWasserstein', 'sliced Wasserstein distance to held-out images'],
       ] as const) {
-        figures[`${formulation}-${name}`] = {
+        figures[`${formulation}-${name}`] = lineFigure({
           title: `${formulation.toUpperCase()}: quality over training`,
           subtitle: `Mean of ${settings.seeds.length} seeds, band ± 1 standard error`,
           xLabel: 'training (kimg)',
@@ -74,7 +74,7 @@ export const speed: Claim<SpeedSettings> = {
             ...{ x: 'kimg', y, error: `${y}Error`, by: 'objective' },
             kind: (value) => (value === 'DSM' ? 'dsm' : 'stf'),
           }),
-        };
+        });
       }
       const over = (ratio: (first: FinishedRun, second: FinishedRun) => number): Estimate =>
         ratioOf(dsm.map((first, i) => ratio(first, stf[i])));

@@ -1,9 +1,9 @@
 import { standardDeviation } from '../../../numerics/statistics.ts';
+import { lineFigure } from '../../../report/line-figure.ts';
 import type { Table } from '../../../report/table.ts';
 import type { Claim, Verdict } from '../claim.ts';
-import { estimateOf, inWords, objectiveName, short } from '../comparison.ts';
+import { curveTable, estimateOf, inWords, objectiveName, short } from '../comparison.ts';
 import type { Estimate } from '../comparison.ts';
-import { curveTable } from '../comparison.ts';
 import { seriesOf } from '../figures.ts';
 import { paperRecipe, smallRecipe, smokeRecipe, trainingRun } from '../recipes.ts';
 import type { Recipe } from '../recipes.ts';
@@ -32,9 +32,9 @@ export const stability: Claim<StabilitySettings> = {
       seeds: upTo(3),
     },
     small: {
-      recipe: smallRecipe('ve', { durationKimg: 60, evaluations: 4 }),
+      recipe: smallRecipe('ve', { durationKimg: 100, evaluations: 8 }),
       references: 1024,
-      seeds: upTo(10),
+      seeds: upTo(8),
     },
     paper: { recipe: paperRecipe('ve'), references: 4096, seeds: upTo(5) },
   },
@@ -67,20 +67,23 @@ export const stability: Claim<StabilitySettings> = {
     return {
       tables: { table, 'per-seed': perSeed, curves },
       figures: {
-        seeds: {
+        seeds: lineFigure({
           title: 'Final quality, seed by seed',
           subtitle: 'VE noise levels; each point is a training run',
           xLabel: 'seed',
           yLabel: 'sliced Wasserstein distance to held-out images',
-          series: seriesOf(perSeed, { x: 'seed', y: 'slicedWasserstein', by: 'objective', kind }),
-        },
-        noisy: {
+          series: seriesOf(perSeed, { x: 'seed', y: 'slicedWasserstein', by: 'objective', kind }).map((each) => ({
+            ...each,
+            shape: 'dots' as const,
+          })),
+        }),
+        noisy: lineFigure({
           title: 'Images that look noisier than 99 % of held-out ones',
           subtitle: `VE noise levels; mean of ${settings.seeds.length} seeds, band ± 1 standard error`,
           xLabel: 'training (kimg)',
           yLabel: 'share of images',
           series: seriesOf(curves, { x: 'kimg', y: 'noisyShare', error: 'noisyShareError', by: 'objective', kind }),
-        },
+        }),
       },
       verdict: verdictOf(groups),
     };
