@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { FormatError, SaveError, ShapeError, StfError, UsageError } from '../errors.ts';
 import { packageVersion } from '../node/doctor.ts';
+import { analyzeCommand } from './analyze.ts';
 import { datasetCommand } from './dataset.ts';
 import { doctorCommand } from './doctor.ts';
 import { exportCommand } from './export.ts';
@@ -9,6 +10,7 @@ import { importCommand } from './import.ts';
 import { Interrupted, Preempted } from './io.ts';
 import type { Io } from './io.ts';
 import { quickstartCommand } from './quickstart.ts';
+import { reproduceCommand } from './reproduce.ts';
 import { sampleCommand } from './sample.ts';
 import { trainCommand } from './train.ts';
 
@@ -50,6 +52,8 @@ export function makeProgram(io: Io): Command {
     .addCommand(importCommand(io))
     .addCommand(exportCommand(io))
     .addCommand(datasetCommand(io))
+    .addCommand(reproduceCommand(io))
+    .addCommand(analyzeCommand(io))
     .addCommand(doctorCommand(io))
     .addCommand(quickstartCommand(io))
     .addHelpText(

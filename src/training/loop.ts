@@ -6,6 +6,7 @@ import type { Runtime } from '../runtime/index.ts';
 import { compileDenoiser, generateWith } from '../sampling/index.ts';
 import type { CompiledDenoiser } from '../sampling/index.ts';
 import { batchSource } from './batches.ts';
+import { gradientProbe } from './gradient-probe.ts';
 import { afterGoodStep, afterOverflow, initialLossScale } from './loss-scale.ts';
 import type { LossScale } from './loss-scale.ts';
 import { describeNonFinite, isFiniteStep, mostSkippedInARow } from './non-finite.ts';
@@ -93,6 +94,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
     now: clock,
   });
   const probe = await tickProbe(runtime, dataset, options);
+  const gradients = gradientProbe(step, options, job.resume?.progress.gradientProbe);
   let sampler: CompiledDenoiser | undefined;
 
   const statistics = new StatisticsCollector();
@@ -118,7 +120,11 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       ? { nimg: tickStart.nimg, seconds: clock() - tickStart.time, maintenance, moments: statistics.collected() }
       : undefined;
   const save = (isLast = false): Promise<boolean> =>
-    saveState(observer, step, { options, progress: { ...progress(), sinceTick: sinceTick() }, isLast });
+    saveState(observer, step, {
+      options,
+      progress: { ...progress(), gradientProbe: gradients.state(), sinceTick: sinceTick() },
+      isLast,
+    });
   const total = options.durationKimg * 1000;
   let firstTick: TickStatistics | undefined;
   let lastTick: TickStatistics | undefined;
@@ -167,14 +173,13 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
           statistics.report('Optimizer/overflows', lossScale.overflows);
         }
         skipped = { ...skipped, inARow: 0 };
-        statistics.report(
-          'Loss/loss',
-          result.lossPerSample.map((loss) => loss / sampleSize(dataset)),
-        );
+        const perElement = result.lossPerSample.map((loss) => loss / sampleSize(dataset));
+        statistics.report('Loss/loss', perElement);
         statistics.report('Optimizer/learning_rate', learningRate);
         statistics.report('Optimizer/gradient_norm', result.gradientNorm);
         statistics.report('Optimizer/ema_beta', emaBeta);
-        countDrawn(statistics, data, options);
+        reportRanges(statistics, data, perElement, options);
+        gradients.step();
       } else {
         const gradient = (await step.state.read('gradient')) as Float32Array;
         const report = describeNonFinite(result, data, steps + 1, step.table, gradient);
@@ -206,6 +211,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         secondsBefore,
       });
       await probe.report(tick, statistics);
+      if (isFiniteStep(result)) await gradients.report(tick, data[0], statistics);
       lastTick = statistics.take(now());
       firstTick ??= lastTick;
       await observer.tick(lastTick);
@@ -285,13 +291,21 @@ const nonFiniteMessage = (report: string, skippedInARow: number): string =>
   `${report}. ${skippedInARow > 0 ? `The ${skippedInARow} steps before it were left out for the same reason. ` : ''}` +
   'The state before it was saved; a smaller learning rate or a longer ramp-up may help.';
 
-function countDrawn(
+/** The noise levels that were drawn, and the loss, in each range of them. */
+function reportRanges(
   statistics: StatisticsCollector,
   data: readonly RoundData[],
+  losses: Float32Array,
   { sigmaRanges }: TrainingOptions,
 ): void {
-  for (const { sigma } of data)
-    for (const level of sigma) statistics.report(`Target/drawn/${rangeOf(level, sigmaRanges)}`, level);
+  let sample = 0;
+  for (const { sigma } of data) {
+    for (const level of sigma) {
+      const range = rangeOf(level, sigmaRanges);
+      statistics.report(`Target/drawn/${range}`, level);
+      statistics.report(`Loss/${range}`, losses[sample++]);
+    }
+  }
 }
 
 interface TickTimes {
