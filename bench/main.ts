@@ -3,6 +3,7 @@ import { fidBench } from './fid.ts';
 import { gpuBench } from './gpu.ts';
 import { loaderBench } from './loader.ts';
 import { matmulBench } from './matmul.ts';
+import { phasesBench } from './phases.ts';
 import { sampleBench } from './sample.ts';
 import { stableTargetBench } from './stable-target.ts';
 import { startupBench } from './startup.ts';
@@ -21,6 +22,7 @@ const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Repo
   gpu: gpuBench,
   loader: loaderBench,
   matmul: matmulBench,
+  phases: phasesBench,
   sample: sampleBench,
   'stable-target': stableTargetBench,
   startup: startupBench,

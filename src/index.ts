@@ -4,7 +4,7 @@
  */
 
 // Errors that are thrown on purpose.
-export { FormatError, NonFiniteError, ShapeError, StfError, UsageError } from './errors.ts';
+export { FormatError, NonFiniteError, SaveError, ShapeError, StfError, UsageError } from './errors.ts';
 
 /** Symbolic tensors: operators, differentiation, evaluation, ONNX. */
 export * as graph from './graph/index.ts';
@@ -216,6 +216,7 @@ export type {
 // Objectives: denoising score matching and the stable target, over references from any source.
 export {
   checkReferences,
+  compileDetailedPosterior,
   compileNeighbourSearch,
   compileStreamedMean,
   compileStreamedPosterior,
@@ -247,6 +248,9 @@ export type {
   ObjectiveConfig,
   OwnReferences,
   Perturbation,
+  DetailedPosterior,
+  DetailedPosteriorValues,
+  Floats,
   PerturbedSamples,
   PositionRange,
   Posterior,
@@ -362,9 +366,67 @@ export type {
   WeightSource,
 } from './sampling/index.ts';
 
-// Analysis: the variance of training targets.
-export { targetVarianceMeter } from './analysis/index.ts';
-export type { TargetProbe, TargetVarianceMeter, TargetVariances } from './analysis/index.ts';
+// Analysis: the exact posterior, the three phases, variance, bias and covariance of training targets.
+export {
+  analyzePhases,
+  analyzeTargets,
+  drawNoisySamples,
+  drawSources,
+  engineSum,
+  estimateOf,
+  fitPowerLaw,
+  float64Sum,
+  likelySources,
+  logSpaced,
+  mixtureLevel,
+  mixturePosterior,
+  nestedTargets,
+  phaseBorders,
+  phaseOf,
+  phases,
+  phaseShares,
+  phaseThreshold,
+  posteriorMeasures,
+  posteriorWeights,
+  readExactly,
+  sampleMeasures,
+  scaleAt,
+  summarize,
+  targetErrors,
+  targetForms,
+  targetVarianceMeter,
+  varianceFactor,
+} from './analysis/index.ts';
+export type {
+  DrawnSamples,
+  Estimate,
+  LikelySources,
+  MixtureLevel,
+  MixturePosterior,
+  NestedDraw,
+  Phase,
+  PhaseAnalysis,
+  PhaseBorders,
+  PhaseDistances,
+  PhaseLevel,
+  PhaseOptions,
+  PosteriorMeasures,
+  PowerLaw,
+  SampleMeasures,
+  SizeErrors,
+  TargetAnalysis,
+  TargetErrors,
+  TargetForm,
+  TargetLevel,
+  TargetOptions,
+  TargetProbe,
+  TargetsOfSize,
+  TargetVarianceMeter,
+  TargetVariances,
+  TraceInequality,
+  TwoGaussians,
+  WeightedSum,
+} from './analysis/index.ts';
 
 // Metrics: of features, logits, pixels and points.
 export {
@@ -442,16 +504,20 @@ export {
   withOutput,
   withAugmentation,
   withPreconditioning,
+  writeCheckpoint,
 } from './training/index.ts';
 export type {
   AdamConfig,
   AdamScalars,
   AdamState,
   Checkpoint,
+  CheckpointSink,
   EmaOptions,
   FormulationName,
   ImportedCheckpoint,
   ImportOptions,
+  LiveState,
+  Moments,
   PresetName,
   Progress,
   RoundData,
@@ -463,6 +529,7 @@ export type {
   StepResult,
   StepScalars,
   Summary,
+  TickPart,
   TickStatistics,
   TrainingJob,
   TrainingObserver,
@@ -476,8 +543,8 @@ export type {
 // Figures, as SVG, and grids of images.
 export { imageGrid } from './report/image-grid.ts';
 export type { ImageGridOptions, InterleavedImage } from './report/image-grid.ts';
-export { lineFigure } from './report/loss-curve.ts';
-export type { LineFigureOptions, Series } from './report/loss-curve.ts';
+export { lineFigure } from './report/line-figure.ts';
+export type { LineFigureOptions, Series } from './report/line-figure.ts';
 export { scatterFigure } from './report/scatter.ts';
 export type { ScatterOptions, ScatterPanel } from './report/scatter.ts';
 export type { Role } from './report/theme.ts';

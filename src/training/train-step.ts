@@ -44,6 +44,8 @@ export interface TrainStep {
    * @throws UsageError when there are more or fewer rounds than `rounds`, or data are missing from one
    */
   run(rounds: readonly RoundData[], scalars: StepScalars): Promise<StepResult>;
+  /** Euclidean norm of the gradient of one round by itself; weights, moments and average stay as they are. */
+  gradientNorm(round: RoundData): Promise<number>;
   release(): Promise<void>;
 }
 
@@ -121,10 +123,18 @@ export async function compileTrainStep(
   const perRound = config.batch / config.rounds;
   // A step is several runs over one state: steps that are started together wait for each other.
   const queue = serial();
+  const feedsOf = (data: RoundData, starts: boolean, lossScale: number) => ({
+    ...round.feeds(data),
+    ...(isFirst && { isFirst: Uint8Array.of(Number(starts)) }),
+    ...(config.precision === 'float16' && { [lossScaleName]: Float32Array.of(lossScale) }),
+  });
   return {
     table,
     state,
     dropoutPerSample: round.dropoutPerSample,
+    gradientNorm: (data) =>
+      // The gradient is scratch: the next step writes over it.
+      queue(async () => ((await differentiate.run(feedsOf(data, true, 1), state)).gradientNorm as Float32Array)[0]),
     flops: countFlops([...round.gradients, round.lossPerSample]) * config.rounds,
     release: async () => {
       for (const program of programs) await program.release();
@@ -135,12 +145,7 @@ export async function compileTrainStep(
         const lossPerSample = new Float32Array(config.batch);
         let gradientNorm = 0;
         for (const [index, data] of rounds.entries()) {
-          const feeds = {
-            ...round.feeds(data),
-            ...(isFirst && { isFirst: Uint8Array.of(Number(index === 0)) }),
-            ...(config.precision === 'float16' && { [lossScaleName]: Float32Array.of(lossScale) }),
-          };
-          const result = await differentiate.run(feeds, state);
+          const result = await differentiate.run(feedsOf(data, index === 0, lossScale), state);
           lossPerSample.set(result.lossPerSample as Float32Array, index * perRound);
           [gradientNorm] = result.gradientNorm as Float32Array;
         }
