@@ -48,7 +48,7 @@ interface Candidate {
   readonly seeds: readonly number[] | undefined;
   readonly count: number;
   /** Opens the set; `bar` is told of samples that are drawn. */
-  open(bar: () => Counting | undefined): Promise<{ set: ImageSet; nfe: () => number | undefined }>;
+  readonly open: (bar: () => Counting | undefined) => Promise<{ set: ImageSet; nfe: () => number | undefined }>;
 }
 
 /** The reference: images, or statistics out of a file. */
