@@ -4,12 +4,14 @@ import { packageVersion } from '../node/doctor.ts';
 import { analyzeCommand } from './analyze.ts';
 import { datasetCommand } from './dataset.ts';
 import { doctorCommand } from './doctor.ts';
+import { evaluateCommand } from './evaluate.ts';
 import { exportCommand } from './export.ts';
 import { formatHelp } from './help.ts';
 import { importCommand } from './import.ts';
 import { Interrupted, Preempted } from './io.ts';
 import type { Io } from './io.ts';
 import { quickstartCommand } from './quickstart.ts';
+import { referenceCommand } from './reference.ts';
 import { reproduceCommand } from './reproduce.ts';
 import { sampleCommand } from './sample.ts';
 import { trainCommand } from './train.ts';
@@ -49,6 +51,8 @@ export function makeProgram(io: Io): Command {
     .version(packageVersion, '-V, --version', 'Show the version')
     .addCommand(trainCommand(io))
     .addCommand(sampleCommand(io))
+    .addCommand(evaluateCommand(io))
+    .addCommand(referenceCommand(io))
     .addCommand(importCommand(io))
     .addCommand(exportCommand(io))
     .addCommand(datasetCommand(io))
