@@ -6,7 +6,7 @@ import type { ImageMetric, PointMetric } from '../node/evaluation/measure.ts';
 import { ensureWritableFolder, writeFileAtomic } from '../node/files.ts';
 import { packageVersion } from '../node/doctor.ts';
 import { svgToPng } from '../node/raster.ts';
-import { lineFigure } from '../report/loss-curve.ts';
+import { lineFigure } from '../report/line-figure.ts';
 import { makeConsole } from './console.ts';
 import { evaluateImages } from './evaluate-images.ts';
 import { evaluatePoints } from './evaluate-points.ts';
