@@ -12,7 +12,8 @@ export interface AugmentedBatch {
 }
 
 /**
- * Augments mini-batches, given by their rows: each sample as (seed, step, its place in the step) say.
+ * Augments samples of a step, given by their rows: each as (seed, step, its place in the step) say. The first of them is
+ * sample number `first` of the step.
  *
  * @throws UsageError when the augmentation is not for samples of the data set
  */
@@ -20,16 +21,16 @@ export function batchAugmenter(
   dataset: Dataset,
   config: AugmentationConfig,
   seed: number,
-): (rows: Uint32Array, step: number) => AugmentedBatch {
+): (rows: Uint32Array, step: number, first?: number) => AugmentedBatch {
   const augmenter = makeAugmenter(config, dataset.sampleShape);
   const size = sampleSize(dataset);
   const image = new Float32Array(size);
-  return (rows, step) => {
+  return (rows, step, first = 0) => {
     const clean = new Float32Array(rows.length * size);
-    const samples = Array.from(rows, (row, sample) => {
-      const what = augmenter.draw({ seed, step, sample });
+    const samples = Array.from(rows, (row, i) => {
+      const what = augmenter.draw({ seed, step, sample: first + i });
       dataset.read(row, image, 0);
-      augmenter.apply(what, image, clean.subarray(sample * size, (sample + 1) * size));
+      augmenter.apply(what, image, clean.subarray(i * size, (i + 1) * size));
       return what;
     });
     return { clean, samples };

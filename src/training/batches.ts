@@ -2,6 +2,7 @@ import { inverseOrientation, isReoriented, orient } from '../data/augmentation/i
 import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { imageToFloat } from '../data/pixels.ts';
+import { UsageError } from '../errors.ts';
 import { drawNoiseLevel } from '../diffusion/index.ts';
 import { compileStreamedMean, passes, referenceSource, restrictsClass } from '../objective/index.ts';
 import type { ReferenceDraw, StreamedMean } from '../objective/index.ts';
@@ -22,28 +23,66 @@ export interface BatchSource {
   release(): Promise<void>;
 }
 
+/** The part of every batch that one of several processes takes: of `ranks` equal ones after each other number `rank`. */
+export interface Shard {
+  /** 0 to `ranks` - 1 */
+  readonly rank: number;
+  readonly ranks: number;
+}
+
+/** The samples of a step that a process takes itself: `count` from `first` on, `perRound` a round. */
+interface OwnSamples {
+  readonly first: number;
+  readonly count: number;
+  readonly perRound: number;
+}
+
+/**
+ * What a process takes of every batch: samples rank · B / ranks to (rank + 1) · B / ranks - 1, in `rounds` rounds.
+ *
+ * @throws UsageError when the batch does not divide into ranks and rounds, or there is no such rank
+ */
+export function ownSamples(
+  { batch, rounds }: Pick<TrainingOptions, 'batch' | 'rounds'>,
+  { rank, ranks }: Shard,
+): OwnSamples {
+  if (!Number.isInteger(ranks) || ranks < 1 || !Number.isInteger(rank) || rank < 0 || rank >= ranks)
+    throw new UsageError(`shard: rank must be from 0 to ranks - 1, got rank ${rank} of ${ranks}.`);
+  if (batch % (ranks * rounds) !== 0)
+    throw new UsageError(
+      `--batch (${batch}) must be divisible by the number of ranks times --rounds, got ${ranks} ranks and ${rounds} rounds.`,
+    );
+  const count = batch / ranks;
+  return { first: rank * count, count, perRound: count / rounds };
+}
+
 /** References of the streamed posterior, and samples, that are taken at a time. */
 const streamed = { block: 2048, mostSamples: 512 };
 
 /**
  * @param dropoutPerSample  decisions that dropout needs for a sample
- * @throws UsageError when the data set does not have the references that are asked for
+ * @param shard             the part of every batch that is made; all of it when left out. The shards of a step after each
+ *                          other are the step of one process: sample i has the same noise, noise level, augmentation and
+ *                          dropout, and the whole step's references, whoever takes it
+ * @throws UsageError when the data set does not have the references that are asked for, or the batch does not divide
  */
 export async function batchSource(
   runtime: Runtime,
   dataset: Dataset,
   options: TrainingOptions,
   dropoutPerSample: number,
+  shard: Shard = { rank: 0, ranks: 1 },
 ): Promise<BatchSource> {
-  const { batch, rounds, seed, objective, denoiser, augmentation } = options;
-  const perRound = batch / rounds;
+  const { batch, seed, objective, denoiser, augmentation } = options;
+  const own = ownSamples(options, shard);
+  const end = own.first + own.count;
   const references = objective.kind === 'stf' ? objective.references : undefined;
   const source = await referenceSource(runtime, dataset, references, {
     batch,
     seed,
     restrictsClass: restrictsClass(objective, denoiser.network.labelDim),
   });
-  const samplesAtATime = Math.min(batch, streamed.mostSamples);
+  const samplesAtATime = Math.min(own.count, streamed.mostSamples);
   const means =
     references?.kind === 'all'
       ? await compileStreamedMean(runtime, dataset, { samples: samplesAtATime, block: streamed.block })
@@ -54,18 +93,22 @@ export async function batchSource(
   return {
     rounds: async (step) => {
       const draw = await source.draw(step);
-      const augmented = augment?.(draw.batch, step);
-      const clean = augmented?.clean ?? gather(draw.batch);
+      const rows = draw.batch.subarray(own.first, end);
+      const augmented = augment?.(rows, step, own.first);
+      const clean = augmented?.clean ?? gather(rows);
       const shared = draw.shared.length > 0 ? gather(draw.shared) : undefined;
+      const size = sampleSize(dataset);
       const all: RoundData[] = [];
-      for (let first = 0; first < batch; first += perRound) {
+      for (let first = 0; first < own.count; first += own.perRound) {
+        const count = own.perRound;
         all.push({
-          ...samplesOf(clean, { step, first, count: perRound, dropoutPerSample }, draw, dataset, options),
-          ...(augmented && augmentedRound(augmented, first, perRound)),
-          ...referencesOf(draw, first, perRound, shared, gather),
+          clean: clean.subarray(first * size, (first + count) * size),
+          ...drawnFor({ step, first: own.first + first, count, dropoutPerSample }, draw, dataset, options),
+          ...(augmented && augmentedRound(augmented, first, count)),
+          ...referencesOf(draw, own.first + first, count, shared, gather),
         });
       }
-      return means ? withTargets(all, means, samplesAtATime, draw.batch, dataset, options, augmented) : all;
+      return means ? withTargets(all, means, samplesAtATime, rows, dataset, options, augmented) : all;
     },
     release: async () => {
       await source.release();
@@ -82,9 +125,8 @@ function gatherRows(dataset: Dataset, rows: Uint32Array): Uint8Array | Float32Ar
   return values;
 }
 
-/** What the samples `first` to `first + count - 1` of a step are made of. */
-function samplesOf(
-  clean: Uint8Array | Float32Array,
+/** What is drawn for the samples `first` to `first + count - 1` of a step. */
+function drawnFor(
   { step, first, count, dropoutPerSample }: { step: number; first: number; count: number; dropoutPerSample: number },
   { batch }: ReferenceDraw,
   dataset: Dataset,
@@ -109,7 +151,6 @@ function samplesOf(
     }
   }
   return {
-    clean: clean.subarray(first * size, (first + count) * size),
     noise,
     sigma,
     labels,
