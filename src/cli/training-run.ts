@@ -1,13 +1,15 @@
 import { UsageError } from '../errors.ts';
 import { deviceRuntime } from '../node/devices.ts';
 import type { DeviceChoice } from '../node/devices.ts';
+import { joinRanks, shareCores } from '../node/mpi/index.ts';
+import type { CoreShare } from '../node/mpi/index.ts';
 import { formatDuration } from '../node/progress.ts';
 import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../node/run-folder.ts';
 import { findResumable } from '../node/run-reader.ts';
 import type { ResumableRun } from '../node/run-reader.ts';
 import { loadTrainingData } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
-import { describeTarget, train } from '../training/index.ts';
+import { checkSizes, describeTarget, silentObserver, train } from '../training/index.ts';
 import type { PresetName, TrainingOptions, TrainingSummary } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { shellPath, suggested } from './help.ts';
@@ -89,9 +91,10 @@ export interface TrainingOutcome extends TrainingSummary {
 }
 
 /**
- * Trains as planned, into a run folder.
+ * Trains as planned, into a run folder; together with the processes that `mpirun` started beside this one, of which rank 0
+ * has the folder.
  *
- * @returns nothing when the run was complete already
+ * @returns nothing when the run was complete already, or another rank has the folder
  * @throws Interrupted when the user stops it before training began
  */
 export async function runPlan(
@@ -107,10 +110,27 @@ export async function runPlan(
     return undefined;
   }
   const { precision } = options;
-  const runtime = await deviceRuntime({ device, precision, ...(threads !== undefined && { threads }) });
+  const ranks = await joinRanks();
+  checkSizes({ ...options, ranks: ranks.size });
+  const share = await shareCores(ranks);
+  const runtime = await deviceRuntime({ device, precision, threads: threads ?? share.threads });
+  // Rank 0 first: where data have to be fetched, the others find them.
+  if (ranks.rank > 0) await ranks.barrier();
   const dataset = await loadTrainingData(options);
+  if (ranks.rank === 0) await ranks.barrier();
   await letSignalsIn();
   stopIfInterrupted(io, 'training had not begun, and nothing was written');
+
+  const job = {
+    ...{ runtime, dataset, options, ranks, signal: io.interrupt },
+    now: () => Date.now() / 1000,
+    memoryGb: () => process.memoryUsage.rss() / 2 ** 30,
+    ...(resumed && { resume: resumed.checkpoint }),
+  };
+  if (ranks.rank > 0) {
+    await train({ ...job, observer: silentObserver });
+    return undefined;
+  }
 
   const print = (line: string): void => console.print(line);
   const folder =
@@ -125,8 +145,9 @@ export async function runPlan(
       : await RunFolder.create(outdir, options, print);
   folder.print(`Run folder: ${folder.path}`);
   folder.print(
-    `Training ${grouped(plan.parameters)} parameters on ${grouped(dataset.length)} samples of ${dataset.name}, ${runtime.engine} on ${runtime.device} with ${runtime.threads} threads`,
+    `Training ${grouped(plan.parameters)} parameters on ${grouped(dataset.length)} samples of ${dataset.name}, ${runtime.engine} on ${runtime.device} with ${runtime.threads} threads${ranks.size > 1 ? ` in each of ${ranks.size} ranks` : ''}`,
   );
+  if (threads === undefined && share.idle > 0) folder.print(`  ${idleCores(share)}`);
   folder.print(`Target: ${describeTarget(options)}`);
   if (resumed) folder.print(`Resuming ${resumed.file}: ${remaining(plan)}`);
 
@@ -142,9 +163,7 @@ export async function runPlan(
   io.interrupt.addEventListener('abort', announce);
   try {
     const summary = await train({
-      runtime,
-      dataset,
-      options,
+      ...job,
       observer: {
         step: ({ nimg }) => bar.update(nimg / 1000),
         tick: (statistics) => folder.tick(statistics),
@@ -152,10 +171,6 @@ export async function runPlan(
         samples: (samples, progress) => folder.samples(samples, progress),
         checkpoint: (state) => folder.checkpoint(state),
       },
-      now: () => Date.now() / 1000,
-      memoryGb: () => process.memoryUsage.rss() / 2 ** 30,
-      ...(resumed && { resume: resumed.checkpoint }),
-      signal: io.interrupt,
     });
     bar.end();
     await folder.finish(summary);
@@ -166,6 +181,10 @@ export async function runPlan(
     io.interrupt.removeEventListener('abort', announce);
   }
 }
+
+/** What to do about cores that nobody may use. */
+const idleCores = ({ idle, ranksHere }: CoreShare): string =>
+  `${idle} cores of this machine are left idle: mpirun bound its ${ranksHere} ranks to fewer. mpirun --bind-to none frees them.`;
 
 function lastLine(
   folder: RunFolder,

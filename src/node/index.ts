@@ -23,6 +23,8 @@ export { examine, matrixProductRate, packageVersion } from './doctor.ts';
 export type { DoctorReport } from './doctor.ts';
 export { writeFileAtomic } from './files.ts';
 export { graphPlacements } from './graph-report.ts';
+export { abortRanks, detectLaunch, joinRanks, leaveRanks, shareCores } from './mpi/index.ts';
+export type { CoreShare, Launch } from './mpi/index.ts';
 export { devices, nodeRuntime, openOnnxFile } from './onnxruntime.ts';
 export type { Device, NodeRuntimeOptions } from './onnxruntime.ts';
 export type { Placement } from './placement.ts';

@@ -2,14 +2,17 @@ import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { NonFiniteError, UsageError } from '../errors.ts';
 import { sampleShapeOf } from '../networks/index.ts';
-import type { Runtime } from '../runtime/index.ts';
+import { alone } from '../runtime/index.ts';
+import type { Communicator, Runtime } from '../runtime/index.ts';
 import { compileDenoiser, generateWith } from '../sampling/index.ts';
 import type { CompiledDenoiser } from '../sampling/index.ts';
 import { batchSource } from './batches.ts';
 import { afterGoodStep, afterOverflow, initialLossScale } from './loss-scale.ts';
 import type { LossScale } from './loss-scale.ts';
+import { silentObserver } from './observer.ts';
 import type { Progress, TrainingObserver, TrainingState } from './observer.ts';
 import type { TrainingOptions } from './options.ts';
+import { requireSameState, stopAgreement } from './ranks.ts';
 import { emaBetaAt, learningRateAt } from './schedule.ts';
 import { StatisticsCollector } from './statistics.ts';
 import type { TickStatistics } from './statistics.ts';
@@ -29,6 +32,8 @@ export interface TrainingJob {
   readonly memoryGb?: () => number;
   /** Where to go on, from a checkpoint. */
   readonly resume?: { readonly progress: Progress; readonly vectors: Readonly<Record<string, Float32Array>> };
+  /** The processes that train together; this one alone when left out. Rank 0 tells its observer, the others are silent. */
+  readonly ranks?: Communicator;
   /** Looked at after every step, of training and of sampling; when set, the run saves its state and ends. */
   readonly signal?: { readonly aborted: boolean };
 }
@@ -54,7 +59,9 @@ const samplingBatch = 4096;
  * @throws NonFiniteError when a loss or gradient is infinite or NaN, after saving the state
  */
 export async function train(job: TrainingJob): Promise<TrainingSummary> {
-  const { runtime, dataset, options, observer, now, signal } = job;
+  const { runtime, dataset, options, now, signal, ranks = alone } = job;
+  const isFirst = ranks.rank === 0;
+  const observer = isFirst ? job.observer : silentObserver;
   checkData(dataset, options);
   const started = now();
   const { denoiser, objective, weighting, augmentation, batch, rounds, seed } = options;
@@ -73,11 +80,12 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       precision: options.precision,
       checkpointing: options.checkpointing,
     },
-    { seed, ...(job.resume && { weights: job.resume.vectors.weights }) },
+    { seed, ranks, ...(job.resume && { weights: job.resume.vectors.weights }) },
   );
   if (job.resume) for (const name of trainingVectors) step.state.write(name, job.resume.vectors[name]);
-  const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample);
-  const probe = await tickProbe(runtime, dataset, options);
+  const shard = { rank: ranks.rank, ranks: ranks.size };
+  const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample, shard);
+  const probe = isFirst ? await tickProbe(runtime, dataset, options) : undefined;
   let sampler: CompiledDenoiser | undefined;
 
   const statistics = new StatisticsCollector();
@@ -92,7 +100,15 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
     seconds: secondsBefore + now() - started,
     ...(lossScale && { lossScale }),
   });
-  const save = async (): Promise<void> => observer.checkpoint(await stateOf(step, options, progress()));
+  const save = async (): Promise<void> => {
+    if (isFirst) await observer.checkpoint(await stateOf(step, options, progress()));
+    // Nobody leaves, for whatever reason, before the state is safe.
+    await ranks.barrier();
+  };
+  // Only the clock may differ.
+  const requireSame = (when: string): Promise<void> =>
+    requireSameState(ranks, step.state, { options, progress: { ...progress(), seconds: 0 } }, when);
+  const stop = stopAgreement(ranks, signal);
   const total = options.durationKimg * 1000;
   let firstTick: TickStatistics | undefined;
   let lastTick: TickStatistics | undefined;
@@ -100,6 +116,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   let maintenance = tickStart.time - started;
 
   try {
+    await requireSame('before the first step');
     while (nimg < total) {
       const learningRate = learningRateAt(nimg, {
         learningRate: options.learningRate,
@@ -110,7 +127,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       const scalars = { learningRate, emaBeta, step: steps + 1 };
       const { result, scale } = await takeStep(step, data, scalars, lossScale);
       lossScale = scale;
-      await stopIfNotFinite(result, data, steps + 1, save);
+      await stopIfNotFinite(result, steps + 1, save);
       if (lossScale) {
         lossScale = afterGoodStep(lossScale);
         statistics.report('Optimizer/loss_scale', lossScale.value);
@@ -123,12 +140,13 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       statistics.report('Optimizer/learning_rate', learningRate);
       statistics.report('Optimizer/gradient_norm', result.gradientNorm);
       statistics.report('Optimizer/ema_beta', emaBeta);
-      countDrawn(statistics, data, options);
+      countDrawn(statistics, result, options);
       observer.step(progress(), perElement.reduce((a, b) => a + b, 0) / batch);
 
       const done = nimg >= total;
       // A signal in the last step changes nothing: what is left to do is the picture, after the checkpoint.
-      const stops = (): boolean => !done && (signal?.aborted ?? false);
+      await stop.agree();
+      const stops = (): boolean => !done && stop.isAgreed();
       if (!done && !stops() && tick !== 0 && nimg < tickStart.nimg + options.kimgPerTick * 1000) continue;
 
       const tickEnd = now();
@@ -142,25 +160,27 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         memoryGb: job.memoryGb?.() ?? 0,
         secondsBefore,
       });
-      if (!stops()) await probe.report(tick, statistics);
+      if (!stops()) await probe?.report(tick, statistics);
       lastTick = statistics.take(tickEnd);
       firstTick ??= lastTick;
+      await requireSame(`after step ${steps}`);
       await observer.tick(lastTick);
       const isDue = (every: number | null): boolean => done || (every !== null && tick !== 0 && tick % every === 0);
       const saves = stops() || isDue(options.checkpointTicks);
       const draws = !stops() && isDue(options.sampleTicks);
       tick++;
       if (saves) await save();
-      if (draws) {
+      if (draws && isFirst) {
         sampler ??= await compileDenoiser(runtime, denoiser, {
           batch: samplesAtATime(options, sampleSize(dataset)),
           precision: options.precision,
           state: step.state,
           entry: 'ema',
         });
-        const samples = await drawSamples(sampler, options, observer, stops);
+        const samples = await drawSamples(sampler, options, observer, () => !done && stop.isAsked());
         if (samples) await observer.samples(samples, progress());
       }
+      await stop.agree();
       if (stops()) {
         if (!saves) await save();
         break;
@@ -171,7 +191,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
     return { progress: progress(), finished: nimg >= total, firstTick, lastTick };
   } finally {
     await sampler?.release();
-    await probe.release();
+    await probe?.release();
     await batches.release();
     await step.release();
   }
@@ -220,16 +240,11 @@ async function takeStep(
  * Infinity and NaN spread to all weights in one step: the run must not go on as if nothing had happened. The step left
  * the state alone, so what is saved is the state before it.
  */
-async function stopIfNotFinite(
-  result: StepResult,
-  data: readonly RoundData[],
-  step: number,
-  save: () => Promise<void>,
-): Promise<void> {
+async function stopIfNotFinite(result: StepResult, step: number, save: () => Promise<void>): Promise<void> {
   const bad = result.lossPerSample.findIndex((loss) => !Number.isFinite(loss));
   if (bad < 0 && Number.isFinite(result.gradientNorm)) return;
   await save();
-  const levels = data.flatMap(({ sigma }) => [...sigma]);
+  const levels = result.sigma;
   const what =
     bad >= 0
       ? `the loss of sample ${bad} (sigma = ${levels[bad]}) is ${result.lossPerSample[bad]}`
@@ -239,13 +254,8 @@ async function stopIfNotFinite(
   );
 }
 
-function countDrawn(
-  statistics: StatisticsCollector,
-  data: readonly RoundData[],
-  { sigmaRanges }: TrainingOptions,
-): void {
-  for (const { sigma } of data)
-    for (const level of sigma) statistics.report(`Target/drawn/${rangeOf(level, sigmaRanges)}`, level);
+function countDrawn(statistics: StatisticsCollector, { sigma }: StepResult, { sigmaRanges }: TrainingOptions): void {
+  for (const level of sigma) statistics.report(`Target/drawn/${rangeOf(level, sigmaRanges)}`, level);
 }
 
 interface TickTimes {

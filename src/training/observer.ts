@@ -39,3 +39,11 @@ export interface TrainingObserver {
   /** At checkpoint ticks, when the run ends, is interrupted or fails. */
   checkpoint(state: TrainingState): Promise<void>;
 }
+
+/** For ranks that another one speaks for. */
+export const silentObserver: TrainingObserver = {
+  step: () => {},
+  tick: () => Promise.resolve(),
+  samples: () => Promise.resolve(),
+  checkpoint: () => Promise.resolve(),
+};

@@ -22,6 +22,8 @@ export interface StepScalars {
 export interface StepResult {
   /** Loss summed over the elements of each sample, in the order of the batch; of all ranks. */
   readonly lossPerSample: Float32Array;
+  /** Noise level of each sample. */
+  readonly sigma: Float32Array;
   /** Euclidean norm of the gradient of the whole batch. */
   readonly gradientNorm: number;
 }
@@ -147,7 +149,9 @@ export async function compileTrainStep(
     run: (rounds, { learningRate, emaBeta, step, lossScale = 1 }) =>
       queue(async () => {
         checkRounds(rounds, config);
-        const lossPerSample = new Float32Array(config.batch);
+        const perSample = new Float32Array(2 * config.batch);
+        const lossPerSample = perSample.subarray(0, config.batch);
+        const sigma = perSample.subarray(config.batch);
         let gradientNorm = 0;
         for (const [index, data] of rounds.entries()) {
           const feeds = {
@@ -156,11 +160,14 @@ export async function compileTrainStep(
             ...(config.precision === 'float16' && { [lossScaleName]: Float32Array.of(lossScale) }),
           };
           const result = await differentiate.run(feeds, state);
-          lossPerSample.set(result.lossPerSample as Float32Array, ranks.rank * perRank + index * perRound);
+          const first = ranks.rank * perRank + index * perRound;
+          lossPerSample.set(result.lossPerSample as Float32Array, first);
+          sigma.set(data.sigma, first);
           [gradientNorm] = result.gradientNorm as Float32Array;
         }
         if (norm) {
-          await ranks.allReduce(lossPerSample);
+          // The others left zeros where this rank's samples are.
+          await ranks.allReduce(perSample);
           await state.update('gradient', (gradient) => ranks.allReduce(gradient as Float32Array));
           [gradientNorm] = (await norm.run({}, state)).gradientNorm as Float32Array;
         }
@@ -168,7 +175,7 @@ export async function compileTrainStep(
           const values = adamScalars(config.adam ?? adamDefaults, step, learningRate);
           await update.run({ ...values, emaBeta: Float32Array.of(emaBeta) }, state);
         }
-        return { lossPerSample, gradientNorm };
+        return { lossPerSample, sigma, gradientNorm };
       }),
   };
 }
