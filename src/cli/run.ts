@@ -38,8 +38,9 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.done; // --help, --version
     if (error instanceof CommanderError && error.code === 'commander.help') return exitCodes.usage; // shown on stderr
     const { code, message } = explain(error);
-    // What is wrong in all ranks is said by the first, which ends the others.
-    if (launch && launch.rank > 0) await sleep(headStartMs);
+    // What is wrong in all ranks is said by the first, which has the launcher end the others.
+    if (launch && launch.rank > 0) await sleep(headStartMs, undefined, { signal: io.interrupt }).catch(() => {});
+    if (launch && launch.rank > 0 && io.interrupt.aborted) return code;
     const where = launch ? `rank ${launch.rank} of ${launch.size} on ${hostname()}: ` : '';
     io.stderr.write(`${commandPath(program, argv)}: ${where}${message.replace(/\s*\n\s*/g, ' ')}\n`);
     if (process.env.STF_DEBUG === '1' && error instanceof Error) io.stderr.write(`${error.stack}\n`);
@@ -49,7 +50,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
 }
 
 /** How much earlier than the others rank 0 may say what is wrong. */
-const headStartMs = 1000;
+const headStartMs = 3000;
 
 /** Commands that several processes can share. */
 const sharedCommands = ['train', 'sample'];
