@@ -33,6 +33,9 @@ export function trainCommand(io: Io): Command {
         'Go on with a run: its folder or newest checkpoint; or begin one with a checkpoint, as stf import makes',
       ),
     )
+    .addOption(
+      new Option('--break-lock', 'With --resume: take the run over from a process on another machine that is gone'),
+    )
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(new Option('-n, --dry-run', 'Print the resolved options and the number of parameters, and exit'));
@@ -46,17 +49,18 @@ export function trainCommand(io: Io): Command {
   }
   train.addHelpText('after', () => `\n${presetTable()}\n\n${resumeNote()}\n\n${trainExamples}`);
   return train.action(async (_, self: Command) => {
-    const { outdir, preset, resume, device, threads, dryRun } = self.opts<{
+    const { outdir, preset, resume, breakLock, device, threads, dryRun } = self.opts<{
       outdir: string;
       preset?: PresetName;
       resume?: string;
+      breakLock?: boolean;
       device?: DeviceChoice;
       threads?: number;
       dryRun?: boolean;
     }>();
     const plan = await makePlan({ outdir, preset, resume, given: givenFlags(self) });
     if (dryRun) await describePlan(plan, io);
-    else await runPlan(plan, { device, threads, io });
+    else await runPlan(plan, { device, threads, breakLock, io });
   });
 }
 

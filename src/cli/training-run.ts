@@ -1,19 +1,19 @@
 import { UsageError } from '../errors.ts';
 import { deviceRuntime } from '../node/devices.ts';
 import type { DeviceChoice } from '../node/devices.ts';
-import { joinRanks, shareCores } from '../node/mpi/index.ts';
+import { joinRanks, leaveRanks, shareCores } from '../node/mpi/index.ts';
 import type { CoreShare } from '../node/mpi/index.ts';
 import { formatDuration } from '../node/progress.ts';
 import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../node/run-folder.ts';
-import { findResumable } from '../node/run-reader.ts';
+import { findResumable, hasSamples, isFinished } from '../node/run-reader.ts';
 import type { ResumableRun } from '../node/run-reader.ts';
 import { loadTrainingData } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
 import { checkSizes, describeTarget, silentObserver, train } from '../training/index.ts';
-import type { PresetName, TrainingOptions, TrainingSummary } from '../training/index.ts';
+import type { PresetName, TrainingJob, TrainingOptions, TrainingSummary } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { shellPath, suggested } from './help.ts';
-import { stopIfInterrupted } from './io.ts';
+import { Preempted, preemptionOf, stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
 import { continuedOptions, countParameters, newRunOptions, notesOn, resumedRunOptions } from './train-options.ts';
 import type { GivenFlags } from './train-options.ts';
@@ -96,16 +96,25 @@ export interface TrainingOutcome extends TrainingSummary {
  *
  * @returns nothing when the run was complete already, or another rank has the folder
  * @throws Interrupted when the user stops it before training began
+ * @throws Preempted when a scheduler stops it
+ * @throws SaveError when the state can't be saved
  */
 export async function runPlan(
   plan: TrainingPlan,
-  { device, threads, io }: { device?: DeviceChoice | undefined; threads?: number | undefined; io: Io },
+  wish: {
+    device?: DeviceChoice | undefined;
+    threads?: number | undefined;
+    /** Take the run's folder over from another machine. */
+    breakLock?: boolean | undefined;
+    io: Io;
+  },
 ): Promise<TrainingOutcome | undefined> {
+  const { device, threads, breakLock = false, io } = wish;
   const { options, outdir, resumed } = plan;
   const console = makeConsole(io);
   plan.notes.forEach((line) => console.note(line));
   for (const { reason } of resumed?.damaged ?? []) console.note(`passed over a damaged checkpoint: ${reason}`);
-  if (resumed && resumed.checkpoint.progress.nimg >= options.durationKimg * 1000) {
+  if (resumed && (await isComplete(resumed, options))) {
     console.print(`${resumed.file}: ${remaining(plan)}. A longer --duration goes on.`);
     return undefined;
   }
@@ -121,18 +130,24 @@ export async function runPlan(
   await letSignalsIn();
   stopIfInterrupted(io, 'training had not begun, and nothing was written');
 
-  const job = {
+  const job: Omit<TrainingJob, 'observer'> = {
     ...{ runtime, dataset, options, ranks, signal: io.interrupt },
     now: () => Date.now() / 1000,
+    clock: () => performance.now() / 1000,
     memoryGb: () => process.memoryUsage.rss() / 2 ** 30,
-    ...(resumed && { resume: resumed.checkpoint }),
+    ...(resumed && {
+      resume: {
+        ...resumed.checkpoint,
+        lacksSamples: resumed.folder !== undefined && !(await hasSamples(resumed.folder, resumed.checkpoint.progress)),
+      },
+    }),
   };
   if (ranks.rank > 0) {
     await train({ ...job, observer: silentObserver });
     return undefined;
   }
 
-  const print = (line: string): void => console.print(line);
+  const show = (line: string): void => console.print(line);
   const folder =
     resumed?.folder !== undefined
       ? await RunFolder.resume(
@@ -140,14 +155,41 @@ export async function runPlan(
           options,
           resumed.checkpoint.progress,
           resumed.damaged.map(({ file }) => file),
-          print,
+          show,
+          { breakLock },
         )
-      : await RunFolder.create(outdir, options, print);
+      : await RunFolder.create(outdir, options, show);
+  try {
+    const note = threads === undefined && share.idle > 0 ? idleCores(share) : undefined;
+    return await trainInto(folder, job, plan, note, io);
+  } finally {
+    folder.release();
+  }
+}
+
+/** Whether a run has nothing left to do. A checkpoint alone is complete when it has seen all images. */
+async function isComplete({ folder, checkpoint: { progress } }: ResumableRun, { durationKimg }: TrainingOptions) {
+  return progress.nimg >= durationKimg * 1000 && (folder === undefined || (await isFinished(folder, progress)));
+}
+
+/** @param note  a sentence on the machine */
+async function trainInto(
+  folder: RunFolder,
+  job: Omit<TrainingJob, 'observer'>,
+  plan: TrainingPlan,
+  note: string | undefined,
+  io: Io,
+): Promise<TrainingOutcome> {
+  const { options, resumed } = plan;
+  const { runtime, dataset, ranks } = job;
+  const where = `${runtime.engine} on ${runtime.device} with ${runtime.threads} threads`;
+  const inRanks = ranks && ranks.size > 1 ? ` in each of ${ranks.size} ranks` : '';
+  const console = makeConsole(io);
   folder.print(`Run folder: ${folder.path}`);
   folder.print(
-    `Training ${grouped(plan.parameters)} parameters on ${grouped(dataset.length)} samples of ${dataset.name}, ${runtime.engine} on ${runtime.device} with ${runtime.threads} threads${ranks.size > 1 ? ` in each of ${ranks.size} ranks` : ''}`,
+    `Training ${grouped(plan.parameters)} parameters on ${grouped(dataset.length)} samples of ${dataset.name}, ${where}${inRanks}`,
   );
-  if (threads === undefined && share.idle > 0) folder.print(`  ${idleCores(share)}`);
+  if (note !== undefined) folder.print(`  ${note}`);
   folder.print(`Target: ${describeTarget(options)}`);
   if (resumed) folder.print(`Resuming ${resumed.file}: ${remaining(plan)}`);
 
@@ -158,8 +200,14 @@ export async function runPlan(
     rate: { unit: 'img/s', perUnit: 1000 },
     digits: 1,
   });
-  const announce = (): void =>
-    console.note('Interrupted: finishing this step and writing a checkpoint. Once more quits at once.');
+  const announce = (): void => {
+    const signal = preemptionOf(io);
+    console.note(
+      signal === undefined
+        ? 'Interrupted: finishing this step and writing a checkpoint. Once more quits at once.'
+        : `${signal}: finishing this step and writing a checkpoint.`,
+    );
+  };
   io.interrupt.addEventListener('abort', announce);
   try {
     const summary = await train({
@@ -169,12 +217,19 @@ export async function runPlan(
         tick: (statistics) => folder.tick(statistics),
         sampling: ({ samplesDone, samples }) => bar.activity(`drawing samples ${Math.floor(samplesDone)}/${samples}`),
         samples: (samples, progress) => folder.samples(samples, progress),
-        checkpoint: (state) => folder.checkpoint(state),
+        save: (state) => folder.save(state),
+        skipped: (report) => folder.skipped(report),
       },
     });
     bar.end();
     await folder.finish(summary);
     folder.print(lastLine(folder, summary, options));
+    const signal = preemptionOf(io);
+    if (!summary.finished && signal !== undefined) {
+      // All ranks are through: nothing is to be aborted.
+      await leaveRanks();
+      throw new Preempted(`stopped by ${signal}; the state is saved, and the run goes on with --resume`);
+    }
     return { ...summary, folder };
   } finally {
     bar.end();

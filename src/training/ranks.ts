@@ -15,6 +15,13 @@ export interface StopAgreement {
   agree(): Promise<void>;
 }
 
+/** Whether it is so in one of the ranks at least. */
+export async function anyRank(ranks: Communicator, isSo: boolean): Promise<boolean> {
+  const count = Float32Array.of(Number(isSo));
+  await ranks.allReduce(count);
+  return count[0] > 0;
+}
+
 export function stopAgreement(ranks: Communicator, signal: { readonly aborted: boolean } | undefined): StopAgreement {
   const isAsked = (): boolean => signal?.aborted ?? false;
   // Alone there is nobody to ask: a signal counts at once.
@@ -25,9 +32,7 @@ export function stopAgreement(ranks: Communicator, signal: { readonly aborted: b
     isAgreed: () => isAgreed,
     agree: async () => {
       if (isAgreed) return;
-      const asked = Float32Array.of(Number(isAsked()));
-      await ranks.allReduce(asked);
-      isAgreed = asked[0] > 0;
+      isAgreed = await anyRank(ranks, isAsked());
     },
   };
 }

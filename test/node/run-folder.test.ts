@@ -92,6 +92,26 @@ describe('checkpoints', () => {
   });
 });
 
+describe('keeping checkpoints', () => {
+  const kept = async (changes: Partial<TrainingOptions>, kimg: readonly number[]): Promise<number[]> => {
+    const folder = await RunFolder.create(parent, { ...points, ...changes }, silent);
+    for (const each of kimg) await folder.checkpoint(stateAt(1000 * each));
+    return (await checkpointsIn(folder.path)).map((name) => Number(/\d+/.exec(name)![0])).reverse();
+  };
+
+  test('as many as are asked for, or all', async () => {
+    expect(await kept({ keptCheckpoints: 1 }, [1, 2, 3])).toEqual([3]);
+    expect(await kept({ keptCheckpoints: null }, [1, 2, 3, 4, 5])).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test('and the first one behind every milestone', async () => {
+    // Milestones at 10, 20, 30, ...: 12, 21 and 45 are the first ones that are not before one of them.
+    const kimg = [2, 5, 8, 12, 15, 18, 21, 24, 45, 48, 49];
+    expect(await kept({ keptCheckpoints: 2, milestoneKimg: 10 }, kimg)).toEqual([12, 21, 45, 48, 49]);
+    expect(await kept({ keptCheckpoints: 1, milestoneKimg: 5 }, [5, 10, 15])).toEqual([5, 10, 15]);
+  });
+});
+
 describe('statistics', () => {
   test('a line a tick; the reader leaves out a last line that was cut off', async () => {
     const folder = await RunFolder.create(parent, points, silent);
@@ -113,6 +133,7 @@ describe('statistics', () => {
     writeFileSync(join(folder.path, 'checkpoint-000003.safetensors.4711-0a1b2c3d.tmp'), 'interrupted');
     writeFileSync(join(folder.path, 'notes.tmp'), 'the user wrote this');
     const longer = { ...points, durationKimg: 9000 };
+    folder.release();
     const resumed = await RunFolder.resume(folder.path, longer, at(2000), damaged, silent);
     expect(readFileSync(file, 'utf8')).toBe(`${lines.slice(0, 3).join('\n')}\n`);
     expect(readdirSync(folder.path)).toContain('checkpoint-000003.safetensors.damaged');
