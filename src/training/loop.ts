@@ -194,8 +194,8 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       }
       steps++;
       nimg += batch;
-      await stop.agree();
       observer.step(progress(), result.lossPerSample.reduce((a, b) => a + b, 0) / sampleSize(dataset) / batch);
+      await stop.agree();
 
       const done = nimg >= total;
       if (!done && tick !== 0 && nimg < tickStart.nimg + options.kimgPerTick * 1000) continue;
