@@ -1,5 +1,6 @@
 import { StfError, UsageError } from '../src/errors.ts';
 import { gpuBench } from './gpu.ts';
+import { loaderBench } from './loader.ts';
 import { matmulBench } from './matmul.ts';
 import { sampleBench } from './sample.ts';
 import { scalingBench } from './scaling.ts';
@@ -17,6 +18,7 @@ type Report = object & { readonly text?: string };
  */
 const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Report>>> = {
   gpu: gpuBench,
+  loader: loaderBench,
   matmul: matmulBench,
   sample: sampleBench,
   scaling: scalingBench,

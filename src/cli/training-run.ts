@@ -7,7 +7,8 @@ import { formatDuration } from '../node/progress.ts';
 import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../node/run-folder.ts';
 import { findResumable, hasSamples, isFinished } from '../node/run-reader.ts';
 import type { ResumableRun } from '../node/run-reader.ts';
-import { loadTrainingData } from '../node/training-data.ts';
+import { samplePool } from '../node/loader/sample-pool.ts';
+import { isPoints, loadTrainingData, shareTrainingData } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
 import { checkSizes, describeTarget, silentObserver, train } from '../training/index.ts';
 import type { PresetName, TrainingJob, TrainingOptions, TrainingSummary } from '../training/index.ts';
@@ -90,6 +91,20 @@ export interface TrainingOutcome extends TrainingSummary {
   readonly folder: RunFolder;
 }
 
+/** One thread is ahead of any step on images; points take less time to make than to hand over. See docs/data.md. */
+const defaultWorkers = ({ data }: TrainingOptions): number => (isPoints(data) ? 0 : 1);
+
+/** How a run is carried out: none of it changes what comes out. */
+export interface RunWish {
+  readonly device?: DeviceChoice | undefined;
+  readonly threads?: number | undefined;
+  /** Threads that load data ahead of the step; with 0 each step loads its own. `defaultWorkers` when left out. */
+  readonly workers?: number | undefined;
+  /** Take the run's folder over from another machine. */
+  readonly breakLock?: boolean | undefined;
+  readonly io: Io;
+}
+
 /**
  * Trains as planned, into a run folder; together with the processes that `mpirun` started beside this one, of which rank 0
  * has the folder.
@@ -99,18 +114,9 @@ export interface TrainingOutcome extends TrainingSummary {
  * @throws Preempted when a scheduler stops it
  * @throws SaveError when the state can't be saved
  */
-export async function runPlan(
-  plan: TrainingPlan,
-  wish: {
-    device?: DeviceChoice | undefined;
-    threads?: number | undefined;
-    /** Take the run's folder over from another machine. */
-    breakLock?: boolean | undefined;
-    io: Io;
-  },
-): Promise<TrainingOutcome | undefined> {
-  const { device, threads, breakLock = false, io } = wish;
-  const { options, outdir, resumed } = plan;
+export async function runPlan(plan: TrainingPlan, wish: RunWish): Promise<TrainingOutcome | undefined> {
+  const { device, threads, workers = defaultWorkers(plan.options), breakLock = false, io } = wish;
+  const { options, resumed } = plan;
   const console = makeConsole(io);
   plan.notes.forEach((line) => console.note(line));
   for (const { reason } of resumed?.damaged ?? []) console.note(`passed over a damaged checkpoint: ${reason}`);
@@ -125,13 +131,17 @@ export async function runPlan(
   const runtime = await deviceRuntime({ device, precision, threads: threads ?? share.threads });
   // Rank 0 first: where data have to be fetched, the others find them.
   if (ranks.rank > 0) await ranks.barrier();
-  const dataset = await loadTrainingData(options);
+  const { dataset, samples } =
+    workers > 0
+      ? await shareTrainingData(options, workers)
+      : { dataset: await loadTrainingData(options), samples: undefined };
   if (ranks.rank === 0) await ranks.barrier();
   await letSignalsIn();
   stopIfInterrupted(io, 'training had not begun, and nothing was written');
 
+  const loader = samples && samplePool(samples, workers);
   const job: Omit<TrainingJob, 'observer'> = {
-    ...{ runtime, dataset, options, ranks, signal: io.interrupt },
+    ...{ runtime, dataset, options, ranks, loader, signal: io.interrupt },
     now: () => Date.now() / 1000,
     clock: () => performance.now() / 1000,
     memoryGb: () => process.memoryUsage.rss() / 2 ** 30,
@@ -142,30 +152,39 @@ export async function runPlan(
       },
     }),
   };
-  if (ranks.rank > 0) {
-    await train({ ...job, observer: silentObserver });
-    return undefined;
-  }
-
-  const show = (line: string): void => console.print(line);
-  const folder =
-    resumed?.folder !== undefined
-      ? await RunFolder.resume(
-          resumed.folder,
-          options,
-          resumed.checkpoint.progress,
-          resumed.damaged.map(({ file }) => file),
-          show,
-          { breakLock },
-        )
-      : await RunFolder.create(outdir, options, show);
   try {
-    const note = threads === undefined && share.idle > 0 ? idleCores(share) : undefined;
-    return await trainInto(folder, job, plan, note, io);
+    if (ranks.rank > 0) {
+      await train({ ...job, observer: silentObserver });
+      return undefined;
+    }
+    const folder = await openFolder(plan, breakLock, (line) => console.print(line));
+    try {
+      const note = threads === undefined && share.idle > 0 ? idleCores(share) : undefined;
+      return await trainInto(folder, job, plan, note, io);
+    } finally {
+      folder.release();
+    }
   } finally {
-    folder.release();
+    await loader?.release();
   }
 }
+
+/** The folder of the run that goes on, or a new one. */
+const openFolder = (
+  { options, outdir, resumed }: TrainingPlan,
+  breakLock: boolean,
+  show: (line: string) => void,
+): Promise<RunFolder> =>
+  resumed?.folder !== undefined
+    ? RunFolder.resume(
+        resumed.folder,
+        options,
+        resumed.checkpoint.progress,
+        resumed.damaged.map(({ file }) => file),
+        show,
+        { breakLock },
+      )
+    : RunFolder.create(outdir, options, show);
 
 /** Whether a run has nothing left to do. A checkpoint alone is complete when it has seen all images. */
 async function isComplete({ folder, checkpoint: { progress } }: ResumableRun, { durationKimg }: TrainingOptions) {

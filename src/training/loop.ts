@@ -15,6 +15,7 @@ import type { LiveState, Progress, TickPart, TrainingObserver, TrainingState } f
 import type { TrainingOptions } from './options.ts';
 import { anyRank, requireSameState, stopAgreement } from './ranks.ts';
 import { emaBetaAt, learningRateAt } from './schedule.ts';
+import type { SampleLoader } from './samples.ts';
 import { StatisticsCollector } from './statistics.ts';
 import type { TickStatistics } from './statistics.ts';
 import { rangeOf, tickProbe } from './target-probe.ts';
@@ -33,6 +34,8 @@ export interface TrainingJob {
   readonly clock?: () => number;
   /** Resident memory of the process in GiB. */
   readonly memoryGb?: () => number;
+  /** Makes samples ahead of the step, in other threads; when left out each step makes its own. */
+  readonly loader?: SampleLoader | undefined;
   /** Where to go on, from a checkpoint. */
   readonly resume?: {
     readonly progress: Progress;
@@ -93,7 +96,10 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   );
   if (job.resume) for (const name of trainingVectors) step.state.write(name, job.resume.vectors[name]);
   const shard = { rank: ranks.rank, ranks: ranks.size };
-  const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample, shard);
+  const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample, shard, {
+    loader: job.loader,
+    now: clock,
+  });
   const probe = isFirst ? await tickProbe(runtime, dataset, options) : undefined;
   let sampler: CompiledDenoiser | undefined;
 
@@ -148,6 +154,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   };
   /** A state that could not be saved when it was due. */
   let isOwed = false;
+  let waited = 0;
 
   try {
     await requireSame('before the first step');
@@ -167,6 +174,9 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       const scalars = { learningRate, emaBeta, step: steps + 1 };
       const { result, scale } = await takeStep(step, data, scalars, lossScale);
       lossScale = scale;
+      const wait = batches.takeWait();
+      waited += wait;
+      statistics.report('Timing/data_wait_sec', wait);
       if (isFiniteStep(result)) {
         if (lossScale) {
           lossScale = afterGoodStep(lossScale);
@@ -209,6 +219,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         tickStart,
         tickEnd,
         maintenance,
+        waited,
         memoryGb: job.memoryGb?.() ?? 0,
         secondsBefore,
       });
@@ -230,6 +241,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       }
       maintenance = clock() - tickEnd;
       tickStart = { time: clock(), nimg };
+      waited = 0;
     }
     return { progress: progress(), finished: nimg >= total, firstTick, lastTick };
   } finally {
@@ -305,6 +317,7 @@ interface TickTimes {
   readonly tickStart: { readonly time: number; readonly nimg: number };
   readonly tickEnd: number;
   readonly maintenance: number;
+  readonly waited: number;
   readonly memoryGb: number;
 }
 
@@ -317,6 +330,8 @@ function reportTick(statistics: StatisticsCollector, times: TickTimes): void {
   statistics.report('Timing/sec_per_tick', seconds);
   statistics.report('Timing/sec_per_kimg', (seconds / (times.nimg - times.tickStart.nimg)) * 1000);
   statistics.report('Timing/maintenance_sec', times.maintenance);
+  // Of the time since the last tick, which is nothing where the clock stands still.
+  statistics.report('Timing/data_wait_share', seconds > 0 ? times.waited / seconds : 0);
   statistics.report('Resources/cpu_mem_gb', times.memoryGb);
   statistics.report('Resources/peak_gpu_mem_gb', 0);
 }
