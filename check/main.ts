@@ -55,7 +55,8 @@ function parse(argv: readonly string[]) {
 
 function countOf(name: string, text: string): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new UsageError(`--${name} must be an integer of at least 1, got ${text}.`);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new UsageError(`--${name} must be an integer of at least 1, got ${text}.`);
   return value;
 }
 

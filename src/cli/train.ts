@@ -55,7 +55,7 @@ export function trainCommand(io: Io): Command {
       train.addOption(textOption(`--${name}`, valueName, range === undefined ? help : `${help} [${range}]`));
     }
   }
-  train.addHelpText('after', () => `\n${presetTable()}\n\n${resumeNote()}\n\n${trainExamples}`);
+  train.addHelpText('after', () => `\n${presetTable()}\n\n${resumeNote()}\n\n${exitCodeNote}\n\n${trainExamples}`);
   return train.action(async (_, self: Command) => {
     const { outdir, preset, resume, breakLock, device, threads, workers, dryRun } = self.opts<{
       outdir: string;
@@ -73,19 +73,26 @@ export function trainCommand(io: Io): Command {
   });
 }
 
+const exitCodeNote = `Exit codes: 0 done, or interrupted with Ctrl-C; 1 failed; 2 wrong usage; 74 the state could not be saved;
+75 stopped by SIGTERM or SIGUSR1 with the state saved: start it again with --resume. See docs/runs.md.`;
+
 const trainExamples = `Examples:
   stf train --preset toy-2d --data two-moons
   stf train --data cifar10 --arch ddpmpp --cbase 64 --objective stf --reference-batch 2048 --duration 0.1
   stf train --resume runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --duration 0.05`;
 
+/** Options on one line of the help. */
+const namesOnLine = 8;
+
 /** What may change when a run goes on, in lines that fit a terminal. */
 function resumeNote(): string {
   const names = trainFlags.filter(({ onResume }) => onResume).map(({ name }) => `--${name}`);
-  const half = Math.ceil(names.length / 2);
+  const lines = Array.from({ length: Math.ceil(names.length / namesOnLine) }, (_, i) =>
+    names.slice(i * namesOnLine, (i + 1) * namesOnLine).join(' '),
+  );
   return [
     'With --resume these can be changed, and no others:',
-    `  ${names.slice(0, half).join(' ')}`,
-    `  ${names.slice(half).join(' ')}`,
+    ...lines.map((line) => `  ${line}`),
     'A checkpoint file that lies in no run begins a new one, in which all but its network can be changed.',
   ].join('\n');
 }

@@ -11,7 +11,8 @@ const stripe = 16;
 const copied = 2 ** 16;
 
 const rotate = (value: number, by: number): number => (value << by) | (value >>> (32 - by));
-const round = (lane: number, word: number): number => Math.imul(rotate((lane + Math.imul(word, prime2)) | 0, 13), prime1);
+const round = (lane: number, word: number): number =>
+  Math.imul(rotate((lane + Math.imul(word, prime2)) | 0, 13), prime1);
 
 /** The checksum, with seed 0, of bytes that come in pieces; how they are cut does not matter. */
 export class Xxh32 {
@@ -33,7 +34,8 @@ export class Xxh32 {
     }
     const whole = at + Math.floor((bytes.length - at) / stripe) * stripe;
     if ((bytes.byteOffset + at) % 4 === 0) this.stripes(bytes.subarray(at, whole));
-    else for (let from = at; from < whole; from += copied) this.stripes(bytes.slice(from, Math.min(from + copied, whole)));
+    else
+      for (let from = at; from < whole; from += copied) this.stripes(bytes.slice(from, Math.min(from + copied, whole)));
     this.rest.set(bytes.subarray(whole));
     this.restLength = bytes.length - whole;
     return this;

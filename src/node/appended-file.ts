@@ -55,7 +55,7 @@ function writeWhole(file: number, text: string): void {
   const before = fstatSync(file).size;
   const bytes = Buffer.from(isInLine(file, before) ? `\n${text}` : text);
   try {
-    for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
+    for (let written = 0; written < bytes.length;) written += writeSync(file, bytes, written);
   } catch (error) {
     // A device such as /dev/full has no length.
     if (before > 0 || fstatSync(file).isFile()) ftruncateSync(file, before);

@@ -1,5 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, linkSync, openSync, readFileSync, readlinkSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -15,6 +25,8 @@ import { fileError } from './files.ts';
 export const lockName = 'lock.json';
 
 const ownerSchema = z.object({
+  /** Of this taking of the lock: a process may take it several times. */
+  id: z.string(),
   pid: z.number().int().positive(),
   host: z.string(),
   started: z.string(),
@@ -47,13 +59,16 @@ export interface FolderLock {
  */
 export function lockFolder(folder: string, { isForced = false } = {}): FolderLock {
   const path = join(folder, lockName);
-  const own = JSON.stringify(self());
+  const content = `${JSON.stringify({ ...self(), id: randomBytes(8).toString('hex') })}\n`;
+  const release = (): void => {
+    if (held.delete(release) && readOr(path, undefined) === content) quietly(() => rmSync(path, { force: true }));
+  };
   let takenOver: string | undefined;
   // A lock that disappears meanwhile is a reason to try again, but not for ever.
   for (let attempt = 0; attempt < 5; attempt++) {
-    if (create(path, `${own}\n`)) {
-      held.set(path, `${own}\n`);
-      return { takenOver, release: () => release(path) };
+    if (create(path, content)) {
+      held.add(release);
+      return { takenOver, release };
     }
     const found = readOr(path, undefined);
     if (found === undefined) continue;
@@ -66,15 +81,9 @@ export function lockFolder(folder: string, { isForced = false } = {}): FolderLoc
   throw new UsageError(`${folder}: several processes take its lock (${path}) from each other. Start one of them.`);
 }
 
-/** The locks that this process holds, and what is in them. They are given back when it ends in an orderly way. */
-const held = new Map<string, string>();
-process.on('exit', () => [...held.keys()].forEach(release));
-
-function release(path: string): void {
-  const own = held.get(path);
-  held.delete(path);
-  if (own !== undefined && readOr(path, undefined) === own) quietly(() => rmSync(path, { force: true }));
-}
+/** Give back the locks that this process holds, when it ends in an orderly way. */
+const held = new Set<() => void>();
+process.on('exit', () => held.forEach((release) => release()));
 
 /** Makes the lock with all its content at once; false when there is one already. */
 function create(path: string, content: string): boolean {
@@ -165,7 +174,7 @@ function isRunning({ pid, startTime }: LockOwner): boolean {
   return !['Z', 'X'].includes(found.state) && (startTime === null || found.startTime === startTime);
 }
 
-const self = (): LockOwner => ({
+const self = (): Omit<LockOwner, 'id'> => ({
   pid: process.pid,
   host: hostname(),
   started,

@@ -1,4 +1,4 @@
-import { access, constants, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { toyStandardDeviation } from '../data/toy.ts';
@@ -104,9 +104,16 @@ export class RunFolder implements TrainingObserver {
         if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue; // another run was faster
         throw fileError(`can't make the folder ${path}`, error);
       }
-      const lock = lockFolder(path);
-      await writeFileAtomic(join(path, runFiles.options), textOf(options));
-      return new RunFolder(path, options, show, wish, lock);
+      let lock: FolderLock | undefined;
+      try {
+        lock = lockFolder(path);
+        await writeFileAtomic(join(path, runFiles.options), textOf(options));
+        return new RunFolder(path, options, show, wish, lock);
+      } catch (error) {
+        lock?.release();
+        await rmdir(path).catch(() => {});
+        throw error;
+      }
     }
   }
 
@@ -229,7 +236,9 @@ export class RunFolder implements TrainingObserver {
       if (!isPatient || waited >= forSeconds)
         throw new SaveError(`${error.message} The run ends at its last whole checkpoint.`, { cause: error });
       if (waited === 0)
-        this.print(`${error.message} Trying again every ${everySeconds} seconds, ${forSeconds} seconds long: make room.`);
+        this.print(
+          `${error.message} Trying again every ${everySeconds} seconds, ${forSeconds} seconds long: make room.`,
+        );
       await wait(everySeconds * 1000);
     }
   }
@@ -436,7 +445,8 @@ export async function requireCreatable(folder: string): Promise<void> {
     });
     if (!found) continue;
     if (!found.isDirectory()) throw new UsageError(`can't write in the folder ${folder}: ${path} is a file.`);
-    await access(path, constants.W_OK | constants.X_OK).catch(() => {
+    await access(path, constants.W_OK | constants.X_OK).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'EROFS') throw fileError(`can't write in the folder ${folder}`, error);
       throw new UsageError(`can't write in the folder ${folder}: no permission to write in ${path}.`);
     });
     return;

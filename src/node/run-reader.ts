@@ -137,7 +137,9 @@ export async function findResumable(path: string): Promise<ResumableRun> {
 
 /** Whether a run was ended before its first checkpoint. */
 async function hasNotBegun(path: string): Promise<boolean> {
-  return (await isFolder(path)) && (await isFile(join(path, runFiles.options))) && (await checkpointsIn(path)).length === 0;
+  return (
+    (await isFolder(path)) && (await isFile(join(path, runFiles.options))) && (await checkpointsIn(path)).length === 0
+  );
 }
 
 /**

@@ -43,7 +43,7 @@ export function initialCheckpoint(options: TrainingOptions): Checkpoint {
 
 /** Where a checkpoint is written to. */
 export interface CheckpointSink {
-  /** Appends bytes, which stay as they are until the promise resolves. */
+  /** Appends bytes, which are not changed afterwards. */
   write(bytes: Uint8Array): Promise<void>;
   /** Writes over bytes that were written before. */
   overwrite(position: number, bytes: Uint8Array): Promise<void>;
@@ -88,7 +88,7 @@ interface Layout {
   /** Byte of the file where the checksum goes. */
   readonly checksumAt: number;
   /** The vectors in the order of their data, and how each is cut into tensors. */
-  readonly parts: readonly { readonly vector: VectorName; pieces(values: Float32Array): Uint8Array[] }[];
+  readonly parts: readonly { readonly vector: VectorName; readonly pieces: (values: Float32Array) => Uint8Array[] }[];
   /** Of the file up to the data. */
   readonly hash: Xxh32;
 }

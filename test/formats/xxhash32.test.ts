@@ -17,14 +17,19 @@ test.each([
 
 test('how bytes are cut, and where they lie in memory, does not matter', () => {
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 300 }), fc.array(fc.nat(300), { maxLength: 6 }), fc.nat(3), (data, cuts, shift) => {
-      const shifted = new Uint8Array(data.length + shift).subarray(shift);
-      shifted.set(data);
-      const whole = new Xxh32();
-      const places = [0, ...cuts.map((cut) => Math.min(cut, data.length)).sort((a, b) => a - b), data.length];
-      places.slice(1).forEach((end, i) => whole.update(shifted.subarray(places[i], end)));
-      expect(whole.digest()).toBe(new Xxh32().update(data).digest());
-    }),
+    fc.property(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.array(fc.nat(300), { maxLength: 6 }),
+      fc.nat(3),
+      (data, cuts, shift) => {
+        const shifted = new Uint8Array(data.length + shift).subarray(shift);
+        shifted.set(data);
+        const whole = new Xxh32();
+        const places = [0, ...cuts.map((cut) => Math.min(cut, data.length)).sort((a, b) => a - b), data.length];
+        places.slice(1).forEach((end, i) => whole.update(shifted.subarray(places[i], end)));
+        expect(whole.digest()).toBe(new Xxh32().update(data).digest());
+      },
+    ),
   );
 });
 
@@ -32,8 +37,8 @@ test('one changed bit shows', () => {
   const data = new Uint8Array(1000).map((_, i) => i * 7);
   const before = hash(data);
   for (let at = 0; at < data.length; at++) {
-    data[at] ^= 1 << at % 8;
+    data[at] ^= 1 << (at % 8);
     expect(hash(data), `byte ${at}`).not.toBe(before);
-    data[at] ^= 1 << at % 8;
+    data[at] ^= 1 << (at % 8);
   }
 });

@@ -239,7 +239,9 @@ describe('steps that are not finite are left out where that is asked for', () =>
     const done = await run(options, { dataset });
     expect(done.summary).toMatchObject({ finished: true, progress: { step: 30, nimg: 240, skipped: { total: 4 } } });
     expect(done.skipped).toHaveLength(4);
-    expect(done.skipped[0]).toMatch(/^step \d+: the loss of sample \d \(sigma = [\d.e-]+\) is NaN; worst parameter: model\./);
+    expect(done.skipped[0]).toMatch(
+      /^step \d+: the loss of sample \d \(sigma = [\d.e-]+\) is NaN; worst parameter: model\./,
+    );
     expect(done.ticks.at(-1)!.values['Optimizer/skipped_steps'].mean).toBe(4);
     const losses = done.ticks.map(({ values }) => values['Loss/loss']);
     expect(losses.every(({ mean }) => Number.isFinite(mean))).toBe(true);
