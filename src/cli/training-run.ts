@@ -100,7 +100,7 @@ export interface RunWish {
   readonly threads?: number | undefined;
   /** Threads that load data ahead of the step; with 0 each step loads its own. `defaultWorkers` when left out. */
   readonly workers?: number | undefined;
-  /** Take the run's folder over from another machine. */
+  /** Take the folder of a resumed run over from a process on another machine. */
   readonly breakLock?: boolean | undefined;
   readonly io: Io;
 }

@@ -137,6 +137,8 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   const total = options.durationKimg * 1000;
   let firstTick: TickStatistics | undefined;
   let lastTick: TickStatistics | undefined;
+  // Of the tick that was interrupted, what is known of it.
+  let waited = part?.moments.find(([key]) => key === 'Timing/data_wait_sec')?.[2] ?? 0;
   const isDue = (every: number | null, tick: number): boolean =>
     nimg >= total || (every !== null && tick !== 0 && tick % every === 0);
   // A signal in the last step changes nothing: what is left to do is the picture, after the checkpoint.
@@ -154,7 +156,6 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   };
   /** A state that could not be saved when it was due. */
   let isOwed = false;
-  let waited = 0;
 
   try {
     await requireSame('before the first step');
