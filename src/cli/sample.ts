@@ -133,7 +133,8 @@ Examples:
   stf sample --network runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --seeds 0-63 --outdir samples
   stf sample --network checkpoint-000016.safetensors --seeds 17 --steps 40 --trajectory
   stf sample --network runs/00000-cifar10-uncond-ddpmpp-ve-dsm-batch128-fp32 --sampler predictor-corrector
-  stf sample --network checkpoint-000016.safetensors --solver euler --disc vp --schedule vp --scaling vp --steps 256`;
+  stf sample --network checkpoint-000016.safetensors --solver euler --disc vp --schedule vp --scaling vp --steps 256
+  mpirun -np 4 stf sample --network runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --seeds 0-49999`;
 
 /**
  * Draws samples and writes them.
