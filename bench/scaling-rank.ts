@@ -2,9 +2,21 @@ import { joinRanks, leaveRanks, nodeRuntime } from '../src/node/index.ts';
 import type { Communicator } from '../src/runtime/index.ts';
 import { compileTrainStep } from '../src/training/index.ts';
 import { networkFrom } from './networks.ts';
+import type { NetworkOptions } from './networks.ts';
 import { collectGarbage, makeSubject } from './subject.ts';
 import { fixedTraining } from './train-step.ts';
-import type { RankWish } from './scaling.ts';
+
+/** What a process of the comparison is to do. */
+export interface RankWish extends NetworkOptions {
+  /** Images a step, over all ranks. */
+  readonly batch: number;
+  /** Size of the reference batch of the stable target; 0 for denoising score matching. */
+  readonly reference: number;
+  readonly threads: number;
+  readonly waiting: string;
+  readonly warmUp: number;
+  readonly steps: number;
+}
 
 /** Times of each step in milliseconds, as one rank sees them. */
 export interface RankTimes {

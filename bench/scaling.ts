@@ -6,20 +6,7 @@ import { readArguments } from './arguments.ts';
 import { waitingFrom } from './compare.ts';
 import { machine, median, rounded } from './measure.ts';
 import { describeNetwork, networkDefaults } from './networks.ts';
-import type { NetworkOptions } from './networks.ts';
-import type { RankTimes } from './scaling-rank.ts';
-
-/** What a process of the comparison is to do. */
-export interface RankWish extends NetworkOptions {
-  /** Images a step, over all ranks. */
-  readonly batch: number;
-  /** Size of the reference batch of the stable target; 0 for denoising score matching. */
-  readonly reference: number;
-  readonly threads: number;
-  readonly waiting: string;
-  readonly warmUp: number;
-  readonly steps: number;
-}
+import type { RankTimes, RankWish } from './scaling-rank.ts';
 
 /**
  * The training step in several processes of one thread each, joined by MPI, against one process with as many threads, on
