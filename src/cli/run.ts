@@ -47,6 +47,8 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     const where = launch ? `rank ${launch.rank} of ${launch.size} on ${hostname()}: ` : '';
     io.stderr.write(`${commandPath(program, argv)}: ${where}${message.replace(/\s*\n\s*/g, ' ')}\n`);
     if (process.env.STF_DEBUG === '1' && error instanceof Error) io.stderr.write(`${error.stack}\n`);
+    // The launcher passes the line on before it ends everything: that of MPICH drops what it has not read by then.
+    if (launch) await sleep(flushMs);
     abortRanks(code);
     return code;
   }
@@ -54,6 +56,9 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
 
 /** How much earlier than the others rank 0 may say what is wrong. */
 const headStartMs = 3000;
+
+/** How long a launcher is given to read a line. */
+const flushMs = 500;
 
 /** Commands that several processes can share. */
 const sharedCommands = ['train', 'sample'];
