@@ -12,9 +12,10 @@ export interface Launch {
  * Reads in the environment whether this process is one of several that were started together. Nothing is loaded for it.
  *
  * `mpirun` of Open MPI sets OMPI_COMM_WORLD_*, that of MPICH and Intel MPI PMI_*. `srun` sets SLURM_STEP_* for what it
- * starts, in a batch script around it too, where they tell of one task: the step of the script itself.
+ * starts, and not in a batch script around it. STF_MPI=off says that the processes have nothing to do with each other.
  */
 export function detectLaunch(env: Readonly<Record<string, string | undefined>>): Launch | undefined {
+  if (env.STF_MPI === 'off') return undefined;
   const read = (name: string): number => (env[name] ? Number(env[name]) : NaN);
   const of = (launcher: string, family: Launch['family'], size: number, rank: number): Launch | undefined =>
     Number.isInteger(size) && size > 1 && Number.isInteger(rank) ? { launcher, rank, size, family } : undefined;

@@ -66,7 +66,7 @@ export async function openLibrary(launch: Launch, env: NodeJS.ProcessEnv): Promi
       throw new UsageError(
         `${launch.launcher} started ${launch.size} processes, and ${name} knows of ${library.size}: they belong to ` +
           'different installations of MPI. Start with the mpirun of that library (with srun: --mpi=pmix or --mpi=pmi2), or ' +
-          'name the library that fits with STF_MPI_LIBRARY.',
+          'name the library that fits with STF_MPI_LIBRARY. Processes that are to work apart need STF_MPI=off.',
       );
     return library;
   }

@@ -28,6 +28,7 @@ describe('whether several processes were started together', () => {
     ['a shell', {}],
     ['mpirun -np 1', { ...openMpi, OMPI_COMM_WORLD_SIZE: '1', OMPI_COMM_WORLD_RANK: '0', PMIX_RANK: '0' }],
     ['a batch script of Slurm, without srun', batchScript],
+    ['processes that are to work apart', { ...openMpi, STF_MPI: 'off' }],
     ['variables that are empty', { OMPI_COMM_WORLD_SIZE: '', OMPI_COMM_WORLD_RANK: '' }],
   ])('not by %s', async (_, env) => {
     expect(detectLaunch(env)).toBeUndefined();
