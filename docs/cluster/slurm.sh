@@ -18,7 +18,8 @@ start=(srun --mpi=pmix --cpus-per-task="$SLURM_CPUS_PER_TASK" --kill-on-bad-exit
 
 begun=("$outdir"/[0-9]*/checkpoint-*)
 if [ -e "${begun[0]}" ]; then
-  "${start[@]}" --resume "$(dirname "${begun[0]}")"
+  # No other job has this folder: a lock in it is that of a rank 0 that is gone, perhaps on another machine.
+  "${start[@]}" --resume "$(dirname "${begun[0]}")" --break-lock
 else
   "${start[@]}" --outdir "$outdir" "$@"
 fi

@@ -16,7 +16,8 @@ export OMPI_MCA_odls_base_sigkill_timeout=12
 
 begun=("$outdir"/[0-9]*/checkpoint-*)
 if [ -e "${begun[0]}" ]; then
-  set -- --resume "$(dirname "${begun[0]}")"
+  # No other job may have this folder: a lock in it is that of a rank 0 that is gone, perhaps on another machine.
+  set -- --resume "$(dirname "${begun[0]}")" --break-lock
 else
   set -- --outdir "$outdir" "$@"
 fi
