@@ -5,6 +5,7 @@ import { FormatError, SaveError, ShapeError, StfError, UsageError } from '../err
 import { packageVersion } from '../node/doctor.ts';
 import { abortRanks, detectLaunch, leaveRanks } from '../node/mpi/index.ts';
 import type { Launch } from '../node/mpi/index.ts';
+import { analyzeCommand } from './analyze.ts';
 import { datasetCommand } from './dataset.ts';
 import { doctorCommand } from './doctor.ts';
 import { exportCommand } from './export.ts';
@@ -13,6 +14,7 @@ import { importCommand } from './import.ts';
 import { Interrupted, Preempted } from './io.ts';
 import type { Io } from './io.ts';
 import { quickstartCommand } from './quickstart.ts';
+import { reproduceCommand } from './reproduce.ts';
 import { sampleCommand } from './sample.ts';
 import { trainCommand } from './train.ts';
 
@@ -84,6 +86,8 @@ export function makeProgram(io: Io): Command {
     .addCommand(importCommand(io))
     .addCommand(exportCommand(io))
     .addCommand(datasetCommand(io))
+    .addCommand(reproduceCommand(io))
+    .addCommand(analyzeCommand(io))
     .addCommand(doctorCommand(io))
     .addCommand(quickstartCommand(io))
     .addHelpText(

@@ -7,6 +7,7 @@ import type { Communicator, Runtime } from '../runtime/index.ts';
 import { compileDenoiser, generateWith } from '../sampling/index.ts';
 import type { CompiledDenoiser } from '../sampling/index.ts';
 import { batchSource } from './batches.ts';
+import { gradientProbe } from './gradient-probe.ts';
 import { afterGoodStep, afterOverflow, initialLossScale } from './loss-scale.ts';
 import type { LossScale } from './loss-scale.ts';
 import { describeNonFinite, isFiniteStep, mostSkippedInARow } from './non-finite.ts';
@@ -101,6 +102,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
     now: clock,
   });
   const probe = isFirst ? await tickProbe(runtime, dataset, options) : undefined;
+  const gradients = gradientProbe(step, options, job.resume?.progress.gradientProbe, ranks.size);
   let sampler: CompiledDenoiser | undefined;
 
   const statistics = new StatisticsCollector();
@@ -126,9 +128,9 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       ? { nimg: tickStart.nimg, seconds: clock() - tickStart.time, maintenance, moments: statistics.collected() }
       : undefined;
   const save = async (isLast = false): Promise<boolean> => {
-    const about = { options, progress: { ...progress(), sinceTick: sinceTick() }, isLast };
+    const now = { ...progress(), gradientProbe: gradients.state(), sinceTick: sinceTick() };
     // Rank 0 has the state, and nobody leaves before it is safe.
-    return anyRank(ranks, isFirst && (await saveState(observer, step, about)));
+    return anyRank(ranks, isFirst && (await saveState(observer, step, { options, progress: now, isLast })));
   };
   // Only the clock may differ.
   const requireSame = (when: string): Promise<void> =>
@@ -185,14 +187,13 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
           statistics.report('Optimizer/overflows', lossScale.overflows);
         }
         skipped = { ...skipped, inARow: 0 };
-        statistics.report(
-          'Loss/loss',
-          result.lossPerSample.map((loss) => loss / sampleSize(dataset)),
-        );
+        const perElement = result.lossPerSample.map((loss) => loss / sampleSize(dataset));
+        statistics.report('Loss/loss', perElement);
         statistics.report('Optimizer/learning_rate', learningRate);
         statistics.report('Optimizer/gradient_norm', result.gradientNorm);
         statistics.report('Optimizer/ema_beta', emaBeta);
-        countDrawn(statistics, result, options);
+        reportRanges(statistics, result, perElement, options);
+        gradients.step();
       } else {
         const gradient = (await step.state.read('gradient')) as Float32Array;
         const report = describeNonFinite(result, steps + 1, step.table, gradient);
@@ -225,6 +226,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         secondsBefore,
       });
       await probe?.report(tick, statistics);
+      if (isFirst && isFiniteStep(result)) await gradients.report(tick, data[0], statistics);
       lastTick = statistics.take(now());
       firstTick ??= lastTick;
       await requireSame(`after step ${steps}`);
@@ -306,8 +308,18 @@ const nonFiniteMessage = (report: string, skippedInARow: number): string =>
   `${report}. ${skippedInARow > 0 ? `The ${skippedInARow} steps before it were left out for the same reason. ` : ''}` +
   'The state before it was saved; a smaller learning rate or a longer ramp-up may help.';
 
-function countDrawn(statistics: StatisticsCollector, { sigma }: StepResult, { sigmaRanges }: TrainingOptions): void {
-  for (const level of sigma) statistics.report(`Target/drawn/${rangeOf(level, sigmaRanges)}`, level);
+/** The noise levels that were drawn, and the loss, in each range of them. */
+function reportRanges(
+  statistics: StatisticsCollector,
+  { sigma }: StepResult,
+  losses: Float32Array,
+  { sigmaRanges }: TrainingOptions,
+): void {
+  for (const [sample, level] of sigma.entries()) {
+    const range = rangeOf(level, sigmaRanges);
+    statistics.report(`Target/drawn/${range}`, level);
+    statistics.report(`Loss/${range}`, losses[sample]);
+  }
 }
 
 interface TickTimes {

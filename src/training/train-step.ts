@@ -40,12 +40,17 @@ export interface TrainStep {
   /** Floating-point operations of matrix products and convolutions of one whole step. */
   readonly flops: number;
   /**
-   * Takes one step, on this rank's samples together with what the other ranks take. When a loss or the gradient is infinite or NaN the state stays as it was: the caller looks at the
-   * result.
+   * Takes one step, on this rank's samples together with what the other ranks take. When a loss or the gradient is
+   * infinite or NaN the state stays as it was: the caller looks at the result.
    *
    * @throws UsageError when there are more or fewer rounds than `rounds`, or data are missing from one
    */
   run(rounds: readonly RoundData[], scalars: StepScalars): Promise<StepResult>;
+  /**
+   * Euclidean norm of the gradient of one round by itself, averaged over its samples; weights, moments and average stay as
+   * they are. Of this rank alone.
+   */
+  gradientNorm(round: RoundData): Promise<number>;
   release(): Promise<void>;
 }
 
@@ -138,10 +143,21 @@ export async function compileTrainStep(
   const perRound = perRank / config.rounds;
   // A step is several runs over one state: steps that are started together wait for each other.
   const queue = serial();
+  const feedsOf = (data: RoundData, starts: boolean, lossScale: number) => ({
+    ...round.feeds(data),
+    ...(isFirst && { isFirst: Uint8Array.of(Number(starts)) }),
+    ...(config.precision === 'float16' && { [lossScaleName]: Float32Array.of(lossScale) }),
+  });
   return {
     table,
     state,
     dropoutPerSample: round.dropoutPerSample,
+    gradientNorm: (data) =>
+      // The gradient is scratch: the next step writes over it. The graph divides by the batch, of which a round is a part.
+      queue(async () => {
+        const { gradientNorm } = await differentiate.run(feedsOf(data, true, 1), state);
+        return (gradientNorm as Float32Array)[0] * (config.batch / perRound);
+      }),
     flops: countFlops([...round.gradients, round.lossPerSample]) * config.rounds,
     release: async () => {
       for (const program of programs) await program.release();
@@ -154,12 +170,7 @@ export async function compileTrainStep(
         const sigma = perSample.subarray(config.batch);
         let gradientNorm = 0;
         for (const [index, data] of rounds.entries()) {
-          const feeds = {
-            ...round.feeds(data),
-            ...(isFirst && { isFirst: Uint8Array.of(Number(index === 0)) }),
-            ...(config.precision === 'float16' && { [lossScaleName]: Float32Array.of(lossScale) }),
-          };
-          const result = await differentiate.run(feeds, state);
+          const result = await differentiate.run(feedsOf(data, index === 0, lossScale), state);
           const first = ranks.rank * perRank + index * perRound;
           lossPerSample.set(result.lossPerSample as Float32Array, first);
           sigma.set(data.sigma, first);

@@ -16,6 +16,9 @@ const commands = [
   'dataset convert',
   'dataset info',
   'dataset check',
+  'analyze',
+  'analyze phases',
+  'analyze targets',
   'doctor',
   'quickstart',
 ];

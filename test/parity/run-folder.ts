@@ -15,6 +15,8 @@ import { inceptionScoreFiles } from './inception-score-files.ts';
 import { kernelFiles } from './kernel-files.ts';
 import { manifoldFiles } from './manifold-files.ts';
 import { networkFiles } from './network-files.ts';
+import { posteriorFiles } from './phase-files.ts';
+import { storedTargetFiles, targetErrorFiles } from './phase-target-files.ts';
 import { pickleFiles } from './pickle-files.ts';
 import { pixelFiles } from './pixel-files.ts';
 import { processFiles } from './process-files.ts';
@@ -23,6 +25,7 @@ import { likelihoodFiles, odeFiles, predictorCorrectorFiles } from './sde-sample
 import { stableTargetFiles } from './stable-target-files.ts';
 import { iddpmTables, veTables, vpTables } from './table-files.ts';
 import { trainingFiles } from './training-files.ts';
+import { twoGaussiansFiles } from './two-gaussians-files.ts';
 
 /** Every kind of file that can be checked. What a file is, its manifest says. */
 const checkers: readonly Checker[] = [
@@ -43,6 +46,10 @@ const checkers: readonly Checker[] = [
   odeFiles,
   likelihoodFiles,
   ddimFiles,
+  posteriorFiles,
+  targetErrorFiles,
+  storedTargetFiles,
+  twoGaussiansFiles,
   pixelFiles,
   datasetArchives,
   datasetFolders,
