@@ -8,12 +8,14 @@ import type { Launch } from '../node/mpi/index.ts';
 import { analyzeCommand } from './analyze.ts';
 import { datasetCommand } from './dataset.ts';
 import { doctorCommand } from './doctor.ts';
+import { evaluateCommand } from './evaluate.ts';
 import { exportCommand } from './export.ts';
 import { formatHelp } from './help.ts';
 import { importCommand } from './import.ts';
 import { Interrupted, Preempted } from './io.ts';
 import type { Io } from './io.ts';
 import { quickstartCommand } from './quickstart.ts';
+import { referenceCommand } from './reference.ts';
 import { reproduceCommand } from './reproduce.ts';
 import { sampleCommand } from './sample.ts';
 import { trainCommand } from './train.ts';
@@ -83,6 +85,8 @@ export function makeProgram(io: Io): Command {
     .version(packageVersion, '-V, --version', 'Show the version')
     .addCommand(trainCommand(io))
     .addCommand(sampleCommand(io))
+    .addCommand(evaluateCommand(io))
+    .addCommand(referenceCommand(io))
     .addCommand(importCommand(io))
     .addCommand(exportCommand(io))
     .addCommand(datasetCommand(io))

@@ -2,7 +2,7 @@
 export { alone } from './communicator.ts';
 export type { Communicator } from './communicator.ts';
 export { openModel } from './model-file.ts';
-export type { ModelFile, ModelInput } from './model-file.ts';
+export type { ModelFile, ModelInput, ModelValue } from './model-file.ts';
 export { findChannelBlock } from './channel-block.ts';
 export { onnxRuntime, writeModel } from './onnxruntime.ts';
 export type { OnnxRuntimeOptions } from './onnxruntime.ts';

@@ -9,6 +9,8 @@ const commands = [
   '',
   'train',
   'sample',
+  'evaluate',
+  'reference',
   'import',
   'export',
   'dataset',
