@@ -12,8 +12,17 @@ export * as graph from './graph/index.ts';
 export * as nn from './nn/index.ts';
 
 // What it takes to run a graph.
-export { openModel } from './runtime/index.ts';
-export type { GraphSpec, ModelFile, ModelInput, Program, Runtime, State, StateAccess } from './runtime/index.ts';
+export { alone, openModel } from './runtime/index.ts';
+export type {
+  Communicator,
+  GraphSpec,
+  ModelFile,
+  ModelInput,
+  Program,
+  Runtime,
+  State,
+  StateAccess,
+} from './runtime/index.ts';
 
 // Random numbers and statistics.
 export { fillKeepMask, fillNormal, fillUniform, permutation, streams } from './numerics/random.ts';
@@ -296,7 +305,9 @@ export {
   generate,
   generateWith,
   guided,
+  inRanks,
   isWithinTolerance,
+  listOfFirst,
   logLikelihood,
   predictorCorrectorDefaults,
   predictorCorrectorSampler,
