@@ -37,6 +37,8 @@ export type { InceptionWeightsOptions } from './inception-weights.ts';
 export { samplePool } from './loader/sample-pool.ts';
 export type { SamplePool } from './loader/sample-pool.ts';
 export type { WorkerSamples } from './loader/worker-samples.ts';
+export { abortRanks, detectLaunch, joinRanks, leaveRanks, shareCores } from './mpi/index.ts';
+export type { CoreShare, Launch } from './mpi/index.ts';
 export { devices, nodeRuntime, openOnnxFile } from './onnxruntime.ts';
 export type { Device, NodeRuntimeOptions } from './onnxruntime.ts';
 export type { Placement } from './placement.ts';

@@ -50,10 +50,16 @@ export interface GradientProbeState {
  * A probe that takes 1.5 % of the gradients of a run; none where that is not possible.
  *
  * @param resume  where the probe of a run that goes on stands
+ * @param ranks   processes that share the batch: a round has that much fewer samples
  */
-export function gradientProbe(step: TrainStep, options: TrainingOptions, resume?: GradientProbeState): GradientProbe {
+export function gradientProbe(
+  step: TrainStep,
+  options: TrainingOptions,
+  resume?: GradientProbeState,
+  ranks = 1,
+): GradientProbe {
   const { batch, rounds, noiseLevels, sigmaRanges, objective, precision, seed } = options;
-  const samples = batch / rounds;
+  const samples = batch / rounds / ranks;
   // An odd number of samples has no half, float16 needs a scale, and targets over the whole data set belong to their levels.
   const isPossible =
     samples % 2 === 0 && precision === 'float32' && !(objective.kind === 'stf' && objective.references.kind === 'all');

@@ -76,3 +76,10 @@ export interface TrainingObserver {
   /** When a step is left out because a loss or gradient is not finite; `report` says which and why. */
   skipped?(report: string): void;
 }
+
+/** For ranks that another one speaks for. */
+export const silentObserver: TrainingObserver = {
+  step: () => {},
+  tick: () => Promise.resolve(),
+  samples: () => Promise.resolve(),
+};
