@@ -1,0 +1,126 @@
+import type { RunSummary, ServerEvent } from './api.ts';
+import { listRuns } from './run-listing.ts';
+import { RunView } from './run-view.ts';
+import { systemMeter } from './system-use.ts';
+
+/** Milliseconds between two looks at the folders while somebody watches. */
+const lookEvery = 1000;
+const systemEvery = 2000;
+/** A look that is younger than this is good enough for a request. */
+const freshFor = 500;
+
+type Listener = (event: ServerEvent) => void;
+
+/**
+ * The runs below a folder, looked at while somebody watches and when somebody asks. Nothing is ever written, and no run
+ * notices.
+ */
+export class RunWatcher {
+  private views = new Map<string, RunView>();
+  private readonly listeners = new Set<Listener>();
+  private timers: NodeJS.Timeout[] = [];
+  private looking: Promise<void> | undefined;
+  private lookedAt = -Infinity;
+  private completing: Promise<void> = Promise.resolve();
+  private readonly queued = new Set<RunView>();
+
+  /**
+   * @param root        the folder
+   * @param commandFor  the command that draws samples from a checkpoint file
+   */
+  constructor(
+    private readonly root: string,
+    private readonly commandFor: (file: string) => string,
+  ) {}
+
+  /** All runs, the last first. */
+  async runs(): Promise<RunSummary[]> {
+    await this.freshen();
+    return this.summaries();
+  }
+
+  /** The run of an id, or nothing. */
+  async run(id: string): Promise<RunView | undefined> {
+    await this.freshen();
+    return this.views.get(id);
+  }
+
+  /** Reads all statistics of a run, one run at a time; who watches is told when it is done. */
+  completeLater(view: RunView): void {
+    if (!view.isIncomplete || this.queued.has(view)) return;
+    this.queued.add(view);
+    this.completing = this.completing
+      .then(() => view.complete())
+      .catch(() => {}) // a file that went away is seen at the next look
+      .then(() => {
+        this.queued.delete(view);
+        this.lookedAt = -Infinity;
+        if (this.listeners.size > 0) void this.lookAndTell();
+      });
+  }
+
+  /** Tells a listener of every change until the function that it gets is called. */
+  watch(listener: Listener): () => void {
+    this.listeners.add(listener);
+    if (this.listeners.size === 1) this.start();
+    return () => {
+      this.listeners.delete(listener);
+      if (this.listeners.size === 0) this.stop();
+    };
+  }
+
+  get watchers(): number {
+    return this.listeners.size;
+  }
+
+  /** Ends all watching. */
+  stop(): void {
+    for (const timer of this.timers) clearInterval(timer);
+    this.timers = [];
+  }
+
+  private start(): void {
+    const system = systemMeter();
+    this.timers = [
+      setInterval(() => void this.lookAndTell(), lookEvery),
+      setInterval(() => this.tell({ kind: 'system', system: system() }), systemEvery),
+    ];
+    for (const timer of this.timers) timer.unref();
+  }
+
+  private tell(event: ServerEvent): void {
+    for (const listener of this.listeners) listener(event);
+  }
+
+  private async lookAndTell(): Promise<void> {
+    const told = (): string => JSON.stringify(this.summaries().map(({ id, state, version }) => [id, state, version]));
+    const before = told();
+    await this.look();
+    if (told() !== before) this.tell({ kind: 'runs', runs: this.summaries() });
+  }
+
+  private summaries(): RunSummary[] {
+    return [...this.views.values()].map((view) => view.summary);
+  }
+
+  private freshen(): Promise<void> {
+    return performance.now() - this.lookedAt < freshFor ? Promise.resolve() : this.look();
+  }
+
+  private look(): Promise<void> {
+    this.looking ??= this.lookNow().finally(() => (this.looking = undefined));
+    return this.looking;
+  }
+
+  private async lookNow(): Promise<void> {
+    const views = new Map<string, RunView>();
+    for (const listed of await listRuns(this.root)) {
+      const known = this.views.get(listed.id);
+      const view = known?.path === listed.path ? known : new RunView(listed, this.commandFor);
+      await view.look(listed, Date.now() / 1000);
+      views.set(listed.id, view);
+    }
+    this.views = views;
+    this.lookedAt = performance.now();
+  }
+}
