@@ -28,9 +28,17 @@ export function serveCommand(io: Io): Command {
     .argument('[RUNS]', 'Folder of runs, or one run', 'runs')
     .addOption(textOption('--host', 'NAME', 'Name or address to listen on', '127.0.0.1'))
     .addOption(
-      valueOption('--port', integer('INT', { min: 0, max: 65_535 }), 'Port to listen on; 0 for any that is free', '6120'),
+      valueOption(
+        '--port',
+        integer('INT', { min: 0, max: 65_535 }),
+        'Port to listen on; 0 for any that is free',
+        '6120',
+      ),
     )
-    .addHelpText('after', '\nExamples:\n  stf serve\n  stf serve runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --port 8080')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  stf serve\n  stf serve runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --port 8080',
+    )
     .action(async (runs: string, { host, port = 6120 }: { host: string; port?: number }) => {
       const { print, note } = makeConsole(io);
       const dashboard = await serveDashboard({

@@ -113,10 +113,10 @@ export interface SystemUse {
   readonly server: number;
 }
 
-/** What the server pushes. */
+/** What the server pushes. How busy the machine is comes one after the other, and at first what came before. */
 export type ServerEvent =
   | { readonly kind: 'runs'; readonly runs: readonly RunSummary[] }
-  | { readonly kind: 'system'; readonly system: SystemUse };
+  | { readonly kind: 'system'; readonly system: readonly SystemUse[] };
 
 /** What a page asks to be drawn. */
 export interface SamplingRequest {

@@ -123,7 +123,8 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
     if (!/^application\/json\b/.test(context.req.header('content-type') ?? ''))
       return context.json({ error: 'the request must be JSON' }, 415);
     const body = samplingBody.safeParse(await context.req.json().catch(() => undefined));
-    if (!body.success) return context.json({ error: `not a request for samples: ${body.error.issues[0].message}` }, 400);
+    if (!body.success)
+      return context.json({ error: `not a request for samples: ${body.error.issues[0].message}` }, 400);
     const run = await watcher.run(body.data.run);
     const detail = run?.detail();
     const limits = detail?.sampling;
@@ -143,7 +144,10 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
       try {
         await new Promise<void>((resolve) => {
           const job = startSampling(sampler, argv, (event: SamplingEvent) => {
-            const shown = event.kind === 'start' ? { ...event, command: `${checkpoint.command} ${argv.slice(2).join(' ')}` } : event;
+            const shown =
+              event.kind === 'start'
+                ? { ...event, command: `${checkpoint.command} ${argv.slice(2).join(' ')}` }
+                : event;
             const written = stream.writeSSE({ data: JSON.stringify(shown) });
             if (event.kind === 'done' || event.kind === 'error') void written.then(resolve, resolve);
           });

@@ -39,13 +39,19 @@ export async function listRuns(root: string): Promise<ListedRun[]> {
 async function visit(folder: string, root: string, depth: number, runs: ListedRun[]): Promise<void> {
   if (runs.length >= mostRuns) return;
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
-  const names = entries.slice(0, mostFiles).filter((entry) => entry.isFile()).map((entry) => entry.name);
+  const names = entries
+    .slice(0, mostFiles)
+    .filter((entry) => entry.isFile())
+    .map((entry) => entry.name);
   if (names.some(isSignOfRun)) {
     const files = await filesOf(folder, names);
     const phases = entries.find((entry) => entry.name === 'phases' && entry.isDirectory());
     if (phases) {
       const inside = await readdir(join(folder, 'phases'), { withFileTypes: true }).catch(() => []);
-      const pictures = inside.slice(0, mostFiles).filter((entry) => entry.isFile()).map((entry) => `phases/${entry.name}`);
+      const pictures = inside
+        .slice(0, mostFiles)
+        .filter((entry) => entry.isFile())
+        .map((entry) => `phases/${entry.name}`);
       for (const [name, file] of await filesOf(folder, pictures)) files.set(name, file);
     }
     const id = folder === root ? basename(root) : relative(root, folder).split(sep).join('/');

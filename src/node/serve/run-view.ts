@@ -5,7 +5,16 @@ import { archName, runFiles } from '../run-reader.ts';
 import { isPoints } from '../training-data.ts';
 import { parseTrainingOptions } from '../../training/index.ts';
 import type { TrainingOptions } from '../../training/index.ts';
-import type { Axis, CheckpointFile, Curve, RunDetail, RunSeries, RunSummary, SamplePicture, SamplingLimits } from './api.ts';
+import type {
+  Axis,
+  CheckpointFile,
+  Curve,
+  RunDetail,
+  RunSeries,
+  RunSummary,
+  SamplePicture,
+  SamplingLimits,
+} from './api.ts';
 import { dataLabel, objectiveLabel } from './run-labels.ts';
 import type { ListedRun } from './run-listing.ts';
 import { runState } from './run-state.ts';
@@ -39,7 +48,8 @@ export interface SeriesWish {
 export class RunView {
   private listed: ListedRun;
   private readonly statistics: StatFile;
-  private optionsRead: { readonly written: number; readonly value: unknown; readonly fault: string | undefined } | undefined;
+  private optionsRead:
+    { readonly written: number; readonly value: unknown; readonly fault: string | undefined } | undefined;
   private summaryRead: { readonly written: number; readonly finished: boolean | undefined } | undefined;
   private lastLogLine: { readonly written: number; readonly line: string | undefined } | undefined;
   summary!: RunSummary;
@@ -164,14 +174,19 @@ export class RunView {
       if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('it is no object');
       return { value, fault: undefined };
     } catch (error) {
-      return { value: null, fault: `${name} is not readable: ${error instanceof Error ? error.message : String(error)}` };
+      return {
+        value: null,
+        fault: `${name} is not readable: ${error instanceof Error ? error.message : String(error)}`,
+      };
     }
   }
 
   /** The end of a file as text; empty where there is none. */
   private async tailOf(name: string, bytes: number): Promise<string> {
     if (!this.listed.files.has(name)) return '';
-    const file = await open(join(this.listed.path, name), constants.O_RDONLY | constants.O_NOFOLLOW).catch(() => undefined);
+    const file = await open(join(this.listed.path, name), constants.O_RDONLY | constants.O_NOFOLLOW).catch(
+      () => undefined,
+    );
     if (!file) return '';
     try {
       const { size } = await file.stat();

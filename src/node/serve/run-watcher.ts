@@ -1,4 +1,4 @@
-import type { RunSummary, ServerEvent } from './api.ts';
+import type { RunSummary, ServerEvent, SystemUse } from './api.ts';
 import { listRuns } from './run-listing.ts';
 import { RunView } from './run-view.ts';
 import { systemMeter } from './system-use.ts';
@@ -6,6 +6,8 @@ import { systemMeter } from './system-use.ts';
 /** Milliseconds between two looks at the folders while somebody watches. */
 const lookEvery = 1000;
 const systemEvery = 2000;
+/** Measurements of the machine that are kept: four minutes. */
+const keptSystem = 120;
 /** A look that is younger than this is good enough for a request. */
 const freshFor = 500;
 
@@ -18,7 +20,9 @@ type Listener = (event: ServerEvent) => void;
 export class RunWatcher {
   private views = new Map<string, RunView>();
   private readonly listeners = new Set<Listener>();
-  private timers: NodeJS.Timeout[] = [];
+  private readonly measuring: NodeJS.Timeout;
+  private lookTimer: NodeJS.Timeout | undefined;
+  private system: SystemUse[] = [];
   private looking: Promise<void> | undefined;
   private lookedAt = -Infinity;
   private completing: Promise<void> = Promise.resolve();
@@ -31,7 +35,15 @@ export class RunWatcher {
   constructor(
     private readonly root: string,
     private readonly commandFor: (file: string) => string,
-  ) {}
+  ) {
+    const measure = systemMeter();
+    this.measuring = setInterval(() => {
+      const system = measure();
+      this.system = [...this.system, system].slice(-keptSystem);
+      this.tell({ kind: 'system', system: [system] });
+    }, systemEvery);
+    this.measuring.unref();
+  }
 
   /** All runs, the last first. */
   async runs(): Promise<RunSummary[]> {
@@ -61,11 +73,12 @@ export class RunWatcher {
 
   /** Tells a listener of every change until the function that it gets is called. */
   watch(listener: Listener): () => void {
+    if (this.system.length > 0) listener({ kind: 'system', system: this.system });
     this.listeners.add(listener);
-    if (this.listeners.size === 1) this.start();
+    this.lookTimer ??= setInterval(() => void this.lookAndTell(), lookEvery).unref();
     return () => {
       this.listeners.delete(listener);
-      if (this.listeners.size === 0) this.stop();
+      if (this.listeners.size === 0) this.rest();
     };
   }
 
@@ -75,17 +88,13 @@ export class RunWatcher {
 
   /** Ends all watching. */
   stop(): void {
-    for (const timer of this.timers) clearInterval(timer);
-    this.timers = [];
+    clearInterval(this.measuring);
+    this.rest();
   }
 
-  private start(): void {
-    const system = systemMeter();
-    this.timers = [
-      setInterval(() => void this.lookAndTell(), lookEvery),
-      setInterval(() => this.tell({ kind: 'system', system: system() }), systemEvery),
-    ];
-    for (const timer of this.timers) timer.unref();
+  private rest(): void {
+    clearInterval(this.lookTimer);
+    this.lookTimer = undefined;
   }
 
   private tell(event: ServerEvent): void {

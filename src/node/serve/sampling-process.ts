@@ -64,7 +64,11 @@ export function startSampling(
   argv: SamplingArguments,
   tell: (event: SamplingEvent) => void,
 ): SamplingJob {
-  const child = fork(entry, [...argv], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [], serialization: 'json' });
+  const child = fork(entry, [...argv], {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    execArgv: [],
+    serialization: 'json',
+  });
   let isOver = false;
   let complaint = '';
   const end = (event?: SamplingEvent): void => {
