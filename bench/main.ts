@@ -2,6 +2,7 @@ import { StfError, UsageError } from '../src/errors.ts';
 import { gpuBench } from './gpu.ts';
 import { matmulBench } from './matmul.ts';
 import { sampleBench } from './sample.ts';
+import { serveBench } from './serve.ts';
 import { stableTargetBench } from './stable-target.ts';
 import { startupBench } from './startup.ts';
 import { tableBench } from './table.ts';
@@ -18,6 +19,7 @@ const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Repo
   gpu: gpuBench,
   matmul: matmulBench,
   sample: sampleBench,
+  serve: serveBench,
   'stable-target': stableTargetBench,
   startup: startupBench,
   table: tableBench,

@@ -88,7 +88,7 @@ export function Chart(props: ChartProps): JSX.Element {
   const hasTwoKinds = lines.length > 2 && new Set(lines.map(({ note }) => note)).size === 2;
   const described = lines.map((line) => `${line.label} ${short(last(line))}`).join(', ');
   return (
-    <figure class="chart">
+    <figure class="chart" data-lines={lines.length} data-points={x.length}>
       <figcaption>
         <h3>{title}</h3>
         <span class="muted unit">{unit}</span>
@@ -235,17 +235,17 @@ function optionsOf(
   };
 }
 
-/** Round numbers on a logarithmic axis: 1, 2 and 5 times powers of ten, or only these where the axis is long. */
+/** Round numbers on a logarithmic axis: some multiples of powers of ten, or only these where the axis is long. */
 function logSplits(min: number, max: number): number[] {
   const [first, last] = [Math.floor(Math.log10(min)), Math.ceil(Math.log10(max))];
   const decades = Math.log10(max / min);
   const every = Math.max(1, Math.ceil(decades / 6));
-  const factors = decades < 2.2 ? [1, 2, 5] : [1];
+  const factors = decades < 0.9 ? [1, 1.5, 2, 3, 5, 7] : decades < 2.2 ? [1, 2, 5] : [1];
   const splits: number[] = [];
   for (let power = first; power <= last; power++) {
     if (factors.length === 1 && power % every !== 0) continue;
     for (const factor of factors) {
-      const split = Number(`${factor}e${power}`);
+      const split = Number((factor * 10 ** power).toPrecision(3));
       if (split >= min && split <= max) splits.push(split);
     }
   }

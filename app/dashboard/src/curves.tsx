@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Empty, Segments, Slider } from '../../shared/components.tsx';
 import { Chart } from './chart.tsx';
 import type { ChartLine } from './chart.tsx';
@@ -19,6 +19,8 @@ const axisTitles: Readonly<Record<Axis, string>> = {
 /** Of several runs no more is asked for than can be told apart. */
 const pointsFor = (runs: number): number => (runs <= 4 ? 700 : 350);
 const bandedRuns = 3;
+/** Milliseconds between two questions. */
+const pauseMs = 400;
 
 /** The curves of one run or several. */
 export function Curves({ runs }: { runs: readonly ShownRun[] }): JSX.Element {
@@ -188,22 +190,41 @@ function useSeries(
   const [answer, setAnswer] = useState<{ axis: Axis; series: readonly RunSeries[] }>();
   const [fault, setFault] = useState<string>();
   const ids = runs.map(({ summary }) => summary.id);
-  const versions = runs.map(({ summary }) => summary.version);
+  const versions = runs.map(({ summary }) => summary.version).join('\n');
+  const wanted = useRef(versions);
+  wanted.current = versions;
+  const [again, setAgain] = useState(0);
+  const busy = useRef(false);
+  const question = [ids.join('\n'), keys.join('\n'), axis, range?.join()].join('|');
+
   useEffect(() => {
     if (keys.length === 0) return;
     const controller = new AbortController();
     const query = { runs: ids, keys, axis, range, points: pointsFor(ids.length), band: ids.length <= bandedRuns };
-    fetchSeries(query, controller.signal).then(
-      (series) => {
-        setAnswer({ axis, series });
-        setFault(undefined);
-      },
-      (error: unknown) => {
-        if (!controller.signal.aborted)
+    const asked = wanted.current;
+    busy.current = true;
+    fetchSeries(query, controller.signal)
+      .then(
+        (series) => {
+          setAnswer({ axis, series });
+          setFault(undefined);
+        },
+        (error: unknown) => {
+          if (controller.signal.aborted) return;
           setFault(`The curves can't be read: ${error instanceof Error ? error.message : String(error)}`);
-      },
-    );
+        },
+      )
+      .finally(() => {
+        if (controller.signal.aborted) return;
+        busy.current = false;
+        // What has come meanwhile is asked for in a moment: the answer before is shown in any case.
+        if (asked !== wanted.current) setTimeout(() => setAgain((count) => count + 1), pauseMs);
+      });
     return () => controller.abort();
-  }, [ids.join('\n'), versions.join('\n'), keys.join('\n'), axis, range?.join()]);
+  }, [question, again]);
+
+  useEffect(() => {
+    if (!busy.current) setAgain((count) => count + 1);
+  }, [versions]);
   return { series: answer?.axis === axis ? answer.series : undefined, fault };
 }

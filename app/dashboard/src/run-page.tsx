@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Empty } from '../../shared/components.tsx';
 import { Checkpoints } from './checkpoints.tsx';
 import { Curves } from './curves.tsx';
@@ -44,6 +44,12 @@ export function RunPage({ route, live }: { route: Route; live: Live }): JSX.Elem
       };
     });
   }, [details, live.runs, route.runs.join()]);
+
+  // On a narrow screen the tabs are wider than the page.
+  const isShown = shown.length > 0;
+  useEffect(() => {
+    document.querySelector('.tabs [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
+  }, [route.view, isShown]);
 
   if (fault !== undefined && shown.length === 0) {
     return (
@@ -117,19 +123,18 @@ function useRuns(
 ): { details: ReadonlyMap<string, RunDetail>; fault: string | undefined } {
   const [details, setDetails] = useState<ReadonlyMap<string, RunDetail>>(new Map());
   const [fault, setFault] = useState<string | undefined>();
-  const versions = ids.map((id) => live.runs?.find((run) => run.id === id)?.version).join();
+  const known = useRef(new Map<string, string>());
+  const versionOf = (id: string): string => live.runs?.find((run) => run.id === id)?.version ?? '';
+  const versions = ids.map(versionOf).join();
   useEffect(() => {
     if (!live.runs) return;
-    const controller = new AbortController();
-    for (const id of ids) {
-      fetchRun(id, controller.signal).then(
+    for (const id of ids.filter((each) => known.current.get(each) !== versionOf(each))) {
+      known.current.set(id, versionOf(id));
+      fetchRun(id).then(
         (detail) => setDetails((before) => new Map(before).set(id, detail)),
-        (error: unknown) => {
-          if (!controller.signal.aborted) setFault(`${id}: ${error instanceof Error ? error.message : String(error)}`);
-        },
+        (error: unknown) => setFault(`${id}: ${error instanceof Error ? error.message : String(error)}`),
       );
     }
-    return () => controller.abort();
   }, [ids.join('\n'), versions]);
   return { details, fault };
 }

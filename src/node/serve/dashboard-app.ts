@@ -67,8 +67,10 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
     await next();
     if (!context.res.headers.has('Cache-Control')) context.header('Cache-Control', 'no-store');
   });
-  app.use('/api/series', compress());
-  app.use('/api/runs', compress());
+  for (const path of ['/api/series', '/api/runs', '/api/runs/:id']) {
+    app.use(path, (_, next) => watcher.first(next));
+    app.use(path, compress());
+  }
 
   app.get('/api/runs', async (context) => context.json({ runs: await watcher.runs() }));
 

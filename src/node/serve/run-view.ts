@@ -73,7 +73,8 @@ export class RunView {
   /** Looks at what is new in the folder. */
   async look(listed: ListedRun, now: number): Promise<RunSummary> {
     this.listed = listed;
-    await this.statistics.look();
+    const file = listed.files.get(runFiles.statistics);
+    await this.statistics.look(file && `${file.bytes} ${file.written}`);
     await this.readSmallFiles();
     this.summary = this.summarize(now);
     return this.summary;
@@ -84,9 +85,9 @@ export class RunView {
     return !this.statistics.isExact;
   }
 
-  /** Reads all statistics. */
-  complete(): Promise<void> {
-    return this.statistics.complete();
+  /** Reads all statistics, with a pause between pieces. */
+  complete(pause: () => Promise<void>): Promise<void> {
+    return this.statistics.complete(pause);
   }
 
   /** Everything but the curves. */

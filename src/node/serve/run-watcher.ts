@@ -27,6 +27,7 @@ export class RunWatcher {
   private lookedAt = -Infinity;
   private completing: Promise<void> = Promise.resolve();
   private readonly queued = new Set<RunView>();
+  private waiting = 0;
 
   /**
    * @param root        the folder
@@ -62,13 +63,29 @@ export class RunWatcher {
     if (!view.isIncomplete || this.queued.has(view)) return;
     this.queued.add(view);
     this.completing = this.completing
-      .then(() => view.complete())
+      .then(() => view.complete(() => this.letOthersGo()))
       .catch(() => {}) // a file that went away is seen at the next look
       .then(() => {
         this.queued.delete(view);
         this.lookedAt = -Infinity;
         if (this.listeners.size > 0) void this.lookAndTell();
       });
+  }
+
+  /** Does what somebody waits for, while reading in the background stands still. */
+  async first<T>(work: () => Promise<T>): Promise<T> {
+    this.waiting++;
+    try {
+      return await work();
+    } finally {
+      this.waiting--;
+    }
+  }
+
+  /** A pause of the background: a moment, or until nobody waits, but not for ever. */
+  private async letOthersGo(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    for (let i = 0; i < 100 && this.waiting > 0; i++) await new Promise((resolve) => setTimeout(resolve, 10));
   }
 
   /** Tells a listener of every change until the function that it gets is called. */
@@ -117,7 +134,7 @@ export class RunWatcher {
   }
 
   private look(): Promise<void> {
-    this.looking ??= this.lookNow().finally(() => (this.looking = undefined));
+    this.looking ??= this.first(() => this.lookNow()).finally(() => (this.looking = undefined));
     return this.looking;
   }
 

@@ -1,3 +1,4 @@
+import { readSync } from 'node:fs';
 import { constants, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { StatBuckets } from './stat-buckets.ts';
@@ -27,6 +28,7 @@ export class StatFile {
   /** Bytes that are in the buckets. */
   private position = 0;
   private inode = 0;
+  private stamp: string | undefined;
   private looking: Promise<void> | undefined;
   private completing: Promise<void> | undefined;
   damagedLines = 0;
@@ -49,21 +51,28 @@ export class StatFile {
   /**
    * Looks at the file: reads what is new if that is little, otherwise takes some lines from all over it, which takes
    * milliseconds however long it is. A file that is not there counts as empty.
+   *
+   * @param stamp  the file is opened only if this is another than the last time
    */
-  look(): Promise<void> {
-    if (this.completing) return Promise.resolve();
+  look(stamp?: string): Promise<void> {
+    if (this.completing || (stamp !== undefined && stamp === this.stamp)) return Promise.resolve();
     this.looking ??= this.withFile(async (file) => {
       const isLong = this.size - this.position > atOnceBytes;
-      if (isLong) await this.glance(file);
+      if (isLong) this.glance(file.fd);
       else await this.readOn(file);
+      this.stamp = stamp;
     }).finally(() => (this.looking = undefined));
     return this.looking;
   }
 
-  /** Reads all that is new, however long it takes. */
-  complete(): Promise<void> {
+  /**
+   * Reads all that is new, however long it takes.
+   *
+   * @param pause  waited for between two pieces, so that others have their turn
+   */
+  complete(pause?: () => Promise<void>): Promise<void> {
     this.completing ??= Promise.resolve(this.looking)
-      .then(() => this.withFile((file) => this.readOn(file)))
+      .then(() => this.withFile((file) => this.readOn(file, pause)))
       .finally(() => (this.completing = undefined));
     return this.completing;
   }
@@ -120,19 +129,21 @@ export class StatFile {
     this.position = 0;
     this.inode = inode;
     this.size = 0;
+    this.stamp = undefined;
     this.damagedLines = 0;
     this.last = new Map();
   }
 
-  private async readOn(file: FileHandle): Promise<void> {
+  private async readOn(file: FileHandle, pause?: () => Promise<void>): Promise<void> {
     const { buckets } = this;
-    const end = await readLines(file, this.position, this.size, (line, position) => {
+    const take = (line: string, position: number): void => {
       const values = valuesOf(line);
       if (values) {
         buckets.add(values, position);
         this.last = values;
       } else this.damagedLines++;
-    });
+    };
+    const end = await readLines(file, this.position, this.size, take, pause);
     // A last line without its end is read when it is complete.
     if (buckets !== this.buckets) return; // the file was written anew meanwhile
     this.position = end;
@@ -141,21 +152,21 @@ export class StatFile {
   }
 
   /** Takes the first lines behind places that are spread evenly over the file, and the last one. */
-  private async glance(file: FileHandle): Promise<void> {
+  private glance(file: number): void {
     const overview = new StatBuckets(512);
     const piece = new Uint8Array(2 ** 14);
     for (let i = 0; i < overviewLines; i++) {
       const place = Math.floor((i / overviewLines) * this.size);
-      const { bytesRead } = await file.read(piece, 0, piece.length, place);
+      const read = readSync(file, piece, 0, piece.length, place);
       const start = place === 0 ? 0 : piece.indexOf(newline) + 1;
       const end = piece.indexOf(newline, start);
-      if ((start === 0 && place > 0) || end < 0 || end > bytesRead) continue;
+      if ((start === 0 && place > 0) || end < 0 || end > read) continue;
       const values = valuesOf(textOf(piece, start, end));
       if (values) overview.add(values, place + start);
     }
     const tail = new Uint8Array(Math.min(this.size, 2 ** 16));
-    const { bytesRead } = await file.read(tail, 0, tail.length, this.size - tail.length);
-    const end = tail.subarray(0, bytesRead).lastIndexOf(newline);
+    const read = readSync(file, tail, 0, tail.length, this.size - tail.length);
+    const end = tail.subarray(0, read).lastIndexOf(newline);
     const start = end < 0 ? -1 : tail.subarray(0, end).lastIndexOf(newline) + 1;
     const values = start > 0 ? valuesOf(textOf(tail, start, end)) : undefined;
     if (values) {
@@ -179,6 +190,7 @@ async function readLines(
   from: number,
   to: number,
   take: (line: string, position: number) => void,
+  pause?: () => Promise<void>,
 ): Promise<number> {
   let chunk = new Uint8Array(Math.min(chunkBytes, Math.max(to - from, 1)));
   let position = from;
@@ -196,6 +208,7 @@ async function readLines(
       start = bytesRead;
     } else if (start === 0) chunk = new Uint8Array(chunk.length * 2);
     position += start;
+    await pause?.();
   }
   return position;
 }
