@@ -105,6 +105,7 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
       watcher.completeLater(found);
       series.push(await found.series({ ...wish, keys, band: band === '1' }));
     }
+    if (series.length === 0) return missing(context);
     context.header('Cache-Control', 'no-store');
     return context.json({ runs: series });
   });
@@ -121,7 +122,7 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
     });
   });
 
-  app.post('/api/sampling', bodyLimit({ maxSize: 4096 }), async (context) => {
+  app.post('/api/sampling', bodyLimit({ maxSize: 4096, onError: tooLarge }), async (context) => {
     if (!/^application\/json\b/.test(context.req.header('content-type') ?? ''))
       return context.json({ error: 'the request must be JSON' }, 415);
     const body = samplingBody.safeParse(await context.req.json().catch(() => undefined));
@@ -178,6 +179,8 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
 }
 
 const missing = (context: Context): Response => context.json({ error: 'there is nothing of that name' }, 404);
+
+const tooLarge = (context: Context): Response => context.json({ error: 'the request is too large' }, 413);
 
 /** The page, compressed as the browser likes it. */
 function sendPage(context: Context, { type, tag, plain, gzip, brotli, isHashed }: PageFile): Response {

@@ -32,10 +32,10 @@ export interface Dashboard {
 /** Of one connection and of all: what a page needs is far less. */
 const limits = {
   maxHeaderSize: 16_384,
-  headersTimeout: 10_000,
-  requestTimeout: 20_000,
+  headersTimeout: 5_000,
+  requestTimeout: 15_000,
   keepAliveTimeout: 5_000,
-  connectionsCheckingInterval: 2_000,
+  connectionsCheckingInterval: 1_000,
 };
 const mostConnections = 512;
 

@@ -93,9 +93,11 @@ export class StatFile {
       range.to > range.from;
     if (!isWorthIt) return { buckets: known, range };
     const detail = new StatBuckets();
-    const end = range.to < known.length ? known.startOf(range.to) : this.position;
+    // The buckets beside may have lines of the interval as well.
+    const [first, behind] = [Math.max(0, range.from - 1), range.to + 1];
+    const end = behind < known.length ? known.startOf(behind) : this.position;
     await this.withFile(async (file) => {
-      await readLines(file, known.startOf(range.from), end, (line, position) => {
+      await readLines(file, known.startOf(first), end, (line, position) => {
         const values = valuesOf(line);
         if (values) detail.add(values, position);
       });
