@@ -3,7 +3,7 @@
 // a command's stdout holds nothing but its results.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -23,6 +23,8 @@ const lockHash = () => createHash('sha256').update(readFileSync(lockFile)).diges
 /** True if node_modules holds what the lock file lists, by our own stamp or by an installation made by hand since. */
 function isInstalled() {
   if (!existsSync(installedFile) || !existsSync(compiler)) return false;
+  // A link leads to the packages of another checkout, which an installation here would empty.
+  if (lstatSync(join(root, 'node_modules')).isSymbolicLink()) return true;
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === lockHash()) return true;
   return statSync(installedFile).mtimeMs >= statSync(lockFile).mtimeMs;
 }

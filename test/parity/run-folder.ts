@@ -10,6 +10,10 @@ import { edmSamplerFiles } from './edm-sampler-files.ts';
 import { datasetArchives, datasetFolders } from './dataset-files.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
 import { lossFiles } from './loss-files.ts';
+import { frechetFiles } from './frechet-files.ts';
+import { inceptionScoreFiles } from './inception-score-files.ts';
+import { kernelFiles } from './kernel-files.ts';
+import { manifoldFiles } from './manifold-files.ts';
 import { networkFiles } from './network-files.ts';
 import { pickleFiles } from './pickle-files.ts';
 import { pixelFiles } from './pixel-files.ts';
@@ -42,6 +46,10 @@ const checkers: readonly Checker[] = [
   pixelFiles,
   datasetArchives,
   datasetFolders,
+  frechetFiles,
+  inceptionScoreFiles,
+  kernelFiles,
+  manifoldFiles,
 ];
 
 /**
