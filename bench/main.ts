@@ -3,7 +3,9 @@ import { fidBench } from './fid.ts';
 import { gpuBench } from './gpu.ts';
 import { loaderBench } from './loader.ts';
 import { matmulBench } from './matmul.ts';
+import { phasesBench } from './phases.ts';
 import { sampleBench } from './sample.ts';
+import { scalingBench } from './scaling.ts';
 import { serveBench } from './serve.ts';
 import { stableTargetBench } from './stable-target.ts';
 import { startupBench } from './startup.ts';
@@ -22,7 +24,9 @@ const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Repo
   gpu: gpuBench,
   loader: loaderBench,
   matmul: matmulBench,
+  phases: phasesBench,
   sample: sampleBench,
+  scaling: scalingBench,
   serve: serveBench,
   'stable-target': stableTargetBench,
   startup: startupBench,
