@@ -21,6 +21,7 @@ const commands = [
   'analyze',
   'analyze phases',
   'analyze targets',
+  'serve',
   'doctor',
   'quickstart',
 ];
