@@ -435,6 +435,7 @@ export {
   exportPyTorch,
   formulationOf,
   formulations,
+  gradientNoise,
   importPyTorch,
   isCheckpoint,
   learningRateAt,
@@ -455,10 +456,14 @@ export type {
   Checkpoint,
   EmaOptions,
   FormulationName,
+  GradientComparison,
+  GradientNoise,
+  GradientNoiseOptions,
   ImportedCheckpoint,
   ImportOptions,
   PresetName,
   Progress,
+  RangeName,
   RoundData,
   StepResult,
   StepScalars,
@@ -471,6 +476,7 @@ export type {
   TrainingSummary,
   TrainStep,
   TrainStepConfig,
+  WithError,
 } from './training/index.ts';
 
 // Figures, as SVG, and grids of images.

@@ -19,6 +19,8 @@ const commands = [
   'analyze',
   'analyze phases',
   'analyze targets',
+  'analyze gradients',
+  'reproduce',
   'doctor',
   'quickstart',
 ];
