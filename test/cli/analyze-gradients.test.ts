@@ -24,7 +24,9 @@ test('gradients of a run: the figure has the numbers of the table, and at low no
   const svg = readFileSync(folder.join('gradients', 'gradients.svg'), 'utf8');
   const { panels } = figureData(svg) as LineFigureData;
   const drawn = panels.flatMap(({ series }) => series.flatMap(({ y }) => y));
-  const told = rows.filter(({ range }) => range !== 'all').flatMap(({ variance, noiseScale }) => [variance, noiseScale]);
+  const told = rows
+    .filter(({ range }) => range !== 'all')
+    .flatMap(({ variance, noiseScale }) => [variance, noiseScale]);
   expect([...drawn].sort()).toEqual(told.map(Number).sort());
   for (const { variance } of rows) expect(Number(variance)).toBeGreaterThan(0);
 });
@@ -32,5 +34,7 @@ test('gradients of a run: the figure has the numbers of the table, and at low no
 test('what can not be is refused', async () => {
   const gradients = ['analyze', 'gradients'];
   expect((await stf([...gradients, folder.join('nothing')])).code).toBe(2);
-  expect((await stf([...gradients, 'x', '--batches', '12'])).stderr).toContain('--batches must be a multiple of 8, got 12.');
+  expect((await stf([...gradients, 'x', '--batches', '12'])).stderr).toContain(
+    '--batches must be a multiple of 8, got 12.',
+  );
 });
