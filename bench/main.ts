@@ -1,5 +1,7 @@
 import { StfError, UsageError } from '../src/errors.ts';
+import { fidBench } from './fid.ts';
 import { gpuBench } from './gpu.ts';
+import { loaderBench } from './loader.ts';
 import { matmulBench } from './matmul.ts';
 import { phasesBench } from './phases.ts';
 import { sampleBench } from './sample.ts';
@@ -16,7 +18,9 @@ type Report = object & { readonly text?: string };
  * quartiles, and the machine in every report.
  */
 const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Report>>> = {
+  fid: fidBench,
   gpu: gpuBench,
+  loader: loaderBench,
   matmul: matmulBench,
   phases: phasesBench,
   sample: sampleBench,

@@ -101,6 +101,12 @@ function checkSchedule(options: TrainingOptions): void {
     throw new UsageError(
       `--process-sigma-min must be below --process-sigma-max, got ${sigmaMin} and ${sigmaMax}. Are they swapped?`,
     );
+  // After those of the process, which the sampler follows where nothing else is typed.
+  const { samples } = options;
+  if (samples.sigmaMin >= samples.sigmaMax)
+    throw new UsageError(
+      `--sigma-min must be below --sigma-max, got ${samples.sigmaMin} and ${samples.sigmaMax}. Are they swapped?`,
+    );
   const largest = largestTrainedSigma(options);
   if (!(largest <= largestSigma)) {
     const flags = levelFlags[formulationOf(options.denoiser.preconditioning)];

@@ -7,7 +7,7 @@ import type { Io } from './io.ts';
 import { trainFlags } from './train-flags/index.ts';
 import type { GivenFlags } from './train-options.ts';
 import { describePlan, makePlan, runPlan } from './training-run.ts';
-import { choice } from './values.ts';
+import { choice, integer } from './values.ts';
 
 const presetNames = Object.keys(presets) as PresetName[];
 
@@ -35,6 +35,14 @@ export function trainCommand(io: Io): Command {
     )
     .addOption(deviceOption())
     .addOption(threadsOption())
+    .addOption(
+      valueOption(
+        '--workers',
+        integer('INT', { min: 0, max: 64 }),
+        'Threads that load data ahead of the step; 0: each step loads its own',
+        '1; 0 when --data are points',
+      ),
+    )
     .addOption(new Option('-n, --dry-run', 'Print the resolved options and the number of parameters, and exit'));
   for (const { name, group, valueName, help, offHelp, range } of trainFlags) {
     train.optionsGroup(`${group}:`);
@@ -46,17 +54,18 @@ export function trainCommand(io: Io): Command {
   }
   train.addHelpText('after', () => `\n${presetTable()}\n\n${resumeNote()}\n\n${trainExamples}`);
   return train.action(async (_, self: Command) => {
-    const { outdir, preset, resume, device, threads, dryRun } = self.opts<{
+    const { outdir, preset, resume, device, threads, workers, dryRun } = self.opts<{
       outdir: string;
       preset?: PresetName;
       resume?: string;
       device?: DeviceChoice;
       threads?: number;
+      workers?: number;
       dryRun?: boolean;
     }>();
     const plan = await makePlan({ outdir, preset, resume, given: givenFlags(self) });
     if (dryRun) await describePlan(plan, io);
-    else await runPlan(plan, { device, threads, io });
+    else await runPlan(plan, { device, threads, workers, io });
   });
 }
 

@@ -5,7 +5,8 @@ import { formatDuration } from '../node/progress.ts';
 import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../node/run-folder.ts';
 import { findResumable } from '../node/run-reader.ts';
 import type { ResumableRun } from '../node/run-reader.ts';
-import { loadTrainingData } from '../node/training-data.ts';
+import { samplePool } from '../node/loader/sample-pool.ts';
+import { isPoints, loadTrainingData, shareTrainingData } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
 import { describeTarget, train } from '../training/index.ts';
 import type { PresetName, TrainingOptions, TrainingSummary } from '../training/index.ts';
@@ -88,6 +89,18 @@ export interface TrainingOutcome extends TrainingSummary {
   readonly folder: RunFolder;
 }
 
+/** One thread is ahead of any step on images; points take less time to make than to hand over. See docs/data.md. */
+const defaultWorkers = ({ data }: TrainingOptions): number => (isPoints(data) ? 0 : 1);
+
+/** How a run is carried out: none of it changes what comes out. */
+export interface RunWish {
+  readonly device?: DeviceChoice | undefined;
+  readonly threads?: number | undefined;
+  /** Threads that load data ahead of the step; with 0 each step loads its own. `defaultWorkers` when left out. */
+  readonly workers?: number | undefined;
+  readonly io: Io;
+}
+
 /**
  * Trains as planned, into a run folder.
  *
@@ -96,7 +109,7 @@ export interface TrainingOutcome extends TrainingSummary {
  */
 export async function runPlan(
   plan: TrainingPlan,
-  { device, threads, io }: { device?: DeviceChoice | undefined; threads?: number | undefined; io: Io },
+  { device, threads, workers = defaultWorkers(plan.options), io }: RunWish,
 ): Promise<TrainingOutcome | undefined> {
   const { options, outdir, resumed } = plan;
   const console = makeConsole(io);
@@ -108,7 +121,10 @@ export async function runPlan(
   }
   const { precision } = options;
   const runtime = await deviceRuntime({ device, precision, ...(threads !== undefined && { threads }) });
-  const dataset = await loadTrainingData(options);
+  const { dataset, samples } =
+    workers > 0
+      ? await shareTrainingData(options, workers)
+      : { dataset: await loadTrainingData(options), samples: undefined };
   await letSignalsIn();
   stopIfInterrupted(io, 'training had not begun, and nothing was written');
 
@@ -140,6 +156,7 @@ export async function runPlan(
   const announce = (): void =>
     console.note('Interrupted: finishing this step and writing a checkpoint. Once more quits at once.');
   io.interrupt.addEventListener('abort', announce);
+  const loader = samples && samplePool(samples, workers);
   try {
     const summary = await train({
       runtime,
@@ -152,7 +169,8 @@ export async function runPlan(
         samples: (samples, progress) => folder.samples(samples, progress),
         checkpoint: (state) => folder.checkpoint(state),
       },
-      now: () => Date.now() / 1000,
+      now: () => (performance.timeOrigin + performance.now()) / 1000,
+      loader,
       memoryGb: () => process.memoryUsage.rss() / 2 ** 30,
       ...(resumed && { resume: resumed.checkpoint }),
       signal: io.interrupt,
@@ -163,6 +181,7 @@ export async function runPlan(
     return { ...summary, folder };
   } finally {
     bar.end();
+    await loader?.release();
     io.interrupt.removeEventListener('abort', announce);
   }
 }

@@ -16,6 +16,8 @@ export interface Dataset {
   readonly dtype: 'uint8' | 'float32';
   /** number of classes; 0 when there are no labels */
   readonly classes: number;
+  /** all samples one after the other, where they lie so in memory: not to be written to */
+  readonly values?: Uint8Array | Float32Array | undefined;
   /**
    * Copies one sample into `out` from `offset` on. A uint8 sample read into a Float32Array arrives as u / 127.5 - 1.
    * Throws UsageError for an index outside the set, ShapeError when `out` is too short or a float32 sample is read into
@@ -67,6 +69,7 @@ export function memoryDataset(options: {
     sampleShape: [...sampleShape],
     dtype: data instanceof Uint8Array ? 'uint8' : 'float32',
     classes: labelled?.classes ?? 0,
+    values: data,
     read(index, out, offset) {
       requireIndex(name, index, length);
       copySample(name, data.subarray(index * size, (index + 1) * size), out, offset);

@@ -25,6 +25,7 @@ export function withXFlips(dataset: Dataset): Dataset {
     ...dataset,
     name: flippedName,
     length: 2 * length,
+    values: undefined,
     read: (index, out, offset) => {
       dataset.read(original(index), out, offset);
       if (index < length) return;

@@ -62,7 +62,7 @@ export function progressBar(stream: TextStream, options: ProgressOptions): Progr
     const text = `${progressText(done, rateOf(history), options)}${activity && `  ${activity}`}`;
     if (!stream.isTTY) return void stream.write(`${text}\n`);
     clear();
-    stream.write(text.slice(0, Math.max((stream.columns ?? 80) - 1, 1)));
+    stream.write(text.slice(0, Math.max((stream.columns || 80) - 1, 1)));
     drawn = true;
   };
   const isDue = (time: number): boolean =>

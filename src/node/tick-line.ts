@@ -16,6 +16,7 @@ export function tickLine(statistics: TickStatistics): string {
     `sec/tick ${mean('Timing/sec_per_tick').toFixed(1).padEnd(6)}`,
     `sec/kimg ${mean('Timing/sec_per_kimg').toFixed(2).padEnd(7)}`,
     `maintenance ${mean('Timing/maintenance_sec').toFixed(1).padEnd(5)}`,
+    ...(values['Timing/data_wait_share'] ? [`data wait ${dataWait(mean('Timing/data_wait_share')).padEnd(5)}`] : []),
     `cpumem ${mean('Resources/cpu_mem_gb').toFixed(2).padEnd(5)}`,
     `loss ${mean('Loss/loss').toFixed(4).padEnd(7)}`,
     `lr ${mean('Optimizer/learning_rate').toExponential(1)}`,
@@ -26,6 +27,9 @@ export function tickLine(statistics: TickStatistics): string {
   if (variances.length > 0) fields.push(`target var (dsm/stf) ${variances.join(' ')}`);
   return fields.join('  ');
 }
+
+/** Share of the time that steps waited for data: `0.4%`. */
+const dataWait = (share: number): string => `${(100 * share).toFixed(1)}%`;
 
 /** Variances of both targets in one range of noise levels, averaged over ticks: `240/88`. */
 export const targetVariances = (ticks: readonly TickStatistics[], range: (typeof rangeNames)[number]): string =>

@@ -6,8 +6,13 @@ import { withXFlips } from '../data/x-flips.ts';
 import { UsageError } from '../errors.ts';
 import type { TrainingOptions } from '../training/index.ts';
 import { loadCifar10 } from './cifar10.ts';
+import { defaultMemoryBytes } from './dataset/image-dataset.ts';
+import type { ImageDatasetOptions } from './dataset/image-dataset.ts';
 import { nameFromPath } from './dataset/image-source.ts';
+import { isPointPath } from './dataset/point-file.ts';
 import { inspectData, isDataPath, loadDataFile } from './dataset/training-file.ts';
+import { inSharedMemory } from './loader/worker-samples.ts';
+import type { WorkerSamples } from './loader/worker-samples.ts';
 
 export type DataOptions = TrainingOptions['data'];
 
@@ -71,18 +76,46 @@ export function dataShape(data: DataOptions): DataShape {
  * @throws UsageError   when CIFAR-10 is not in the cache, with the command that fetches it, or is shorter than asked for
  * @throws FormatError  when a file of it is truncated or altered
  */
-export async function loadTrainingData({
-  data,
-  xFlip = false,
-  seed,
-}: Pick<TrainingOptions, 'data' | 'seed'> & Partial<Pick<TrainingOptions, 'xFlip'>>): Promise<Dataset> {
+export async function loadTrainingData({ data, xFlip = false, seed }: WantedData): Promise<Dataset> {
   const dataset = await loadData(data, seed);
   return xFlip ? withXFlips(dataset) : dataset;
 }
 
-async function loadData(data: DataOptions, seed: number): Promise<Dataset> {
+/** The data of a run, and how threads that load them get at them. */
+export interface SharedTrainingData {
+  readonly dataset: Dataset;
+  readonly samples: WorkerSamples;
+}
+
+/**
+ * The same for a run whose samples are made in other threads. What lies in memory lies there once, for all of them;
+ * pictures that do not fit are opened by each thread, and the caches together take what one alone would.
+ *
+ * @param workers  number of threads
+ */
+export async function shareTrainingData(
+  { data, xFlip = false, seed }: WantedData,
+  workers: number,
+): Promise<SharedTrainingData> {
+  const memory = { memoryBytes: defaultMemoryBytes(), readers: workers + 1 };
+  const loaded = await loadData(data, seed, memory);
+  const isStreamed = data.kind === 'file' && !isPointPath(data.path) && loaded.values === undefined;
+  const dataset = isStreamed ? loaded : inSharedMemory(loaded);
+  const from: WorkerSamples['from'] = isStreamed
+    ? { kind: 'pictures', file: data, ...memory }
+    : { kind: 'memory', values: dataset.values!, sampleShape: dataset.sampleShape };
+  return { dataset: xFlip ? withXFlips(dataset) : dataset, samples: { from, xFlip } };
+}
+
+type WantedData = Pick<TrainingOptions, 'data' | 'seed'> & Partial<Pick<TrainingOptions, 'xFlip'>>;
+
+async function loadData(
+  data: DataOptions,
+  seed: number,
+  memory: Pick<ImageDatasetOptions, 'memoryBytes' | 'readers'> = {},
+): Promise<Dataset> {
   if (data.kind === 'toy') return toyDataset(data.name, { length: data.length, seed, dimension: data.dimension });
-  if (data.kind === 'file') return loadDataFile(data);
+  if (data.kind === 'file') return loadDataFile(data, memory);
   const dataset = await loadCifar10({ split: 'train' });
   if (data.maxImages === null) return dataset;
   return subset(

@@ -1,16 +1,16 @@
-import { inverseOrientation, isReoriented, orient } from '../data/augmentation/index.ts';
 import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { imageToFloat } from '../data/pixels.ts';
-import { drawNoiseLevel } from '../diffusion/index.ts';
-import { compileStreamedMean, passes, referenceSource, restrictsClass } from '../objective/index.ts';
-import type { ReferenceDraw, StreamedMean } from '../objective/index.ts';
-import { fillKeepMask, fillNormal, fillUniform, streams } from '../numerics/random.ts';
+import { UsageError } from '../errors.ts';
+import { compileStreamedMean, referenceSource, restrictsClass } from '../objective/index.ts';
+import type { ReferenceDraw } from '../objective/index.ts';
+import { fillUniform, streams } from '../numerics/random.ts';
 import type { Runtime } from '../runtime/index.ts';
-import { augmentedRound, batchAugmenter } from './augmented-batch.ts';
-import type { AugmentedBatch } from './augmented-batch.ts';
+import { augmentedRound } from './augmented-batch.ts';
 import type { TrainingOptions } from './options.ts';
 import type { RoundData } from './round.ts';
+import { keepMasks, sampleMaker } from './samples.ts';
+import type { SampleBatch, SampleLoader } from './samples.ts';
+import { withTargets } from './streamed-targets.ts';
 
 /**
  * Makes the data of every step: which samples, their references, noise, noise levels and dropout. All of it is a function
@@ -19,7 +19,50 @@ import type { RoundData } from './round.ts';
 export interface BatchSource {
   /** The rounds of step number `step`, counted from 0. */
   rounds(step: number): Promise<RoundData[]>;
+  /** Seconds that steps have waited for samples, noise and dropout decisions since the last call. */
+  takeWait(): number;
   release(): Promise<void>;
+}
+
+/** The part of every batch that one of several processes takes: of `ranks` equal ones after each other number `rank`. */
+export interface Shard {
+  /** 0 to `ranks` - 1 */
+  readonly rank: number;
+  readonly ranks: number;
+}
+
+/** The samples of a step that a process takes itself: `count` from `first` on, `perRound` a round. */
+interface OwnSamples {
+  readonly first: number;
+  readonly count: number;
+  readonly perRound: number;
+}
+
+/**
+ * What a process takes of every batch: samples rank · B / ranks to (rank + 1) · B / ranks - 1, in `rounds` rounds.
+ *
+ * @throws UsageError when the batch does not divide into ranks and rounds, or there is no such rank
+ */
+export function ownSamples(
+  { batch, rounds }: Pick<TrainingOptions, 'batch' | 'rounds'>,
+  { rank, ranks }: Shard,
+): OwnSamples {
+  if (!Number.isInteger(ranks) || ranks < 1 || !Number.isInteger(rank) || rank < 0 || rank >= ranks)
+    throw new UsageError(`shard: rank must be from 0 to ranks - 1, got rank ${rank} of ${ranks}.`);
+  if (batch % (ranks * rounds) !== 0)
+    throw new UsageError(
+      `--batch (${batch}) must be divisible by the number of ranks times --rounds, got ${ranks} ranks and ${rounds} rounds.`,
+    );
+  const count = batch / ranks;
+  return { first: rank * count, count, perRound: count / rounds };
+}
+
+/** Where and when samples are made. */
+export interface BatchMaking {
+  /** What makes samples ahead of the step; when left out they are made when a step asks for them. */
+  readonly loader?: SampleLoader | undefined;
+  /** Seconds of some clock; without one no time is taken. */
+  readonly now?: () => number;
 }
 
 /** References of the streamed posterior, and samples, that are taken at a time. */
@@ -27,45 +70,86 @@ const streamed = { block: 2048, mostSamples: 512 };
 
 /**
  * @param dropoutPerSample  decisions that dropout needs for a sample
- * @throws UsageError when the data set does not have the references that are asked for
+ * @param shard             the part of every batch that is made; all of it when left out. The shards of a step after each
+ *                          other are the step of one process: sample i has the same noise, noise level, augmentation and
+ *                          dropout, and the whole step's references, whoever takes it
+ * @throws UsageError when the data set does not have the references that are asked for, or the batch does not divide
  */
 export async function batchSource(
   runtime: Runtime,
   dataset: Dataset,
   options: TrainingOptions,
   dropoutPerSample: number,
+  shard: Shard = { rank: 0, ranks: 1 },
+  { loader = inTheStep(dataset), now = () => 0 }: BatchMaking = {},
 ): Promise<BatchSource> {
-  const { batch, rounds, seed, objective, denoiser, augmentation } = options;
-  const perRound = batch / rounds;
+  const { batch, seed, objective, denoiser, noiseLevels, augmentation } = options;
+  const own = ownSamples(options, shard);
   const references = objective.kind === 'stf' ? objective.references : undefined;
   const source = await referenceSource(runtime, dataset, references, {
     batch,
     seed,
     restrictsClass: restrictsClass(objective, denoiser.network.labelDim),
   });
-  const samplesAtATime = Math.min(batch, streamed.mostSamples);
+  const samplesAtATime = Math.min(own.count, streamed.mostSamples);
   const means =
     references?.kind === 'all'
       ? await compileStreamedMean(runtime, dataset, { samples: samplesAtATime, block: streamed.block })
       : undefined;
-  const augment = augmentation ? batchAugmenter(dataset, augmentation, seed) : undefined;
-  const gather = (rows: Uint32Array): Uint8Array | Float32Array => gatherRows(dataset, rows);
+  let waited = 0;
+  const timed = <T>(work: () => T): T => {
+    const start = now();
+    const result = work();
+    waited += now() - start;
+    return result;
+  };
+  const dropout = { probability: denoiser.network.dropout, perSample: dropoutPerSample };
+  const make = loader.start({ seed, noiseLevels, augmentation, dropout });
+  const ask = ({ batch: rows, shared, own: alone }: ReferenceDraw, step: number): Promise<SampleBatch> => {
+    const ofThese = (values: Uint32Array | undefined): Uint32Array => {
+      const each = (values?.length ?? 0) / batch;
+      return (values ?? new Uint32Array()).slice(own.first * each, (own.first + own.count) * each);
+    };
+    return make({ step, first: own.first, rows: ofThese(rows), shared, own: ofThese(alone?.rows) });
+  };
+  const asked = askedAhead(loader.ahead, async (step) => {
+    const draw = await source.draw(step);
+    return { draw, made: timed(() => ask(draw, step)) };
+  });
 
   return {
     rounds: async (step) => {
-      const draw = await source.draw(step);
-      const augmented = augment?.(draw.batch, step);
-      const clean = augmented?.clean ?? gather(draw.batch);
-      const shared = draw.shared.length > 0 ? gather(draw.shared) : undefined;
+      const { draw, made } = await asked(step);
+      const start = now();
+      const samples = await made;
+      waited += now() - start;
+      const size = sampleSize(dataset);
       const all: RoundData[] = [];
-      for (let first = 0; first < batch; first += perRound) {
+      for (let begin = 0; begin < own.count; begin += own.perRound) {
+        const [first, count] = [own.first + begin, own.perRound];
+        const part = <T extends SampleBatch['clean']>(values: T, each: number): T =>
+          values.subarray(begin * each, (begin + count) * each) as T;
         all.push({
-          ...samplesOf(clean, { step, first, count: perRound, dropoutPerSample }, draw, dataset, options),
-          ...(augmented && augmentedRound(augmented, first, perRound)),
-          ...referencesOf(draw, first, perRound, shared, gather),
+          clean: part(samples.clean, size),
+          noise: part(samples.noise, size),
+          sigma: part(samples.sigma, 1),
+          labels: labelsOf(draw.batch.subarray(first, first + count), { step, first }, dataset, options),
+          ...(dropoutPerSample > 0 && {
+            dropoutKeep: samples.dropoutKeep
+              ? part(samples.dropoutKeep, dropoutPerSample)
+              : () => timed(() => keepMasks(dropout, { seed, step, first, count })),
+          }),
+          ...(samples.augmented && augmentedRound(samples.augmented, begin, count)),
+          ...referencesOf(draw, first, count, samples.shared, (each) => part(samples.own, each * size)),
         });
       }
-      return means ? withTargets(all, means, samplesAtATime, draw.batch, dataset, options, augmented) : all;
+      const rows = draw.batch.subarray(own.first, own.first + own.count);
+      return means ? withTargets(all, means, samplesAtATime, rows, dataset, options, samples.augmented) : all;
+    },
+    takeWait: () => {
+      const seconds = waited;
+      waited = 0;
+      return seconds;
     },
     release: async () => {
       await source.release();
@@ -74,68 +158,55 @@ export async function batchSource(
   };
 }
 
-/** Samples of a data set at the given rows, as they are stored. */
-function gatherRows(dataset: Dataset, rows: Uint32Array): Uint8Array | Float32Array {
-  const size = sampleSize(dataset);
-  const values = dataset.dtype === 'uint8' ? new Uint8Array(rows.length * size) : new Float32Array(rows.length * size);
-  rows.forEach((row, i) => dataset.read(row, values, i * size));
-  return values;
+/** Samples that are made when they are asked for. */
+const inTheStep = (dataset: Dataset): SampleLoader => ({
+  ahead: 0,
+  start: (settings) => {
+    const make = sampleMaker(dataset, settings);
+    return (request) => Promise.resolve(make(request));
+  },
+});
+
+/** What a step needs, and what is on its way to it. */
+interface Asked {
+  readonly draw: ReferenceDraw;
+  readonly made: Promise<SampleBatch>;
 }
 
-/** What the samples `first` to `first + count - 1` of a step are made of. */
-function samplesOf(
-  clean: Uint8Array | Float32Array,
-  { step, first, count, dropoutPerSample }: { step: number; first: number; count: number; dropoutPerSample: number },
-  { batch }: ReferenceDraw,
-  dataset: Dataset,
-  { seed, denoiser: { network }, noiseLevels }: TrainingOptions,
-) {
-  const size = sampleSize(dataset);
-  const noise = new Float32Array(count * size);
-  const sigma = new Float32Array(count);
-  const labels =
-    network.labelDim > 0
-      ? BigInt64Array.from(batch.subarray(first, first + count), (row) => BigInt(dataset.label(row)))
-      : undefined;
-  for (let i = 0; i < count; i++) {
-    const sample = first + i;
-    const address = (stream: (typeof streams)[keyof typeof streams]) => ({ seed, stream, step, sample });
-    fillNormal(noise.subarray(i * size, (i + 1) * size), address(streams.noise));
-    sigma[i] = drawNoiseLevel(noiseLevels, { seed, step, sample });
-    if (labels && network.labelDropout > 0) {
-      const draw = new Float64Array(1);
-      fillUniform(draw, address(streams.labelDropout));
-      if (draw[0] < network.labelDropout) labels[i] = -1n;
+/**
+ * Asks for a step and for those after it, each once; what was asked for and is not among them is forgotten. References
+ * are chosen one step after the other and before the step is taken, because some are searched for on the device.
+ */
+function askedAhead(ahead: number, ask: (step: number) => Promise<Asked>): (step: number) => Promise<Asked> {
+  let known = new Map<number, Asked>();
+  return async (step) => {
+    const next = new Map<number, Asked>();
+    for (let each = step; each <= step + ahead; each++) {
+      const asked = known.get(each) ?? (await ask(each));
+      // What fails ahead of a step is told when the step comes, and never if it does not.
+      asked.made.catch(() => {});
+      next.set(each, asked);
     }
-  }
-  return {
-    clean: clean.subarray(first * size, (first + count) * size),
-    noise,
-    sigma,
-    labels,
-    ...(dropoutPerSample > 0 && {
-      dropoutKeep: () => keepMasks(network.dropout, { seed, step, first, count, dropoutPerSample }),
-    }),
+    known = next;
+    return next.get(step)!;
   };
 }
 
-/** Dropout decisions of the samples `first` to `first + count - 1` of a step. */
-function keepMasks(
-  probability: number,
-  {
-    seed,
-    step,
-    first,
-    count,
-    dropoutPerSample,
-  }: { seed: number; step: number; first: number; count: number; dropoutPerSample: number },
-): Uint8Array {
-  const keep = new Uint8Array(count * dropoutPerSample);
-  for (let i = 0; i < count; i++) {
-    const decisions = keep.subarray(i * dropoutPerSample, (i + 1) * dropoutPerSample);
-    fillKeepMask(decisions, probability, { seed, stream: streams.dropout, step, sample: first + i });
-  }
-  return keep;
+/** Classes of some samples of a step, hidden as often as the network wants it; nothing where it takes none. */
+function labelsOf(
+  rows: Uint32Array,
+  { step, first }: { step: number; first: number },
+  dataset: Dataset,
+  { seed, denoiser: { network } }: TrainingOptions,
+): BigInt64Array | undefined {
+  if (network.labelDim === 0) return undefined;
+  const labels = BigInt64Array.from(rows, (row) => BigInt(dataset.label(row)));
+  if (network.labelDropout === 0) return labels;
+  const draw = new Float64Array(1);
+  return labels.map((label, i) => {
+    fillUniform(draw, { seed, stream: streams.labelDropout, step, sample: first + i });
+    return draw[0] < network.labelDropout ? -1n : label;
+  });
 }
 
 /** The references of samples `first` to `first + count - 1`. */
@@ -143,74 +214,16 @@ function referencesOf(
   { batchGroups, sharedGroups, own, shared: rows, batch }: ReferenceDraw,
   first: number,
   count: number,
-  reference: Uint8Array | Float32Array | undefined,
-  gather: (rows: Uint32Array) => Uint8Array | Float32Array,
+  reference: Uint8Array | Float32Array,
+  ownReferences: (each: number) => Uint8Array | Float32Array,
 ): Partial<RoundData> {
-  if (!reference) return {};
+  if (rows.length === 0) return {};
   if (!own) return { reference, sourceGroups: batchGroups.slice(first, first + count), referenceGroups: sharedGroups };
   const each = own.rows.length / batch.length;
   return {
     reference,
-    ownReferences: gather(own.rows.subarray(first * each, (first + count) * each)),
+    ownReferences: ownReferences(each),
     sharedCounts: own.sharedCounts.subarray(first * rows.length, (first + count) * rows.length),
     sharedLogWeight: own.sharedLogWeight.subarray(first, first + count),
   };
-}
-
-/**
- * Rounds with posterior means over the whole data set as targets. Samples whose noise level is outside the gate keep the
- * clean one; the others are worked out as many at a time as fit, whatever round they are in.
- */
-async function withTargets(
-  rounds: readonly RoundData[],
-  means: StreamedMean,
-  samplesAtATime: number,
-  batch: Uint32Array,
-  dataset: Dataset,
-  { objective, denoiser }: TrainingOptions,
-  augmented: AugmentedBatch | undefined,
-): Promise<RoundData[]> {
-  const size = sampleSize(dataset);
-  const gate = objective.kind === 'stf' ? objective.gate : null;
-  const isRestricted = restrictsClass(objective, denoiser.network.labelDim);
-  const targeted = rounds.map((round) => ({
-    ...round,
-    target: round.clean instanceof Uint8Array ? imageToFloat(round.clean) : round.clean.slice(),
-  }));
-  const samples = targeted.flatMap(({ target, noise, sigma }) =>
-    Array.from(sigma, (level, i) => {
-      const of = (values: Float32Array): Float32Array => values.subarray(i * size, (i + 1) * size);
-      return { target: of(target), noise: of(noise), sigma: level };
-    }),
-  );
-  // Augmented samples are turned upright, to lie as the data do. What was done to them beside leaves them no references.
-  const how = augmented?.samples;
-  const inside = Array.from(samples.keys()).filter(
-    (sample) => passes(gate, samples[sample].sigma) && (!how || isReoriented(how[sample])),
-  );
-  const turned = (values: Float32Array, sample: number, isBack: boolean): Float32Array => {
-    if (!how) return values;
-    const { orientation } = how[sample];
-    const result = new Float32Array(size);
-    orient(values, result, dataset.sampleShape, isBack ? orientation : inverseOrientation(orientation));
-    return result;
-  };
-  for (let first = 0; first < inside.length; first += samplesAtATime) {
-    const chosen = inside.slice(first, first + samplesAtATime);
-    const joined = (name: 'target' | 'noise'): Float32Array => {
-      const all = new Float32Array(chosen.length * size);
-      chosen.forEach((sample, i) => all.set(turned(samples[sample][name], sample, false), i * size));
-      return all;
-    };
-    const found = await means.over({
-      clean: joined('target'),
-      noise: joined('noise'),
-      sigma: Float32Array.from(chosen, (sample) => samples[sample].sigma),
-      ...(isRestricted && { labels: chosen.map((sample) => dataset.label(batch[sample])) }),
-    });
-    chosen.forEach((sample, i) => {
-      samples[sample].target.set(turned(Float32Array.from(found.subarray(i * size, (i + 1) * size)), sample, true));
-    });
-  }
-  return targeted;
 }

@@ -24,6 +24,8 @@ export {
   withPreconditioning,
 } from './presets.ts';
 export type { FormulationName, PresetName } from './presets.ts';
+export { keepMasks, sampleMaker } from './samples.ts';
+export type { SampleBatch, SampleLoader, SampleRequest, Samples, SampleSettings } from './samples.ts';
 export { emaBetaAt, learningRateAt } from './schedule.ts';
 export type { EmaOptions } from './schedule.ts';
 export type { Summary, TickStatistics } from './statistics.ts';

@@ -12,6 +12,7 @@ import type { LossScale } from './loss-scale.ts';
 import type { Progress, TrainingObserver, TrainingState } from './observer.ts';
 import type { TrainingOptions } from './options.ts';
 import { emaBetaAt, learningRateAt } from './schedule.ts';
+import type { SampleLoader } from './samples.ts';
 import { StatisticsCollector } from './statistics.ts';
 import type { TickStatistics } from './statistics.ts';
 import { rangeOf, tickProbe } from './target-probe.ts';
@@ -28,6 +29,8 @@ export interface TrainingJob {
   readonly now: () => number;
   /** Resident memory of the process in GiB. */
   readonly memoryGb?: () => number;
+  /** Makes samples ahead of the step, in other threads; when left out each step makes its own. */
+  readonly loader?: SampleLoader | undefined;
   /** Where to go on, from a checkpoint. */
   readonly resume?: { readonly progress: Progress; readonly vectors: Readonly<Record<string, Float32Array>> };
   /** Looked at after every step, of training and of sampling; when set, the run saves its state and ends. */
@@ -77,7 +80,10 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
     { seed, ...(job.resume && { weights: job.resume.vectors.weights }) },
   );
   if (job.resume) for (const name of trainingVectors) step.state.write(name, job.resume.vectors[name]);
-  const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample);
+  const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample, undefined, {
+    loader: job.loader,
+    now,
+  });
   const probe = await tickProbe(runtime, dataset, options);
   const gradients = gradientProbe(step, options);
   let sampler: CompiledDenoiser | undefined;
@@ -99,6 +105,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   let firstTick: TickStatistics | undefined;
   let lastTick: TickStatistics | undefined;
   let tickStart = { time: now(), nimg };
+  let waited = 0;
   let maintenance = tickStart.time - started;
 
   try {
@@ -112,6 +119,9 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       const scalars = { learningRate, emaBeta, step: steps + 1 };
       const { result, scale } = await takeStep(step, data, scalars, lossScale);
       lossScale = scale;
+      const wait = batches.takeWait();
+      waited += wait;
+      statistics.report('Timing/data_wait_sec', wait);
       await stopIfNotFinite(result, data, steps + 1, save);
       if (lossScale) {
         lossScale = afterGoodStep(lossScale);
@@ -142,6 +152,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         tickStart,
         tickEnd,
         maintenance,
+        waited,
         memoryGb: job.memoryGb?.() ?? 0,
         secondsBefore,
       });
@@ -173,6 +184,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       }
       maintenance = now() - tickEnd;
       tickStart = { time: now(), nimg };
+      waited = 0;
     }
     return { progress: progress(), finished: nimg >= total, firstTick, lastTick };
   } finally {
@@ -270,6 +282,7 @@ interface TickTimes {
   readonly tickStart: { readonly time: number; readonly nimg: number };
   readonly tickEnd: number;
   readonly maintenance: number;
+  readonly waited: number;
   readonly memoryGb: number;
 }
 
@@ -282,6 +295,8 @@ function reportTick(statistics: StatisticsCollector, times: TickTimes): void {
   statistics.report('Timing/sec_per_tick', seconds);
   statistics.report('Timing/sec_per_kimg', (seconds / (times.nimg - times.tickStart.nimg)) * 1000);
   statistics.report('Timing/maintenance_sec', times.maintenance);
+  // Of the time since the last tick, which is nothing where the clock stands still.
+  statistics.report('Timing/data_wait_share', seconds > 0 ? times.waited / seconds : 0);
   statistics.report('Resources/cpu_mem_gb', times.memoryGb);
   statistics.report('Resources/peak_gpu_mem_gb', 0);
 }

@@ -1,5 +1,6 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { encode } from 'fast-png';
+import sharp from 'sharp';
 import { expect, test } from 'vitest';
 import { stf, temporaryFolder, tinyRun } from './support.ts';
 
@@ -47,6 +48,61 @@ test('offenders are named with their paths, and the exit code tells', async () =
   expect(converted.code).toBe(2);
   expect(converted.stderr).toMatch(/8\.png: 24 x 24 pixels.*\n.*9\.png: truncated.*\n.*2 of 8 pictures can't be used/);
   expect(folder.list()).not.toContain('out.zip');
+});
+
+/** One picture of every kind that can't be trained on, among three good ones; those that can be mended come last. */
+async function makeOffenders(): Promise<void> {
+  mkdirSync(folder.join('in'));
+  for (const i of [0, 1, 2]) put(`in/${i}.png`, 16, i);
+  const at = (name: string): string => folder.join('in', name);
+  const good = readFileSync(at('0.png'));
+  const side = { width: 16, height: 16 };
+  const values = (length: number, one = 1): number[] => Array.from({ length }, (_, i) => ((i * 31) % 256) * one);
+  writeFileSync(at('3-truncated.png'), good.subarray(0, good.length / 2));
+  put('in/4-size.png', 24);
+  writeFileSync(at('5-grey.png'), encode({ ...side, channels: 1, data: Uint8Array.from(values(256)) }));
+  writeFileSync(at('6-rgba.png'), encode({ ...side, channels: 4, data: Uint8Array.from(values(1024)) }));
+  const deep = Uint16Array.from(values(768, 257));
+  writeFileSync(at('7-16bit.png'), encode({ ...side, channels: 3, depth: 16, data: deep }));
+  writeFileSync(at('8-cmyk.jpg'), await sharp(good).toColourspace('cmyk').jpeg().toBuffer());
+  const frames = [good, readFileSync(at('1.png'))];
+  writeFileSync(
+    at('9-animated.gif'),
+    await sharp(frames, { join: { animated: true } })
+      .gif()
+      .toBuffer(),
+  );
+}
+
+test('every kind of bad picture is named with its path; what can be mended is', async () => {
+  await makeOffenders();
+  const checked = await stf(['dataset', 'check', folder.join('in')]);
+  expect(checked.code).toBe(1);
+  const named = checked.stdout.split('\n').map((line) => /in\/([\w-]+\.\w+): (.*)/.exec(line)?.slice(1, 3) ?? []);
+  for (const [file, what] of [
+    ['3-truncated.png', 'truncated'],
+    ['4-size.png', '24 x 24 pixels, and most have 16 x 16'],
+    ['5-grey.png', 'grey'],
+    ['6-rgba.png', 'RGBA'],
+    ['7-16bit.png', '16 bit'],
+    ['8-cmyk.jpg', 'CMYK'],
+    ['9-animated.gif', 'animated'],
+  ])
+    expect(named.some(([path, why]) => path === file && why.startsWith(what))).toBe(true);
+  expect(checked.stdout).not.toMatch(/in\/[012]\.png/);
+
+  const argv = ['dataset', 'convert', folder.join('in'), '--dest', folder.join('out.zip'), '--convert', 'rgb'];
+  const refused = await stf(argv);
+  expect(refused).toMatchObject({ code: 2 });
+  expect(refused.stderr).toMatch(/3-truncated\.png: .*\n.*4-size\.png: .*\n.*2 of 10 pictures can't be used/);
+  expect(folder.list()).not.toContain('out.zip');
+  rmSync(folder.join('in', '3-truncated.png'));
+  rmSync(folder.join('in', '4-size.png'));
+  expect(await stf(argv)).toMatchObject({ code: 0 });
+  expect(await stf(['dataset', 'check', folder.join('out.zip')])).toMatchObject({
+    code: 0,
+    stdout: `${folder.join('out.zip')}: 8 pictures of 16 x 16, all good\n`,
+  });
 });
 
 test.each<[argv: string[], message: string]>([

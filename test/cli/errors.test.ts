@@ -165,7 +165,11 @@ describe('a command line that makes no sense', () => {
       /--mix-labels is an option of --objective stf, and the objective is dsm\./,
     ],
     ['a beta of 1', 'train --beta2 1', /--beta2 must be a number at least 0 and below 1, got 1\./],
-    ['noise levels swapped', 'train --sigma-min 90', /sigmaMin must be below sigmaMax, got sigmaMin = 90 /],
+    [
+      'noise levels swapped',
+      'train --sigma-min 90',
+      /--sigma-min must be below --sigma-max, got 90 and 80\. Are they swapped/,
+    ],
     [
       'more steps than there is memory for',
       'train --precond iddpm --noise-steps 1000000000',

@@ -3,6 +3,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { memoryDataset } from '../../src/data/dataset.ts';
+import { convertImages } from '../../src/node/dataset/convert.ts';
+import { datasetSource } from '../../src/node/dataset/labelled-arrays.ts';
 import { findCheckpoint } from '../../src/node/run-reader.ts';
 import { temporaryFolder, tinyRun } from './support.ts';
 
@@ -22,6 +25,7 @@ function start(
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [main, ...argv], { cwd: folder.path, stdio: ['ignore', 'pipe', 'pipe'] });
     const text = { stdout: '', stderr: '' };
+    child.on('spawn', () => drive(child, ''));
     child.stdout.on('data', (part: Buffer) => {
       text.stdout += part.toString();
       drive(child, text.stdout);
@@ -59,6 +63,40 @@ describe('signals', () => {
       expect(file).toContain(run);
     },
   );
+});
+
+test('Ctrl-C in the middle of a conversion: neither the archive nor its temporary file is left', async () => {
+  // Enough for a few seconds.
+  const data = new Uint8Array(30_000 * 48);
+  const source = datasetSource(memoryDataset({ name: 'many', data, sampleShape: [3, 4, 4] }), 'images', 'many');
+  const many = folder.join('many.zip');
+  await convertImages({ source, dest: many, transform: (picture) => picture });
+  let wasBegun = false;
+  const { code, stderr } = await start(['dataset', 'convert', many, '--dest', 'out.zip'], (child, text) => {
+    if (text !== '') return;
+    const looks = setInterval(() => {
+      wasBegun = readdirSync(folder.path).some((name) => /^out\.zip\..*\.tmp$/.test(name));
+      if (wasBegun || child.exitCode !== null) clearInterval(looks);
+      if (wasBegun) child.kill('SIGINT');
+    }, 5);
+  });
+  expect(wasBegun).toBe(true);
+  expect({ code, stderr }).toEqual({ code: 130, stderr: expect.stringContaining('nothing was written') as string });
+  expect(readdirSync(folder.path)).toEqual(['many.zip']);
+});
+
+test('threads that load data end with the run: whether it is complete or interrupted', async () => {
+  const complete = await start([...tinyRun, '--outdir', 'runs', '--workers', '2']);
+  expect(complete).toMatchObject({ code: 0, stderr: '' });
+  expect(complete.stdout).toContain('Done: ');
+  let sent = false;
+  const { code, stdout } = await start([...longRun, '--outdir', 'runs', '--workers', '2'], (child, text) => {
+    if (sent || !text.includes('tick 1 ')) return;
+    sent = true;
+    child.kill('SIGINT');
+  });
+  expect(code).toBe(0);
+  expect(stdout).toContain('Interrupted at ');
 });
 
 describe.skipIf(process.platform === 'win32')('behind the wrapper of npm start', () => {

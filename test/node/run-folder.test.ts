@@ -141,6 +141,7 @@ describe('statistics', () => {
       'Timing/sec_per_tick': one(19.84),
       'Timing/sec_per_kimg': one(18.9),
       'Timing/maintenance_sec': one(0.61),
+      'Timing/data_wait_share': one(0.0042),
       'Resources/cpu_mem_gb': one(1.85),
       'Loss/loss': one(0.2134),
       'Optimizer/learning_rate': one(2e-3),
@@ -150,7 +151,7 @@ describe('statistics', () => {
       'Target/stf_variance/low': one(4.5e-6),
     };
     expect(tickLine({ values, timestamp: 0 }).replace(/ +/g, ' ')).toBe(
-      'tick 3 kimg 3.1 time 1m 02s sec/tick 19.8 sec/kimg 18.90 maintenance 0.6 cpumem 1.85 loss 0.2134 lr 2.0e-3 ' +
+      'tick 3 kimg 3.1 time 1m 02s sec/tick 19.8 sec/kimg 18.90 maintenance 0.6 data wait 0.4% cpumem 1.85 loss 0.2134 lr 2.0e-3 ' +
         'target var (dsm/stf) low 0.012/4.5e-6 mid 240/88',
     );
   });

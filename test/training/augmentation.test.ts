@@ -76,6 +76,16 @@ const sources: [ReferenceConfig, number][] = [
   [{ kind: 'all' }, 3],
 ];
 
+test('ranks augment their samples as one process does', async () => {
+  const options = optionsWith({ kind: 'fresh', count: 30 }, 0);
+  const [whole] = await (await batchSource(runtime, pixels, options, 0)).rounds(3);
+  const parts: RoundData[] = [];
+  for (const rank of [0, 1, 2, 3])
+    parts.push(...(await (await batchSource(runtime, pixels, options, 0, { rank, ranks: 4 })).rounds(3)));
+  for (const key of ['clean', 'augmentLabels', 'flipX', 'flipY', 'transpose', 'isAlone', 'noise', 'sigma'] as const)
+    expect(joined(parts, key)).toEqual(joined([whole], key));
+});
+
 describe.each(sources)('references %j, %i classes', (references, labelDim) => {
   test('targets are posterior means over references augmented as the sample is', async () => {
     const options = optionsWith(references, labelDim);

@@ -2,10 +2,21 @@ import { describe, expect, test } from 'vitest';
 import { memoryDataset } from '../../src/data/dataset.ts';
 import { noiseLevelFrom } from '../../src/diffusion/index.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
+import type { ReferenceConfig } from '../../src/objective/index.ts';
 import { batchSource } from '../../src/training/batches.ts';
+import type { RoundData } from '../../src/training/index.ts';
+import { expectClose } from '../support/compare.ts';
 import { decisions, toyOptions, toyPoints } from './toy-run.ts';
 
 const runtime = nodeRuntime({ threads: 1 });
+
+const stable = (references: ReferenceConfig): Parameters<typeof toyOptions>[0] => ({
+  objective: { kind: 'stf', references, mixLabels: false, gate: null },
+});
+
+/** One column of several rounds, one after the other. */
+const joined = (rounds: readonly RoundData[], key: keyof RoundData): (number | bigint)[] =>
+  rounds.flatMap((round) => [...(round[key] as Float32Array)]);
 
 /** All data of a step, its rounds one after the other. */
 async function step(rounds: number, number: number, changes: Parameters<typeof toyOptions>[0] = {}) {
@@ -34,6 +45,54 @@ describe('the data of a step', () => {
       for (const each of reference) expect(each).toEqual(all[0]);
       for (const each of referenceGroups) expect(each).toEqual(allLabels[0]);
     }
+  });
+
+  test.each<[string, Parameters<typeof toyOptions>[0]]>([
+    ['fresh references', {}],
+    ['no references', { objective: { kind: 'dsm' } }],
+    ['the mini-batch', stable({ kind: 'batch' })],
+    ['neighbours', stable({ kind: 'nearest', neighbours: 3, others: 20 })],
+    ['all of the data', stable({ kind: 'all' })],
+  ])('do not depend on the number of ranks that take them: %s', async (_, changes) => {
+    const options = toyOptions({ rounds: 2, network: { labelDim: 3, labelDropout: 0.4, dropout: 0.2 }, ...changes });
+    const taken = async (rank: number, ranks: number, rounds = 1): Promise<RoundData[]> => {
+      const source = await batchSource(runtime, toyPoints(3), { ...options, rounds }, 10, { rank, ranks });
+      const data = await source.rounds(5);
+      await source.release();
+      return data.map((each) => ({ ...each, dropoutKeep: decisions(each) }));
+    };
+    const [whole] = await taken(0, 1);
+    const shared = ['reference', 'referenceGroups'];
+    const rest = ['sharedLogWeight', 'sharedCounts', 'ownReferences'];
+    for (const [ranks, rounds] of [
+      [2, 1],
+      [4, 1],
+      [8, 1],
+      [2, 2],
+    ]) {
+      const parts: RoundData[] = [];
+      for (let rank = 0; rank < ranks; rank++) parts.push(...(await taken(rank, ranks, rounds)));
+      expect(parts).toHaveLength(ranks * rounds);
+      for (const key of Object.keys(whole) as (keyof RoundData)[]) {
+        const all = whole[key] as Float32Array | undefined;
+        if (shared.includes(key)) for (const part of parts) expect(part[key]).toEqual(all);
+        else if (all && key === 'target')
+          // Matrix products of fewer rows are summed in another order.
+          expectClose(joined(parts, key) as number[], [...all], { relative: 1e-5 });
+        else if (all) expect(joined(parts, key)).toEqual([...all]);
+      }
+      expect(rest.filter((key) => key in whole)).toEqual(rest.filter((key) => key in parts[0]));
+    }
+  });
+
+  test('are asked for by ranks that there are, and batches that divide', async () => {
+    const options = toyOptions({ rounds: 2 });
+    const source = (rank: number, ranks: number) => batchSource(runtime, toyPoints(), options, 0, { rank, ranks });
+    await expect(source(2, 2)).rejects.toThrow('shard: rank must be from 0 to ranks - 1, got rank 2 of 2');
+    await expect(source(-1, 2)).rejects.toThrow('got rank -1 of 2');
+    await expect(source(0, 3)).rejects.toThrow(
+      '--batch (8) must be divisible by the number of ranks times --rounds, got 3 ranks and 2 rounds',
+    );
   });
 
   test('do not depend on the steps that were asked for before', async () => {

@@ -10,11 +10,16 @@ export interface ImageDatasetOptions {
   /** The first pictures only. */
   readonly maxImages?: number | undefined;
   /** Memory that decoded pictures may take; by default half of what is free, and no more than fits in one array. */
-  readonly memoryBytes?: number;
+  readonly memoryBytes?: number | undefined;
+  /** Data sets that share this memory when the pictures do not fit in it, each with a cache of its own. 1 when left out. */
+  readonly readers?: number | undefined;
 }
 
 /** Bytes of the largest array of Node 20. */
 const largestArray = 2 ** 32 - 1;
+
+/** Memory for decoded pictures where nobody says how much: half of what is free. */
+export const defaultMemoryBytes = (): number => Math.min(Math.floor(freemem() / 2), largestArray);
 
 /**
  * A data set for training over PNG pictures of one size, as `convertImages` and EDM's tool write them. Where the decoded
@@ -29,14 +34,15 @@ const largestArray = 2 ** 32 - 1;
 export function imageDataset(source: ImageSource, options: ImageDatasetOptions = {}): Dataset {
   const { name, length, sampleShape, labels, classes, decode } = describe(source, options.maxImages);
   const size = sampleShape.reduce((product, extent) => product * extent, 1);
-  const { memoryBytes = Math.min(Math.floor(freemem() / 2), largestArray) } = options;
+  const { memoryBytes = defaultMemoryBytes(), readers = 1 } = options;
   if (length * size <= Math.min(memoryBytes, largestArray)) {
-    const data = new Uint8Array(length * size);
+    // Which threads that load data can read as well.
+    const data = new Uint8Array(new SharedArrayBuffer(length * size));
     for (let i = 0; i < length; i++) data.set(decode(i), i * size);
     source.close();
     return memoryDataset({ name, data, sampleShape, ...(classes > 0 && { labelled: { labels, classes } }) });
   }
-  const cached = lastUsed(Math.floor(memoryBytes / size), decode);
+  const cached = lastUsed(Math.floor(memoryBytes / readers / size), decode);
   return {
     name,
     length,

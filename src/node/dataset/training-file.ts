@@ -5,6 +5,7 @@ import type { Dataset } from '../../data/dataset.ts';
 import { FormatError, UsageError } from '../../errors.ts';
 import type { TrainingOptions } from '../../training/index.ts';
 import { describe, imageDataset } from './image-dataset.ts';
+import type { ImageDatasetOptions } from './image-dataset.ts';
 import { folderSource, zipSource } from './image-source.ts';
 import { isPointPath, readPointFile } from './point-file.ts';
 
@@ -47,14 +48,18 @@ export function inspectData(text: string): FileData {
 /**
  * Loads data that a run names.
  *
+ * @param memory  of pictures, what of memory they may take: see `ImageDatasetOptions`
  * @throws UsageError when it is gone, FormatError when it is damaged or not what it was when the run began
  */
-export function loadDataFile({ path, sampleShape, classes, length, maxImages }: FileData): Dataset {
+export function loadDataFile(
+  { path, sampleShape, classes, length, maxImages }: FileData,
+  { memoryBytes, readers }: Pick<ImageDatasetOptions, 'memoryBytes' | 'readers'> = {},
+): Dataset {
   if (!statSync(path, { throwIfNoEntry: false })) throw new UsageError(`the data of the run are gone: ${path}.`);
   const isPoints = isPointPath(path);
   const dataset = isPoints
     ? readPointFile(path)
-    : imageDataset(openPictures(path), { maxImages: maxImages ?? undefined });
+    : imageDataset(openPictures(path), { maxImages: maxImages ?? undefined, memoryBytes, readers });
   const found = `samples [${dataset.sampleShape.join(', ')}] of ${dataset.classes} classes`;
   const expected = `samples [${sampleShape.join(', ')}] of ${classes} classes`;
   if (found !== expected) throw new FormatError(`${path} has changed: ${found}, and the run has ${expected}.`);

@@ -95,7 +95,7 @@ export async function trainAll(runs: readonly TrainingRun[], context: ClaimConte
             },
             checkpoint: async (state) => {
               const started = performance.now();
-              lastCheckpoint = state as Checkpoint;
+              lastCheckpoint = state;
               const isDone = state.progress.nimg >= options.durationKimg * 1000;
               if (!signal.aborted || isDone) {
                 const { quality, samples } = await meter.measure(state.vectors.ema);
