@@ -9,7 +9,8 @@ import { writeFileAtomic } from '../files.ts';
 import { loadClaimData } from './claim-data.ts';
 import type { ClaimDatasets } from './claim-data.ts';
 import { ClaimStopped } from './claim.ts';
-import type { ClaimContext, TrainingRun } from './claim.ts';
+import type { ClaimContext } from './claim.ts';
+import type { TrainingRun } from './recipes.ts';
 import { qualityMeter } from './quality.ts';
 import type { Quality, QualityMeter } from './quality.ts';
 
