@@ -53,12 +53,12 @@ export function phaseBorders(levels: readonly PhaseDistances[], threshold = phas
 /** The phase of a noise level; beyond the grid it is that of the grid's end. */
 export function phaseOf(
   sigma: number,
-  { lower, upper }: Pick<PhaseBorders, 'lower' | 'upper'>,
+  { lower, upper, threshold }: PhaseBorders,
   levels: readonly PhaseDistances[],
 ): Phase {
-  const isAllNear = lower === null && !levels.some((level) => level.distanceToPoint > phaseThreshold);
+  const isAllNear = lower === null && !levels.some((level) => level.distanceToPoint > threshold);
   if (isAllNear || (lower !== null && sigma < lower)) return 'near';
-  const isAllFar = upper === null && !levels.some((level) => level.distanceToPrior > phaseThreshold);
+  const isAllFar = upper === null && !levels.some((level) => level.distanceToPrior > threshold);
   return isAllFar || (upper !== null && sigma >= upper) ? 'far' : 'intermediate';
 }
 
@@ -68,7 +68,7 @@ const countedDraws = 2 ** 16;
 /** Shares of the noise levels of training that lie in each phase. */
 export function phaseShares(
   noiseLevels: NoiseLevelConfig,
-  borders: Pick<PhaseBorders, 'lower' | 'upper'>,
+  borders: PhaseBorders,
   levels: readonly PhaseDistances[],
 ): Readonly<Record<Phase, number>> {
   const drawn = new Float64Array(countedDraws);

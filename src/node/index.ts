@@ -21,14 +21,45 @@ export { deviceChoices, deviceRuntime, examineDevice, examineDevices } from './d
 export type { DeviceChoice, DeviceFinding, DeviceWish } from './devices.ts';
 export { examine, matrixProductRate, packageVersion } from './doctor.ts';
 export type { DoctorReport } from './doctor.ts';
+export { featureCache } from './evaluation/feature-cache.ts';
+export type { FeatureCache } from './evaluation/feature-cache.ts';
+export { featuresOf } from './evaluation/features.ts';
+export type { FeatureOptions, SetFeatures } from './evaluation/features.ts';
+export { openImageSet } from './evaluation/image-set.ts';
+export type { ImageSet } from './evaluation/image-set.ts';
+export { openOnnxExtractor } from './evaluation/onnx-extractor.ts';
+export { readStatisticsFile, writeStatistics } from './evaluation/statistics-file.ts';
+export type { AboutStatistics, ReferenceStatistics } from './evaluation/statistics-file.ts';
 export { writeFileAtomic } from './files.ts';
 export { graphPlacements } from './graph-report.ts';
+export { fidWeights, loadInceptionWeights, openInception } from './inception-weights.ts';
+export type { InceptionWeightsOptions } from './inception-weights.ts';
 export { samplePool } from './loader/sample-pool.ts';
 export type { SamplePool } from './loader/sample-pool.ts';
 export type { WorkerSamples } from './loader/worker-samples.ts';
+export { abortRanks, detectLaunch, joinRanks, leaveRanks, shareCores } from './mpi/index.ts';
+export type { CoreShare, Launch } from './mpi/index.ts';
 export { devices, nodeRuntime, openOnnxFile } from './onnxruntime.ts';
 export type { Device, NodeRuntimeOptions } from './onnxruntime.ts';
 export type { Placement } from './placement.ts';
+export { axes } from './serve/api.ts';
+export type {
+  Axis,
+  CheckpointFile,
+  Curve,
+  RunDetail,
+  RunSeries,
+  RunState,
+  RunSummary,
+  SamplePicture,
+  SamplingEvent,
+  SamplingLimits,
+  SamplingRequest,
+  ServerEvent,
+  SystemUse,
+} from './serve/api.ts';
+export { serveDashboard } from './serve/server.ts';
+export type { Dashboard, DashboardOptions } from './serve/server.ts';
 export { svgToPng } from './raster.ts';
 export type { RasterOptions } from './raster.ts';
 export { imageGridPng, RunFolder } from './run-folder.ts';

@@ -17,15 +17,13 @@ export interface ReportSubject {
 const sigmaLabel = 'noise level σ (data units)';
 
 /** The phases as ranges of σ with backgrounds of their own. */
-export function shadedPhases(
-  { lower, upper }: Pick<PhaseBorders, 'lower' | 'upper'>,
-  levels: readonly PhaseDistances[],
-): ShadedRange[] {
+export function shadedPhases(phaseBorders: PhaseBorders, levels: readonly PhaseDistances[]): ShadedRange[] {
+  const { lower, upper } = phaseBorders;
   const [first, last] = [levels[0].sigma, levels[levels.length - 1].sigma];
   const borders = [first, lower, upper, last].filter((each) => each !== null);
   return phases.flatMap((label) => {
     const own = borders.slice(1).map((to, i) => ({ from: borders[i], to }));
-    const found = own.filter(({ from, to }) => phaseOf(Math.sqrt(from * to), { lower, upper }, levels) === label);
+    const found = own.filter(({ from, to }) => phaseOf(Math.sqrt(from * to), phaseBorders, levels) === label);
     // A phase that the data do not have keeps its place, so that colours stay the same.
     return found.length > 0 ? found.map((range) => ({ ...range, label })) : [{ from: 0, to: 0, label }];
   });

@@ -35,19 +35,38 @@ export interface GradientProbe {
    * @param round  a round of the last step, whose noise levels are replaced
    */
   report(tick: number, round: RoundData, statistics: StatisticsCollector): Promise<void>;
+  /** What a run that goes on needs to probe as if it had not been interrupted. */
+  state(): GradientProbeState;
 }
 
-/** A probe that takes 1.5 % of the gradients of a run; none where that is not possible. */
-export function gradientProbe(step: TrainStep, options: TrainingOptions): GradientProbe {
+/** Where a probe stands: gradients that are earned, ranges that have had their turn, and the sums of each range. */
+export interface GradientProbeState {
+  readonly earned: number;
+  readonly turn: number;
+  readonly sums: readonly { readonly signal: number; readonly variance: number }[];
+}
+
+/**
+ * A probe that takes 1.5 % of the gradients of a run; none where that is not possible.
+ *
+ * @param resume  where the probe of a run that goes on stands
+ * @param ranks   processes that share the batch: a round has that much fewer samples
+ */
+export function gradientProbe(
+  step: TrainStep,
+  options: TrainingOptions,
+  resume?: GradientProbeState,
+  ranks = 1,
+): GradientProbe {
   const { batch, rounds, noiseLevels, sigmaRanges, objective, precision, seed } = options;
-  const samples = batch / rounds;
+  const samples = batch / rounds / ranks;
   // An odd number of samples has no half, float16 needs a scale, and targets over the whole data set belong to their levels.
   const isPossible =
     samples % 2 === 0 && precision === 'float32' && !(objective.kind === 'stf' && objective.references.kind === 'all');
-  const sums = rangeNames.map(() => ({ signal: 0, variance: 0 }));
-  let earned = 0;
-  let turn = 0;
+  const sums = rangeNames.map((_, index) => resume?.sums[index] ?? { signal: 0, variance: 0 });
+  let { earned, turn } = resume ?? { earned: 0, turn: 0 };
   return {
+    state: () => ({ earned, turn, sums: [...sums] }),
     step: () => {
       earned += share * rounds;
     },
