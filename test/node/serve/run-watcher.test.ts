@@ -19,7 +19,14 @@ afterEach(() => {
   for (const watcher of watchers.splice(0)) watcher.stop();
 });
 
-const everything = { axis: 'images', from: -Infinity, to: Infinity, points: 600, keys: undefined, band: false } as const;
+const everything = {
+  axis: 'images',
+  from: -Infinity,
+  to: Infinity,
+  points: 600,
+  keys: undefined,
+  band: false,
+} as const;
 
 test('a disk that fails under one run makes that run broken, and the others stay as they are', async () => {
   writeRun(folder.join('00000-good'), { summary: { finished: true } });
