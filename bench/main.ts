@@ -3,6 +3,7 @@ import { gpuBench } from './gpu.ts';
 import { loaderBench } from './loader.ts';
 import { matmulBench } from './matmul.ts';
 import { sampleBench } from './sample.ts';
+import { serveBench } from './serve.ts';
 import { stableTargetBench } from './stable-target.ts';
 import { startupBench } from './startup.ts';
 import { tableBench } from './table.ts';
@@ -20,6 +21,7 @@ const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Repo
   loader: loaderBench,
   matmul: matmulBench,
   sample: sampleBench,
+  serve: serveBench,
   'stable-target': stableTargetBench,
   startup: startupBench,
   table: tableBench,

@@ -10,6 +10,7 @@ import { Interrupted } from './io.ts';
 import type { Io } from './io.ts';
 import { quickstartCommand } from './quickstart.ts';
 import { sampleCommand } from './sample.ts';
+import { serveCommand } from './serve.ts';
 import { trainCommand } from './train.ts';
 
 /** Exit codes: done, failed, wrong usage, stopped by the user with nothing to show for it. */
@@ -47,6 +48,7 @@ export function makeProgram(io: Io): Command {
     .addCommand(importCommand(io))
     .addCommand(exportCommand(io))
     .addCommand(datasetCommand(io))
+    .addCommand(serveCommand(io))
     .addCommand(doctorCommand(io))
     .addCommand(quickstartCommand(io))
     .addHelpText(

@@ -16,6 +16,7 @@ const commands = [
   'dataset convert',
   'dataset info',
   'dataset check',
+  'serve',
   'doctor',
   'quickstart',
 ];
