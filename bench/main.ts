@@ -2,6 +2,7 @@ import { StfError, UsageError } from '../src/errors.ts';
 import { gpuBench } from './gpu.ts';
 import { loaderBench } from './loader.ts';
 import { matmulBench } from './matmul.ts';
+import { phasesBench } from './phases.ts';
 import { sampleBench } from './sample.ts';
 import { serveBench } from './serve.ts';
 import { stableTargetBench } from './stable-target.ts';
@@ -20,6 +21,7 @@ const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Repo
   gpu: gpuBench,
   loader: loaderBench,
   matmul: matmulBench,
+  phases: phasesBench,
   sample: sampleBench,
   serve: serveBench,
   'stable-target': stableTargetBench,

@@ -204,6 +204,7 @@ export type {
 // Objectives: denoising score matching and the stable target, over references from any source.
 export {
   checkReferences,
+  compileDetailedPosterior,
   compileNeighbourSearch,
   compileStreamedMean,
   compileStreamedPosterior,
@@ -235,6 +236,9 @@ export type {
   ObjectiveConfig,
   OwnReferences,
   Perturbation,
+  DetailedPosterior,
+  DetailedPosteriorValues,
+  Floats,
   PerturbedSamples,
   PositionRange,
   Posterior,
@@ -350,9 +354,67 @@ export type {
   WeightSource,
 } from './sampling/index.ts';
 
-// Analysis: the variance of training targets.
-export { targetVarianceMeter } from './analysis/index.ts';
-export type { TargetProbe, TargetVarianceMeter, TargetVariances } from './analysis/index.ts';
+// Analysis: the exact posterior, the three phases, variance, bias and covariance of training targets.
+export {
+  analyzePhases,
+  analyzeTargets,
+  drawNoisySamples,
+  drawSources,
+  engineSum,
+  estimateOf,
+  fitPowerLaw,
+  float64Sum,
+  likelySources,
+  logSpaced,
+  mixtureLevel,
+  mixturePosterior,
+  nestedTargets,
+  phaseBorders,
+  phaseOf,
+  phases,
+  phaseShares,
+  phaseThreshold,
+  posteriorMeasures,
+  posteriorWeights,
+  readExactly,
+  sampleMeasures,
+  scaleAt,
+  summarize,
+  targetErrors,
+  targetForms,
+  targetVarianceMeter,
+  varianceFactor,
+} from './analysis/index.ts';
+export type {
+  DrawnSamples,
+  Estimate,
+  LikelySources,
+  MixtureLevel,
+  MixturePosterior,
+  NestedDraw,
+  Phase,
+  PhaseAnalysis,
+  PhaseBorders,
+  PhaseDistances,
+  PhaseLevel,
+  PhaseOptions,
+  PosteriorMeasures,
+  PowerLaw,
+  SampleMeasures,
+  SizeErrors,
+  TargetAnalysis,
+  TargetErrors,
+  TargetForm,
+  TargetLevel,
+  TargetOptions,
+  TargetProbe,
+  TargetsOfSize,
+  TargetVarianceMeter,
+  TargetVariances,
+  TraceInequality,
+  TwoGaussians,
+  WeightedSum,
+} from './analysis/index.ts';
 
 // Metrics.
 export { nearestNeighbours, psnr } from './metrics/psnr.ts';
@@ -421,8 +483,8 @@ export type {
 // Figures, as SVG, and grids of images.
 export { imageGrid } from './report/image-grid.ts';
 export type { ImageGridOptions, InterleavedImage } from './report/image-grid.ts';
-export { lineFigure } from './report/loss-curve.ts';
-export type { LineFigureOptions, Series } from './report/loss-curve.ts';
+export { lineFigure } from './report/line-figure.ts';
+export type { LineFigureOptions, Series } from './report/line-figure.ts';
 export { scatterFigure } from './report/scatter.ts';
 export type { ScatterOptions, ScatterPanel } from './report/scatter.ts';
 export type { Role } from './report/theme.ts';

@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { FormatError, ShapeError, StfError, UsageError } from '../errors.ts';
 import { packageVersion } from '../node/doctor.ts';
+import { analyzeCommand } from './analyze.ts';
 import { datasetCommand } from './dataset.ts';
 import { doctorCommand } from './doctor.ts';
 import { exportCommand } from './export.ts';
@@ -49,6 +50,7 @@ export function makeProgram(io: Io): Command {
     .addCommand(exportCommand(io))
     .addCommand(datasetCommand(io))
     .addCommand(serveCommand(io))
+    .addCommand(analyzeCommand(io))
     .addCommand(doctorCommand(io))
     .addCommand(quickstartCommand(io))
     .addHelpText(

@@ -17,6 +17,9 @@ const commands = [
   'dataset info',
   'dataset check',
   'serve',
+  'analyze',
+  'analyze phases',
+  'analyze targets',
   'doctor',
   'quickstart',
 ];

@@ -11,6 +11,8 @@ import { datasetArchives, datasetFolders } from './dataset-files.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
 import { lossFiles } from './loss-files.ts';
 import { networkFiles } from './network-files.ts';
+import { posteriorFiles } from './phase-files.ts';
+import { storedTargetFiles, targetErrorFiles } from './phase-target-files.ts';
 import { pickleFiles } from './pickle-files.ts';
 import { pixelFiles } from './pixel-files.ts';
 import { processFiles } from './process-files.ts';
@@ -19,6 +21,7 @@ import { likelihoodFiles, odeFiles, predictorCorrectorFiles } from './sde-sample
 import { stableTargetFiles } from './stable-target-files.ts';
 import { iddpmTables, veTables, vpTables } from './table-files.ts';
 import { trainingFiles } from './training-files.ts';
+import { twoGaussiansFiles } from './two-gaussians-files.ts';
 
 /** Every kind of file that can be checked. What a file is, its manifest says. */
 const checkers: readonly Checker[] = [
@@ -39,6 +42,10 @@ const checkers: readonly Checker[] = [
   odeFiles,
   likelihoodFiles,
   ddimFiles,
+  posteriorFiles,
+  targetErrorFiles,
+  storedTargetFiles,
+  twoGaussiansFiles,
   pixelFiles,
   datasetArchives,
   datasetFolders,
