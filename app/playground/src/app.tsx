@@ -5,20 +5,20 @@ import { Charts } from './charts.tsx';
 import { dataLength, dataSets, datasetOf, pointsOf } from './data-sets.ts';
 import type { DataName } from './data-sets.ts';
 import { useCounter, useFlowTime, useLessMotion } from './motion.ts';
-import { clear, paintField, paintFlow, paintReferences, paintTargets } from './paint.ts';
+import { clear, paintField, paintFlow, paintMagnification, paintReferences, paintTargets } from './paint.ts';
 import type { Surface } from './paint.ts';
 import { sides } from './protocol.ts';
 import type { Both, Flow, Settings, Side } from './protocol.ts';
 import { readable } from './scale.ts';
 import { Stage } from './stage.tsx';
 import { noiseLevels } from './target-variance.ts';
-import { exactMean, noisyPoints, squaredDistance, targetsOf } from './targets.ts';
+import { exactMean, noisyPoints, pointOf, squaredDistance, targetsOf } from './targets.ts';
 import type { Point } from './targets.ts';
 import { Tour } from './tour-card.tsx';
 import { tour } from './tour.ts';
 import type { Scene, ViewName } from './tour.ts';
 import { useTrainer } from './trainer.ts';
-import { gridOver, halfWidthAt, nearestWithin, toPixels } from './view.ts';
+import { frameAt, gridOver, isWithin, nearestWithin, toPixels, wholeCloud } from './view.ts';
 import type { View } from './view.ts';
 
 /** Noise levels of the slider. */
@@ -33,6 +33,8 @@ const sizes = [8, 16, 32, 64, 128, 256, 512];
 const batches = sizes.filter((size) => size <= 256);
 /** Noisy points on the stage, and arrows on a side of a field. */
 const [noisyCount, perSide] = [40, 17];
+/** The row of the data around which small noise is magnified. */
+const middleRow = 0;
 /** Milliseconds between two draws of targets. */
 const redrawEvery = 650;
 
@@ -57,9 +59,14 @@ export function App(): JSX.Element {
   const { sigma, view } = scene;
   // The point under the pointer comes before the one that was chosen.
   const [pointed, setPointed] = useState<number>();
-  const chosen = pointed ?? scene.chosen;
-  const halfWidth = halfWidthAt(sigma);
-  const noisy = useMemo(() => noisyPoints(points, sigma, noisyCount), [points, sigma]);
+  const wanted = pointed ?? scene.chosen;
+  const frame = useMemo(() => frameAt(sigma, pointOf(points, middleRow)), [points, sigma]);
+  const noisy = useMemo(
+    () => noisyPoints(points, { sigma, count: noisyCount, isSeen: (source) => isWithin(frame, source, 0.8) }),
+    [points, sigma, frame],
+  );
+
+  const chosen = wanted === undefined ? undefined : Math.min(wanted, noisy.length - 1);
 
   const [draw, drawAgain] = useCounter(view === 'targets' && scene.redraws && !lessMotion, redrawEvery);
   const targets = useMemo(
@@ -69,7 +76,7 @@ export function App(): JSX.Element {
 
   // The field: what both models make of the places of a grid, and of the noisy points for the figure below.
   const asked = useMemo(() => {
-    const grid = gridOver(halfWidth, perSide);
+    const grid = gridOver(frame, perSide);
     const all = new Float64Array(grid.length + 2 * noisy.length);
     all.set(grid);
     noisy.forEach(({ at }, i) => all.set(at, grid.length + 2 * i));
@@ -103,7 +110,9 @@ export function App(): JSX.Element {
     } else if (view === 'field') {
       const { grid, exact } = asked;
       paintField(surface, { side, points, sigma, grid, exact, learned: answers?.[side] });
-    } else if (shown) paintFlow(surface, points, side, shown, lessMotion ? 1 : time);
+    }
+    if (view !== 'samples') paintMagnification(surface, wholeCloud(sigma).halfWidth / frame.halfWidth);
+    else if (shown) paintFlow(surface, points, side, shown, lessMotion ? 1 : time);
   };
   const changes = [view, points, noisy, targets, chosen, asked, answers, shown, time, lessMotion];
   const paints: Both<(surface: Surface) => void> = {
@@ -183,112 +192,114 @@ export function App(): JSX.Element {
             />
             <p class="muted legend">{legends[view]}</p>
           </div>
-          <div class="stages">
-            {sides.map((side) => (
-              <Stage
-                key={side}
-                side={side}
-                halfWidth={halfWidth}
-                description={describe(side)}
-                reading={reading(side)}
-                paint={paints[side]}
-                onPoint={onPoint}
-              />
-            ))}
-          </div>
-          <div class="controls">
-            <div class="control-row training" role="group" aria-label="Training">
-              <button
-                type="button"
-                class="primary"
-                disabled={trainer.status !== 'ready'}
-                onClick={() => trainer.run(!trainer.isRunning)}
-              >
-                {trainer.isRunning ? 'Pause training' : trainer.step > 0 ? 'Go on training' : 'Train both'}
-              </button>
-              <button
-                type="button"
-                disabled={trainer.status !== 'ready' || trainer.isRunning}
-                onClick={() => trainer.steps(100)}
-              >
-                100 steps
-              </button>
-              <button type="button" class="quiet" disabled={trainer.step === 0} onClick={trainer.reset}>
-                Start over
-              </button>
-              <output class="steps" aria-label="Steps trained">
-                {trainer.status === 'starting'
-                  ? 'Building two networks …'
-                  : `Step ${trainer.step.toLocaleString('en')}`}
-                {trainer.isRunning && trainer.stepsPerSecond > 0 && (
-                  <span class="muted"> · {Math.round(trainer.stepsPerSecond)} a second</span>
-                )}
-              </output>
+          <div class="stage-grid">
+            <div class="stages">
+              {sides.map((side) => (
+                <Stage
+                  key={side}
+                  side={side}
+                  frame={frame}
+                  description={describe(side)}
+                  reading={reading(side)}
+                  paint={paints[side]}
+                  onPoint={onPoint}
+                />
+              ))}
             </div>
-            <div class="control-grid">
-              <label class="field data-field">
-                <span>Data set, {dataLength} points</span>
-                <select
-                  value={settings.data}
-                  onChange={(event) => {
-                    const data = event.currentTarget.value as DataName;
-                    setSettings((before) => ({ ...before, data }));
-                  }}
+            <div class="controls">
+              <div class="control-row training" role="group" aria-label="Training">
+                <button
+                  type="button"
+                  class="primary"
+                  disabled={trainer.status !== 'ready'}
+                  onClick={() => trainer.run(!trainer.isRunning)}
                 >
-                  {dataSets.map(([name, text]) => (
-                    <option key={name} value={name}>
-                      {text}
-                    </option>
-                  ))}
-                </select>
-              </label>
-              <Slider
-                label="Noise level σ"
-                value={nearestLevel(sigma)}
-                max={sigmas.length - 1}
-                text={readable(sigma)}
-                disabled={view === 'samples'}
-                onChange={(level) => change({ sigma: sigmas[level] })}
-              />
-              <Slider
-                label="Reference batch n"
-                value={sizes.indexOf(settings.references)}
-                max={sizes.length - 1}
-                text={settings.references === dataLength ? 'all 512' : String(settings.references)}
-                onChange={(i) => setReferences(sizes[i])}
-              />
-              <Slider
-                label="Points a step"
-                value={batches.indexOf(settings.batch)}
-                max={batches.length - 1}
-                text={String(settings.batch)}
-                onChange={(i) => setBatch(batches[i])}
-              />
-              {view === 'targets' && (
-                <>
-                  <Slider
-                    label="Look at point"
-                    value={scene.chosen === undefined ? 0 : scene.chosen + 1}
-                    max={noisyCount}
-                    text={scene.chosen === undefined ? 'none' : String(scene.chosen + 1)}
-                    onChange={(i) => change({ chosen: i === 0 ? undefined : i - 1 })}
-                  />
-                  <div class="control-row">
-                    <button type="button" onClick={drawAgain}>
-                      Draw targets again
-                    </button>
-                    {!lessMotion && (
-                      <button
-                        type="button"
-                        aria-pressed={scene.redraws}
-                        onClick={() => change({ redraws: !scene.redraws })}
-                      >
-                        {scene.redraws ? 'Stop drawing' : 'Keep drawing'}
+                  {trainer.isRunning ? 'Pause training' : trainer.step > 0 ? 'Go on training' : 'Train both'}
+                </button>
+                <button
+                  type="button"
+                  disabled={trainer.status !== 'ready' || trainer.isRunning}
+                  onClick={() => trainer.steps(100)}
+                >
+                  100 steps
+                </button>
+                <button type="button" class="quiet" disabled={trainer.step === 0} onClick={trainer.reset}>
+                  Start over
+                </button>
+                <output class="steps" aria-label="Steps trained">
+                  {trainer.status === 'starting'
+                    ? 'Building two networks …'
+                    : `Step ${trainer.step.toLocaleString('en')}`}
+                  {trainer.isRunning && trainer.stepsPerSecond > 0 && (
+                    <span class="muted"> · {Math.round(trainer.stepsPerSecond)} a second</span>
+                  )}
+                </output>
+              </div>
+              <div class="control-grid">
+                <label class="field data-field">
+                  <span>Data set, {dataLength} points</span>
+                  <select
+                    value={settings.data}
+                    onChange={(event) => {
+                      const data = event.currentTarget.value as DataName;
+                      setSettings((before) => ({ ...before, data }));
+                    }}
+                  >
+                    {dataSets.map(([name, text]) => (
+                      <option key={name} value={name}>
+                        {text}
+                      </option>
+                    ))}
+                  </select>
+                </label>
+                <Slider
+                  label="Noise level σ"
+                  value={nearestLevel(sigma)}
+                  max={sigmas.length - 1}
+                  text={readable(sigma)}
+                  disabled={view === 'samples'}
+                  onChange={(level) => change({ sigma: sigmas[level] })}
+                />
+                <Slider
+                  label="Reference batch n"
+                  value={sizes.indexOf(settings.references)}
+                  max={sizes.length - 1}
+                  text={settings.references === dataLength ? 'all 512' : String(settings.references)}
+                  onChange={(i) => setReferences(sizes[i])}
+                />
+                <Slider
+                  label="Points a step"
+                  value={batches.indexOf(settings.batch)}
+                  max={batches.length - 1}
+                  text={String(settings.batch)}
+                  onChange={(i) => setBatch(batches[i])}
+                />
+                {view === 'targets' && (
+                  <>
+                    <Slider
+                      label="Look at point"
+                      value={scene.chosen === undefined ? 0 : scene.chosen + 1}
+                      max={noisyCount}
+                      text={scene.chosen === undefined ? 'none' : String(scene.chosen + 1)}
+                      onChange={(i) => change({ chosen: i === 0 ? undefined : i - 1 })}
+                    />
+                    <div class="control-row">
+                      <button type="button" onClick={drawAgain}>
+                        Draw targets again
                       </button>
-                    )}
-                  </div>
-                </>
-              )}
+                      {!lessMotion && (
+                        <button
+                          type="button"
+                          aria-pressed={scene.redraws}
+                          onClick={() => change({ redraws: !scene.redraws })}
+                        >
+                          {scene.redraws ? 'Stop drawing' : 'Keep drawing'}
+                        </button>
+                      )}
+                    </div>
+                  </>
+                )}
+              </div>
             </div>
           </div>
         </section>

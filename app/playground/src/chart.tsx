@@ -86,12 +86,10 @@ function Lines({
   const horizontal = { from: fromX, to: toX > fromX ? toX : fromX + 1 };
   const x = isLogX
     ? logScale(horizontal, pixelsX)
-    : linearScale(horizontal, pixelsX, Math.max(2, Math.floor(width / 80)));
+    : linearScale(horizontal, pixelsX, Math.max(2, Math.floor(width / 64)));
   const y = isLogY ? logScale(yRange, pixelsY) : linearScale(yRange, pixelsY, 4);
   const path = (line: ChartLine): string =>
-    line.x
-      .map((value, i) => `${i === 0 ? 'M' : 'L'}${x.at(value).toFixed(1)} ${y.at(line.y[i]).toFixed(1)}`)
-      .join('');
+    line.x.map((value, i) => `${i === 0 ? 'M' : 'L'}${x.at(value).toFixed(1)} ${y.at(line.y[i]).toFixed(1)}`).join('');
   return (
     <svg width={width} height={height} role="img" aria-label={description}>
       {bands.map(({ from, to, name, isShaded }) => {

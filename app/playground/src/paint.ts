@@ -2,7 +2,7 @@ import { posteriorWeights } from 'stable-target-field';
 import type { Flow, Side } from './protocol.ts';
 import { logWeightsAt, pointOf } from './targets.ts';
 import type { NoisyPoint, Points, Targets } from './targets.ts';
-import { barbs, fieldArrow, halfWidthAt, toPixels } from './view.ts';
+import { barbs, fieldArrow, isWithin, toPixels, wholeCloud } from './view.ts';
 import type { View } from './view.ts';
 
 /** Colours of the page as they are now. */
@@ -64,9 +64,22 @@ export function paintData(surface: Surface, points: Points, alpha = 0.4): void {
   const { context, view, colors } = surface;
   context.globalAlpha = alpha;
   context.fillStyle = colors.data;
-  // Points stay visible where noise is so large that the data are a speck.
-  for (let row = 0; row < points.length / 2; row++) dot(surface, toPixels(view, ...pointOf(points, row)), 1.4);
+  // Where few are in view they can be larger.
+  const inView = Array.from({ length: points.length / 2 }, (_, row) => pointOf(points, row)).filter((point) =>
+    isWithin(view, point, 1.1),
+  );
+  const radius = Math.min(2.4, Math.max(1.4, 26 / Math.sqrt(inView.length + 1)));
+  for (const point of inView) dot(surface, toPixels(view, ...point), radius);
   context.globalAlpha = 1;
+}
+
+/** Says by how much the view is magnified. */
+export function paintMagnification({ context, view, colors }: Surface, times: number): void {
+  if (times < 1.1) return;
+  context.fillStyle = colors.muted;
+  context.font = '12px Inter, system-ui, sans-serif';
+  context.textAlign = 'right';
+  context.fillText(`magnified ${times < 10 ? times.toFixed(1) : Math.round(times)} ×`, view.size - 10, view.size - 10);
 }
 
 export interface TargetsPicture {
@@ -156,7 +169,8 @@ export function paintField(surface: Surface, { side, points, sigma, grid, exact,
   paintData(surface, points, 0.3);
   const perSide = Math.sqrt(grid.length / 2);
   const cell = view.size / perSide;
-  const unit = halfWidthAt(sigma) * 0.5;
+  // As strong as the score is on the average where all of the cloud is seen, or as the part that is seen is wide.
+  const unit = Math.min(Math.hypot(0.5, sigma), view.halfWidth);
   const draw = (values: Float64Array, head: number): void => {
     for (let i = 0; i < grid.length; i += 2) {
       const [x, y] = toPixels(view, grid[i], grid[i + 1]);
@@ -190,11 +204,12 @@ export function paintFlow(surface: Surface, points: Points, side: Side, flow: Fl
   const [before, after] = [Math.floor(position), Math.ceil(position)];
   const share = position - before;
   // The plane shrinks as the noise does, so that the cloud fills the view all the way.
-  const halfWidth = (1 - share) * halfWidthAt(sigmas[before]) + share * halfWidthAt(sigmas[after]);
-  const zoomed: Surface = { ...surface, view: { ...view, halfWidth } };
+  const widths = [before, after].map((frame) => wholeCloud(sigmas[frame]).halfWidth);
+  const whole = { centre: [0, 0], halfWidth: (1 - share) * widths[0] + share * widths[1] } as const;
+  const zoomed: Surface = { ...surface, view: { ...view, ...whole } };
   paintData(zoomed, points, 0.3);
   const at = (frame: number, i: number): [number, number] =>
-    toPixels({ ...view, halfWidth: halfWidthAt(sigmas[frame]) }, frames[frame][2 * i], frames[frame][2 * i + 1]);
+    toPixels({ ...view, ...wholeCloud(sigmas[frame]) }, frames[frame][2 * i], frames[frame][2 * i + 1]);
   context.fillStyle = colors[side];
   context.strokeStyle = colors[side];
   context.lineWidth = 0.8;

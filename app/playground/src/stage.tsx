@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { onThemeChange, themeColor } from '../../shared/components.tsx';
 import type { Palette, Surface } from './paint.ts';
 import type { Side } from './protocol.ts';
-import type { View } from './view.ts';
+import type { Frame, View } from './view.ts';
 
 const titles = {
   dsm: ['Denoising score matching', 'usual targets: one source'],
@@ -17,14 +17,14 @@ const paletteNow = (): Palette =>
 /** A square in which one model's side is drawn. */
 export function Stage({
   side,
-  halfWidth,
+  frame,
   description,
   reading,
   paint,
   onPoint,
 }: {
   side: Side;
-  halfWidth: number;
+  frame: Frame;
   /** What can be seen, for those who can't. */
   description: string;
   /** The figure below. */
@@ -47,7 +47,7 @@ export function Stage({
       stop();
     };
   }, []);
-  const view = { size, halfWidth };
+  const view = { size, ...frame };
   useEffect(() => {
     if (size === 0 || !palette) return;
     const element = canvas.current!;
@@ -57,7 +57,7 @@ export function Stage({
     const context = element.getContext('2d')!;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     paint({ context, view, colors: palette });
-  }, [size, palette, halfWidth, paint]);
+  }, [size, palette, frame, paint]);
   const [title, subtitle] = titles[side];
   return (
     <figure class="stage">

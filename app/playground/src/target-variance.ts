@@ -18,7 +18,7 @@ export interface Variances {
 }
 
 /** The noise levels that are looked at. */
-export const sigmaRange = { least: 0.005, most: 10 } as const;
+export const sigmaRange = { least: 0.001, most: 10 } as const;
 
 /** Levels in equal steps of ln σ. */
 export function noiseLevels(count: number): number[] {
@@ -33,7 +33,7 @@ export function noiseLevels(count: number): number[] {
 export class VarianceMeter {
   readonly #points: Points;
   readonly #n: number;
-  readonly #sigmas = noiseLevels(29);
+  readonly #sigmas = noiseLevels(33);
   readonly #sums = { dsm: this.#zeros(), stf: this.#zeros(), toPoint: this.#zeros(), toPrior: this.#zeros() };
   #draws = 0;
 

@@ -61,13 +61,21 @@ export function weightedMean(points: Points, weights: ArrayLike<number>, rows?: 
 export const exactMean = (points: Points, at: Point, sigma: number): Point =>
   weightedMean(points, posteriorWeights(logWeightsAt(points, at, sigma)));
 
-/** Noisy points whose sources and noise directions stay the same while σ changes. */
-export function noisyPoints(points: Points, sigma: number, count: number): NoisyPoint[] {
+/**
+ * Noisy points whose sources and noise directions stay the same while σ changes.
+ *
+ * @param count  of them at most
+ * @param isSeen  whether a source counts
+ */
+export function noisyPoints(
+  points: Points,
+  { sigma, count, isSeen }: { sigma: number; count: number; isSeen: (source: Point) => boolean },
+): NoisyPoint[] {
   const order = permutation(points.length / 2, 0, streams.probeOrder, 0);
+  const homes = order.filter((row) => isSeen(pointOf(points, row))).slice(0, count);
   const noise = new Float64Array(2);
-  return Array.from({ length: count }, (_, sample) => {
-    const home = order[sample % order.length];
-    fillNormal(noise, { seed: 0, stream: streams.evaluation, step: 0, sample });
+  return Array.from(homes, (home) => {
+    fillNormal(noise, { seed: 0, stream: streams.evaluation, step: 0, sample: home });
     const [x, y] = pointOf(points, home);
     return { at: [x + sigma * noise[0], y + sigma * noise[1]], home };
   });

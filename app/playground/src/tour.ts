@@ -35,10 +35,10 @@ export const tour: readonly TourStep[] = [
   {
     title: 'Near the data there is one answer',
     text: [
-      'With little noise a coloured dot stays next to the dot that it came from, and far from all others. There is no doubt about the answer, so every kind of target gives the same one: both sides show the same arrows.',
+      'With little noise (here under a magnifying glass) a coloured dot stays next to the dot that it came from, and far from all others. There is no doubt about the answer, so every kind of target gives the same one: both sides show the same arrows.',
     ],
     hint: 'Point at a coloured dot, or use the slider “Look at point”: the lines lead to the dots it may have come from.',
-    scene: { view: 'targets', sigma: 0.012, redraws: false, chosen: 3, isTraining: false },
+    scene: { view: 'targets', sigma: 0.004, redraws: false, chosen: undefined, isTraining: false },
   },
   {
     title: 'In the middle the answer is a lottery',

@@ -89,7 +89,11 @@ export async function makeTwin(
       { seed },
     );
     if (from) for (const name of trainingVectors) step.state.write(name, from.vectors[side][name]);
-    const denoiser = await compileDenoiser(runtime, denoiserConfig, { batch: atATime, state: step.state, entry: 'ema' });
+    const denoiser = await compileDenoiser(runtime, denoiserConfig, {
+      batch: atATime,
+      state: step.state,
+      entry: 'ema',
+    });
     models[side] = { step, denoiser };
   }
   const both = models as Both<{ step: TrainStep; denoiser: CompiledDenoiser }>;

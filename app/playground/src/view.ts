@@ -1,26 +1,49 @@
-/** Half the width of what is shown of the plane at a noise level: all of the noisy cloud, with data of variance 0.5². */
-export const halfWidthAt = (sigma: number): number => 2.5 * Math.sqrt(0.25 + sigma * sigma);
-
-/** Where the plane is on a square canvas. */
-export interface View {
-  /** Pixels (CSS) of a side. */
-  readonly size: number;
+/** A square part of the plane. */
+export interface Frame {
+  readonly centre: readonly [x: number, y: number];
   readonly halfWidth: number;
 }
 
+/** All of the noisy cloud, for data of variance 0.5² around the origin. */
+export const wholeCloud = (sigma: number): Frame => ({
+  centre: [0, 0],
+  halfWidth: 2.3 * Math.sqrt(0.25 + sigma * sigma),
+});
+
+/**
+ * What is shown at a noise level: all of the noisy cloud, and where the noise would be too small to be seen, a part of it
+ * around a point, magnified so that the noise is a twelfth of the half width at the least.
+ */
+export function frameAt(sigma: number, [x, y]: readonly [x: number, y: number]): Frame {
+  const { halfWidth: whole } = wholeCloud(sigma);
+  const halfWidth = Math.min(whole, 12 * sigma + 0.03);
+  // From the origin to the point, so that the part lies within the whole.
+  const share = 1 - halfWidth / whole;
+  return { centre: [share * x, share * y], halfWidth };
+}
+
+export const isWithin = ({ centre, halfWidth }: Frame, [x, y]: readonly [x: number, y: number], share = 1): boolean =>
+  Math.max(Math.abs(x - centre[0]), Math.abs(y - centre[1])) <= share * halfWidth;
+
+/** Where the plane is on a square canvas. */
+export interface View extends Frame {
+  /** Pixels (CSS) of a side. */
+  readonly size: number;
+}
+
 /** A point of the plane in pixels; y goes up. */
-export const toPixels = ({ size, halfWidth }: View, x: number, y: number): [x: number, y: number] => [
-  (size / 2) * (1 + x / halfWidth),
-  (size / 2) * (1 - y / halfWidth),
+export const toPixels = ({ size, halfWidth, centre }: View, x: number, y: number): [x: number, y: number] => [
+  (size / 2) * (1 + (x - centre[0]) / halfWidth),
+  (size / 2) * (1 - (y - centre[1]) / halfWidth),
 ];
 
-/** Middles of the cells of a square grid over the view, [perSide², 2]. */
-export function gridOver(halfWidth: number, perSide: number): Float64Array {
+/** Middles of the cells of a square grid over a part of the plane, [perSide², 2]. */
+export function gridOver({ centre, halfWidth }: Frame, perSide: number): Float64Array {
   const grid = new Float64Array(2 * perSide * perSide);
   const at = (i: number): number => halfWidth * ((2 * i + 1) / perSide - 1);
   for (let row = 0; row < perSide; row++)
     for (let column = 0; column < perSide; column++)
-      grid.set([at(column), at(row)], 2 * (row * perSide + column));
+      grid.set([centre[0] + at(column), centre[1] + at(row)], 2 * (row * perSide + column));
   return grid;
 }
 

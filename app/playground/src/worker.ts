@@ -16,7 +16,7 @@ const turn = 60;
 /** Steps between two measurements of the samples' distance to the data. */
 const distanceEvery = 200;
 /** Noisy points a level that the variance is measured on at first, and after every turn up to the last. */
-const [firstDraws, drawsATurn, lastDraws] = [64, 1, 1024];
+const [firstDraws, drawsATurn, lastDraws] = [160, 1, 2048];
 
 type Setup = Extract<ToWorker, { kind: 'setup' }>;
 type Denoise = Extract<ToWorker, { kind: 'denoise' }>;
