@@ -12,7 +12,7 @@ import type { Both, Flow, Settings, Side } from './protocol.ts';
 import { readable } from './scale.ts';
 import { Stage } from './stage.tsx';
 import { noiseLevels } from './target-variance.ts';
-import { exactMean, noisyPoints, pointOf, squaredDistance, targetsOf } from './targets.ts';
+import { densestRow, exactMean, noisyPoints, pointOf, squaredDistance, targetsOf } from './targets.ts';
 import type { Point } from './targets.ts';
 import { Tour } from './tour-card.tsx';
 import { tour } from './tour.ts';
@@ -33,8 +33,6 @@ const sizes = [8, 16, 32, 64, 128, 256, 512];
 const batches = sizes.filter((size) => size <= 256);
 /** Noisy points on the stage, and arrows on a side of a field. */
 const [noisyCount, perSide] = [40, 17];
-/** The row of the data around which small noise is magnified. */
-const middleRow = 0;
 /** Milliseconds between two draws of targets. */
 const redrawEvery = 650;
 
@@ -60,7 +58,8 @@ export function App(): JSX.Element {
   // The point under the pointer comes before the one that was chosen.
   const [pointed, setPointed] = useState<number>();
   const wanted = pointed ?? scene.chosen;
-  const frame = useMemo(() => frameAt(sigma, pointOf(points, middleRow)), [points, sigma]);
+  const crowd = useMemo(() => pointOf(points, densestRow(points)), [points]);
+  const frame = useMemo(() => frameAt(sigma, crowd), [crowd, sigma]);
   const noisy = useMemo(
     () => noisyPoints(points, { sigma, count: noisyCount, isSeen: (source) => isWithin(frame, source, 0.8) }),
     [points, sigma, frame],
@@ -223,9 +222,6 @@ export function App(): JSX.Element {
                 >
                   100 steps
                 </button>
-                <button type="button" class="quiet" disabled={trainer.step === 0} onClick={trainer.reset}>
-                  Start over
-                </button>
                 <output class="steps" aria-label="Steps trained">
                   {trainer.status === 'starting'
                     ? 'Building two networks …'
@@ -234,6 +230,9 @@ export function App(): JSX.Element {
                     <span class="muted"> · {Math.round(trainer.stepsPerSecond)} a second</span>
                   )}
                 </output>
+                <button type="button" class="quiet" disabled={trainer.step === 0} onClick={trainer.reset}>
+                  Start over
+                </button>
               </div>
               <div class="control-grid">
                 <label class="field data-field">
@@ -285,7 +284,7 @@ export function App(): JSX.Element {
                     />
                     <div class="control-row">
                       <button type="button" onClick={drawAgain}>
-                        Draw targets again
+                        Draw again
                       </button>
                       {!lessMotion && (
                         <button

@@ -32,6 +32,12 @@ function dot({ context }: Surface, [x, y]: readonly [number, number], radius: nu
   context.fill();
 }
 
+function ring({ context }: Surface, [x, y]: readonly [number, number], radius: number): void {
+  context.beginPath();
+  context.arc(x, y, radius, 0, 2 * Math.PI);
+  context.stroke();
+}
+
 function line({ context }: Surface, from: readonly [number, number], to: readonly [number, number]): void {
   context.beginPath();
   context.moveTo(...from);
@@ -101,17 +107,23 @@ export function paintTargets(surface: Surface, picture: TargetsPicture): void {
   noisy.forEach(({ at }, i) => {
     const isFaint = chosen !== undefined && chosen !== i;
     const from = toPixels(view, ...at);
-    context.globalAlpha = isFaint ? 0.12 : 0.55;
+    context.globalAlpha = isFaint ? 0.1 : 0.55;
     context.strokeStyle = colors.axis;
     context.lineWidth = 3;
     line(surface, from, toPixels(view, ...targets[i].exact));
     context.globalAlpha = isFaint ? 0.16 : 0.95;
     context.strokeStyle = colors[side];
-    context.lineWidth = chosen === i ? 2.4 : 1.4;
-    arrow(surface, from, toPixels(view, ...targets[i][side]), chosen === i ? 9 : 6);
+    context.lineWidth = chosen === i ? 3 : 1.4;
+    arrow(surface, from, toPixels(view, ...targets[i][side]), chosen === i ? 11 : 6);
     context.fillStyle = colors[side];
-    dot(surface, from, chosen === i ? 4.5 : 2.6);
+    dot(surface, from, chosen === i ? 5 : 2.6);
   });
+  if (chosen !== undefined) {
+    context.globalAlpha = 1;
+    context.strokeStyle = colors.ink;
+    context.lineWidth = 1.8;
+    ring(surface, toPixels(view, ...targets[chosen].exact), 7);
+  }
   context.globalAlpha = 1;
 }
 
@@ -125,14 +137,16 @@ function paintCandidates(surface: Surface, { side, points, sigma, noisy, targets
   context.strokeStyle = colors.ink;
   context.fillStyle = colors.ink;
   const most = weights.reduce((a, b) => Math.max(a, b), 0);
+  // Many lines are fainter than few, so that their arrow is seen.
+  const faintness = Math.min(1, Math.sqrt(20 * weights.reduce((sum, weight) => sum + weight * weight, 0)));
   weights.forEach((weight, k) => {
     if (weight < leastWeight * most) return;
     const to = toPixels(view, ...pointOf(points, side === 'stf' ? references[k] : k));
-    context.globalAlpha = 0.1 + 0.5 * Math.sqrt(weight / most);
-    context.lineWidth = 0.4 + 2.4 * (weight / most) ** 0.75;
+    context.globalAlpha = faintness * (0.06 + 0.5 * (weight / most));
+    context.lineWidth = 0.4 + 2.6 * faintness * (weight / most);
     line(surface, from, to);
-    context.globalAlpha = 0.9;
-    dot(surface, to, 1.2 + 2 * Math.sqrt(weight / most));
+    context.globalAlpha = 0.3 + 0.4 * (weight / most);
+    dot(surface, to, 1.2 + 1.8 * (weight / most));
   });
   context.globalAlpha = 1;
 }
@@ -143,11 +157,7 @@ export function paintReferences(surface: Surface, points: Points, references: Ui
   context.strokeStyle = colors.stf;
   context.globalAlpha = 0.5;
   context.lineWidth = 1;
-  for (const row of references) {
-    context.beginPath();
-    context.arc(...toPixels(view, ...pointOf(points, row)), 3, 0, 2 * Math.PI);
-    context.stroke();
-  }
+  for (const row of references) ring(surface, toPixels(view, ...pointOf(points, row)), 3.2);
   context.globalAlpha = 1;
 }
 

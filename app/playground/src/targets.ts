@@ -134,4 +134,14 @@ export function stableTargetOf(
   };
 }
 
+/** The row of the point with the most others around it: where there is something to see under a magnifying glass. */
+export function densestRow(points: Points, reach = 0.04): number {
+  let [densest, most] = [0, -1];
+  for (let row = 0; row < points.length / 2; row++) {
+    const crowd = logWeightsAt(points, pointOf(points, row), reach).reduce((sum, each) => sum + Math.exp(each), 0);
+    if (crowd > most) [densest, most] = [row, crowd];
+  }
+  return densest;
+}
+
 export const squaredDistance = ([ax, ay]: Point, [bx, by]: Point): number => (ax - bx) ** 2 + (ay - by) ** 2;

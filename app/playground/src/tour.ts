@@ -44,19 +44,19 @@ export const tour: readonly TourStep[] = [
     title: 'In the middle the answer is a lottery',
     text: [
       'With more noise, many dots could have made the same coloured dot. The lines lead to these candidates, thicker where they are likelier.',
-      'The usual target, on the left, names a single one: whichever happened to make it this time. Next time the very same coloured dot is told something else, and the arrow jumps. The network can only learn the average of all answers (grey), and every single one pulls it elsewhere.',
+      'The usual target (orange) names a single one: whichever happened to make it this time. Next time the very same coloured dot is told something else, and the arrow jumps. The network can only learn the average of all answers (the open circle), and every single one pulls it elsewhere.',
     ],
-    hint: 'Watch the arrows on the left: the dots stay where they are, only their targets are drawn again.',
-    scene: { view: 'targets', sigma: 0.4, redraws: true, chosen: 5, isTraining: false },
+    hint: 'Watch the orange arrows: the dots stay where they are, only their targets are drawn again.',
+    scene: { view: 'targets', sigma: 0.4, redraws: true, chosen: 26, isTraining: false },
   },
   {
     title: 'Ask a whole batch instead',
     text: [
-      'The stable target, on the right, asks n dots of the data at once: a reference batch. Each votes for itself, with the weight of how likely it would have made this coloured dot, and the target is the weighted mean of the votes.',
+      'The stable target (blue) asks n dots of the data at once: a reference batch. Each votes for itself, with the weight of how likely it would have made this coloured dot, and the target is the weighted mean of the votes. Its dots are circled.',
       'On average it says the same as before, so nothing wrong is learned. But it hardly jumps: the larger the batch, the calmer the arrow.',
     ],
     hint: 'Move the slider “Reference batch n” and compare both sides.',
-    scene: { view: 'targets', sigma: 0.4, redraws: true, chosen: undefined, isTraining: false },
+    scene: { view: 'targets', sigma: 0.4, redraws: true, chosen: 26, isTraining: false },
   },
   {
     title: 'Watch both learn',

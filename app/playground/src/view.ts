@@ -12,11 +12,11 @@ export const wholeCloud = (sigma: number): Frame => ({
 
 /**
  * What is shown at a noise level: all of the noisy cloud, and where the noise would be too small to be seen, a part of it
- * around a point, magnified so that the noise is a twelfth of the half width at the least.
+ * around a point, magnified by the more the smaller the noise.
  */
 export function frameAt(sigma: number, [x, y]: readonly [x: number, y: number]): Frame {
   const { halfWidth: whole } = wholeCloud(sigma);
-  const halfWidth = Math.min(whole, 12 * sigma + 0.03);
+  const halfWidth = Math.min(whole, 12 * sigma + 0.06);
   // From the origin to the point, so that the part lies within the whole.
   const share = 1 - halfWidth / whole;
   return { centre: [share * x, share * y], halfWidth };

@@ -17,6 +17,8 @@ const turn = 60;
 const distanceEvery = 200;
 /** Noisy points a level that the variance is measured on at first, and after every turn up to the last. */
 const [firstDraws, drawsATurn, lastDraws] = [160, 1, 2048];
+/** Up to so many draws the measurement goes on while there is nothing else to do, some at a time. */
+const [idleDraws, drawsAtATime] = [640, 16];
 
 type Setup = Extract<ToWorker, { kind: 'setup' }>;
 type Denoise = Extract<ToWorker, { kind: 'denoise' }>;
@@ -146,6 +148,7 @@ for (;;) {
       flow = undefined;
       await draw(twin, id);
     } else if (twin && (isRunning || stepsToTake > 0)) await train(twin);
+    else if (meter && draws < idleDraws) measure(drawsAtATime);
     else await somethingToDo();
     await breathe();
   } catch (error) {
