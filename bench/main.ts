@@ -1,4 +1,5 @@
 import { StfError, UsageError } from '../src/errors.ts';
+import { fidBench } from './fid.ts';
 import { gpuBench } from './gpu.ts';
 import { loaderBench } from './loader.ts';
 import { matmulBench } from './matmul.ts';
@@ -18,6 +19,7 @@ type Report = object & { readonly text?: string };
  * quartiles, and the machine in every report.
  */
 const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Report>>> = {
+  fid: fidBench,
   gpu: gpuBench,
   loader: loaderBench,
   matmul: matmulBench,

@@ -18,7 +18,19 @@ export type { GraphSpec, ModelFile, ModelInput, Program, Runtime, State, StateAc
 // Random numbers and statistics.
 export { fillKeepMask, fillNormal, fillUniform, permutation, streams } from './numerics/random.ts';
 export type { DrawAddress, Stream } from './numerics/random.ts';
-export { mean, median, quantile, standardDeviation, standardError } from './numerics/statistics.ts';
+export {
+  mean,
+  median,
+  populationStandardDeviation,
+  quantile,
+  standardDeviation,
+  standardError,
+} from './numerics/statistics.ts';
+
+// Linear algebra in float64.
+export { pivotedCholesky } from './numerics/pivoted-cholesky.ts';
+export type { CholeskyFactor } from './numerics/pivoted-cholesky.ts';
+export { singularValues } from './numerics/singular-values.ts';
 
 // File formats: bytes in, values out.
 export { bytesInMemory } from './formats/byte-source.ts';
@@ -416,11 +428,48 @@ export type {
   WeightedSum,
 } from './analysis/index.ts';
 
-// Metrics.
-export { nearestNeighbours, psnr } from './metrics/psnr.ts';
-export type { NearestNeighbours } from './metrics/psnr.ts';
-export { slicedWasserstein } from './metrics/sliced-wasserstein.ts';
-export type { SlicedWassersteinOptions } from './metrics/sliced-wasserstein.ts';
+// Metrics: of features, logits, pixels and points.
+export {
+  compileRowProducts,
+  featureAccumulator,
+  featureStatistics,
+  frechetDistance,
+  gaussianDiscrepancy,
+  inceptionScore,
+  kernelDistance,
+  kernelInceptionDistance,
+  manifoldMetrics,
+  medianBandwidth,
+  nearestImages,
+  nearestNeighbours,
+  neighbourRadii,
+  plainRowProducts,
+  psnr,
+  slicedWasserstein,
+} from './metrics/index.ts';
+export type {
+  CompiledRowProducts,
+  FeatureAccumulator,
+  FeatureMoments,
+  Features,
+  FeatureStatistics,
+  FrechetDistance,
+  GaussianDiscrepancy,
+  GaussianDiscrepancyOptions,
+  GaussianMoments,
+  InceptionScore,
+  InceptionScoreOptions,
+  KernelInceptionDistance,
+  KernelInceptionOptions,
+  ManifoldMetrics,
+  ManifoldOptions,
+  NearestImages,
+  NearestImagesOptions,
+  NearestNeighbours,
+  PolynomialKernel,
+  RowProducts,
+  SlicedWassersteinOptions,
+} from './metrics/index.ts';
 
 // Training.
 export {

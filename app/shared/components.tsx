@@ -68,10 +68,19 @@ export function Slider({
 }
 
 /** What is shown where nothing is yet: what is missing, and what to do next. */
-export function Empty({ title, children }: { title: string; children: ComponentChildren }): JSX.Element {
+export function Empty({
+  title,
+  isPage = false,
+  children,
+}: {
+  title: string;
+  /** Whether this is all that the page has. */
+  isPage?: boolean;
+  children: ComponentChildren;
+}): JSX.Element {
   return (
     <section class="empty">
-      <h2>{title}</h2>
+      {isPage ? <h1>{title}</h1> : <h2>{title}</h2>}
       {children}
     </section>
   );

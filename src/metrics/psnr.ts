@@ -1,4 +1,5 @@
 import { ShapeError } from '../errors.ts';
+import { squaredDistance } from './squared-distances.ts';
 
 /** Largest difference that two values in [-1, 1] can have. */
 const peakToPeak = 2;
@@ -71,21 +72,6 @@ export function nearestNeighbours(
   return { index, psnr: ratios };
 }
 
-/** Sum of squared differences of `length` values from the given places on, in float64. */
-function squaredDistance(
-  a: Float32Array | Float64Array,
-  fromA: number,
-  b: Float32Array | Float64Array,
-  fromB: number,
-  length: number,
-): number {
-  let sum = 0;
-  for (let i = 0; i < length; i++) {
-    const difference = a[fromA + i] - b[fromB + i];
-    sum += difference * difference;
-  }
-  return sum;
-}
-
-const psnrOfSquaredDistance = (distance: number, length: number): number =>
+/** The ratio in dB for a sum of squared differences over `length` values in [-1, 1]. */
+export const psnrOfSquaredDistance = (distance: number, length: number): number =>
   10 * Math.log10(peakToPeak ** 2 / (distance / length));

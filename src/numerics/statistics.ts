@@ -27,6 +27,15 @@ export function standardDeviation(values: ArrayLike<number>): number {
   return Math.sqrt(squares / (values.length - 1));
 }
 
+/**
+ * Standard deviation of values that are all there are, float64: as `standardDeviation`, but divided by n. 0 for one value.
+ * Throws UsageError when there is no value.
+ */
+export function populationStandardDeviation(values: ArrayLike<number>): number {
+  requireCount('populationStandardDeviation', values, 1);
+  return values.length === 1 ? 0 : standardDeviation(values) * Math.sqrt((values.length - 1) / values.length);
+}
+
 /** Standard error of the mean of independent values: `standardDeviation / sqrt(n)`. Needs at least two values. */
 export function standardError(values: ArrayLike<number>): number {
   requireCount('standardError', values, 2);

@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { UsageError } from '../../src/errors.ts';
-import { mean, median, quantile, standardDeviation, standardError } from '../../src/numerics/statistics.ts';
+import {
+  mean,
+  median,
+  populationStandardDeviation,
+  quantile,
+  standardDeviation,
+  standardError,
+} from '../../src/numerics/statistics.ts';
 
 describe('NIST statistical reference data', () => {
   // NumAcc4: 1001 values around 10000000.2; certified mean 10000000.2 and standard deviation 0.1.
@@ -18,6 +25,8 @@ describe('NIST statistical reference data', () => {
 test('small samples worked by hand', () => {
   expect(mean([1, 2, 6])).toBe(3);
   expect(standardDeviation([1, 2, 6])).toBe(Math.sqrt((4 + 1 + 9) / 2));
+  expect(populationStandardDeviation([1, 2, 6])).toBeCloseTo(Math.sqrt((4 + 1 + 9) / 3), 15);
+  expect(populationStandardDeviation([7])).toBe(0);
   expect(median([6, 1, 2])).toBe(2);
   expect(median([4, 1, 3, 2])).toBe(2.5);
   expect(median([5])).toBe(5);

@@ -10,6 +10,10 @@ import { edmSamplerFiles } from './edm-sampler-files.ts';
 import { datasetArchives, datasetFolders } from './dataset-files.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
 import { lossFiles } from './loss-files.ts';
+import { frechetFiles } from './frechet-files.ts';
+import { inceptionScoreFiles } from './inception-score-files.ts';
+import { kernelFiles } from './kernel-files.ts';
+import { manifoldFiles } from './manifold-files.ts';
 import { networkFiles } from './network-files.ts';
 import { posteriorFiles } from './phase-files.ts';
 import { storedTargetFiles, targetErrorFiles } from './phase-target-files.ts';
@@ -49,6 +53,10 @@ const checkers: readonly Checker[] = [
   pixelFiles,
   datasetArchives,
   datasetFolders,
+  frechetFiles,
+  inceptionScoreFiles,
+  kernelFiles,
+  manifoldFiles,
 ];
 
 /**

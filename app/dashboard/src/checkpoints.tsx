@@ -22,11 +22,11 @@ export function Checkpoints({ runs }: { runs: readonly ShownRun[] }): JSX.Elemen
       {all.map(({ run, checkpoint }) => (
         <li key={`${run.summary.id}/${checkpoint.file}`} class="card">
           <div class="checkpoint-head">
-            <h3>
+            <h2>
               {runs.length > 1 && <i class={`swatch bg-${run.color}`} aria-hidden="true" />}
               {runs.length > 1 && `${run.name}, `}
               {kimg(checkpoint.kimg)} images
-            </h3>
+            </h2>
             <span class="muted small">
               {checkpoint.file} · {bytes(checkpoint.bytes)} · {ago(checkpoint.written)}
             </span>

@@ -91,7 +91,9 @@ function RunPhases({ run, series, isOne }: { run: ShownRun; series: RunSeries; i
     negligible * Math.max(0, ...keys.map((key, i) => (i % 3 < 2 ? (mean(series.curves[key]?.mean ?? []) ?? 0) : 0)));
   return (
     <section class="group">
-      {!isOne && (
+      {isOne ? (
+        <h2 class="hidden-visually">Low, middle and high noise</h2>
+      ) : (
         <header>
           <h2>
             <i class={`swatch bg-${run.color}`} aria-hidden="true" /> {run.name}

@@ -121,7 +121,7 @@ function inWords(runs: readonly RunSummary[]): string {
 
 function NoRuns(): JSX.Element {
   return (
-    <Empty title="No runs here yet">
+    <Empty title="No runs here yet" isPage>
       <p>
         This page shows what training leaves in its folder, while it is written. Start one and come back, the run
         appears by itself:

@@ -53,7 +53,7 @@ export function RunPage({ route, live }: { route: Route; live: Live }): JSX.Elem
 
   if (fault !== undefined && shown.length === 0) {
     return (
-      <Empty title="This run is not here">
+      <Empty title="This run is not here" isPage>
         <p>{fault}</p>
         <a class="button" href={addressOf([])}>
           All runs
