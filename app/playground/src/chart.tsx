@@ -137,17 +137,19 @@ function Lines({
 /** Name and value of both models. */
 export function Values({ dsm, stf, unit }: { dsm: string; stf: string; unit: string }): JSX.Element {
   return (
-    <dl class="values">
-      {(['dsm', 'stf'] as const).map((side) => (
-        <div key={side} data-value={side}>
-          <dt>
-            <span class={`swatch ${side}`} aria-hidden="true" />
-            {names[side]}
-          </dt>
-          <dd>{side === 'dsm' ? dsm : stf}</dd>
-        </div>
-      ))}
-      <div class="muted">{unit}</div>
-    </dl>
+    <div class="values">
+      <dl>
+        {(['dsm', 'stf'] as const).map((side) => (
+          <div key={side}>
+            <dt>
+              <span class={`swatch ${side}`} aria-hidden="true" />
+              {names[side]}
+            </dt>
+            <dd>{side === 'dsm' ? dsm : stf}</dd>
+          </div>
+        ))}
+      </dl>
+      <span class="muted">{unit}</span>
+    </div>
   );
 }
