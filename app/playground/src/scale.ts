@@ -15,7 +15,7 @@ export function linearScale({ from, to }: Range, pixels: Range, count: number): 
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * (1 - 1e-9))!;
   const ticks: number[] = [];
-  for (let i = Math.ceil(from / step - 1e-9); i * step <= to + 1e-9 * step; i++) ticks.push(i * step);
+  for (let i = Math.ceil(from / step - 1e-9) + 0; i * step <= to + 1e-9 * step; i++) ticks.push(i * step);
   return { ticks, at: (value) => pixels.from + ((value - from) / (to - from)) * (pixels.to - pixels.from) };
 }
 

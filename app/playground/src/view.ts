@@ -17,9 +17,9 @@ export const wholeCloud = (sigma: number): Frame => ({
 export function frameAt(sigma: number, [x, y]: readonly [x: number, y: number]): Frame {
   const { halfWidth: whole } = wholeCloud(sigma);
   const halfWidth = Math.min(whole, 12 * sigma + 0.06);
-  // From the origin to the point, so that the part lies within the whole.
+  // From the origin to the point, so that the part lies within the whole. Adding 0 makes 0 of -0.
   const share = 1 - halfWidth / whole;
-  return { centre: [share * x, share * y], halfWidth };
+  return { centre: [share * x + 0, share * y + 0], halfWidth };
 }
 
 export const isWithin = ({ centre, halfWidth }: Frame, [x, y]: readonly [x: number, y: number], share = 1): boolean =>
