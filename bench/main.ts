@@ -5,6 +5,7 @@ import { loaderBench } from './loader.ts';
 import { matmulBench } from './matmul.ts';
 import { phasesBench } from './phases.ts';
 import { sampleBench } from './sample.ts';
+import { scalingBench } from './scaling.ts';
 import { serveBench } from './serve.ts';
 import { stableTargetBench } from './stable-target.ts';
 import { startupBench } from './startup.ts';
@@ -25,6 +26,7 @@ const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Repo
   matmul: matmulBench,
   phases: phasesBench,
   sample: sampleBench,
+  scaling: scalingBench,
   serve: serveBench,
   'stable-target': stableTargetBench,
   startup: startupBench,

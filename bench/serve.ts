@@ -179,11 +179,11 @@ async function inBrowser(address: string, ids: readonly string[]) {
     await page.waitForSelector('.chart[data-lines]:not([data-lines="0"])');
     const drawn = performance.now() - begin;
     const slider = page.getByLabel('Smoothing');
-    const frames = page.evaluate(
+    const frames = page.evaluate<number[]>(
       `new Promise((resolve) => { const gaps = []; let last = performance.now();
         const frame = (now) => { gaps.push(now - last); last = now; if (gaps.length < 60) requestAnimationFrame(frame); else resolve(gaps); };
         requestAnimationFrame(frame); })`,
-    ) as Promise<number[]>;
+    );
     for (let press = 0; press < 10; press++) await slider.press('ArrowRight');
     const gaps = (await frames).sort((a, b) => a - b);
     return {

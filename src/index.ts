@@ -4,7 +4,7 @@
  */
 
 // Errors that are thrown on purpose.
-export { FormatError, NonFiniteError, ShapeError, StfError, UsageError } from './errors.ts';
+export { FormatError, NonFiniteError, SaveError, ShapeError, StfError, UsageError } from './errors.ts';
 
 /** Symbolic tensors: operators, differentiation, evaluation, ONNX. */
 export * as graph from './graph/index.ts';
@@ -12,8 +12,17 @@ export * as graph from './graph/index.ts';
 export * as nn from './nn/index.ts';
 
 // What it takes to run a graph.
-export { openModel } from './runtime/index.ts';
-export type { GraphSpec, ModelFile, ModelInput, Program, Runtime, State, StateAccess } from './runtime/index.ts';
+export { alone, openModel } from './runtime/index.ts';
+export type {
+  Communicator,
+  GraphSpec,
+  ModelFile,
+  ModelInput,
+  Program,
+  Runtime,
+  State,
+  StateAccess,
+} from './runtime/index.ts';
 
 // Random numbers and statistics.
 export { fillKeepMask, fillNormal, fillUniform, permutation, streams } from './numerics/random.ts';
@@ -296,7 +305,9 @@ export {
   generate,
   generateWith,
   guided,
+  inRanks,
   isWithinTolerance,
+  listOfFirst,
   logLikelihood,
   predictorCorrectorDefaults,
   predictorCorrectorSampler,
@@ -435,7 +446,9 @@ export {
   featureStatistics,
   frechetDistance,
   gaussianDiscrepancy,
+  inceptionExtractor,
   inceptionScore,
+  inceptionShapes,
   kernelDistance,
   kernelInceptionDistance,
   manifoldMetrics,
@@ -450,6 +463,7 @@ export {
 export type {
   CompiledRowProducts,
   FeatureAccumulator,
+  FeatureExtractor,
   FeatureMoments,
   Features,
   FeatureStatistics,
@@ -457,6 +471,9 @@ export type {
   GaussianDiscrepancy,
   GaussianDiscrepancyOptions,
   GaussianMoments,
+  ImageBatch,
+  ImageFeatures,
+  InceptionFile,
   InceptionScore,
   InceptionScoreOptions,
   KernelInceptionDistance,
@@ -498,16 +515,20 @@ export {
   withOutput,
   withAugmentation,
   withPreconditioning,
+  writeCheckpoint,
 } from './training/index.ts';
 export type {
   AdamConfig,
   AdamScalars,
   AdamState,
   Checkpoint,
+  CheckpointSink,
   EmaOptions,
   FormulationName,
   ImportedCheckpoint,
   ImportOptions,
+  LiveState,
+  Moments,
   PresetName,
   Progress,
   RoundData,
@@ -519,6 +540,7 @@ export type {
   StepResult,
   StepScalars,
   Summary,
+  TickPart,
   TickStatistics,
   TrainingJob,
   TrainingObserver,
@@ -532,8 +554,23 @@ export type {
 // Figures, as SVG, and grids of images.
 export { imageGrid } from './report/image-grid.ts';
 export type { ImageGridOptions, InterleavedImage } from './report/image-grid.ts';
-export { lineFigure } from './report/line-figure.ts';
-export type { LineFigureOptions, Series } from './report/line-figure.ts';
+export { lineFigure, panelFigure } from './report/line-figure.ts';
+export type {
+  LineFigureData,
+  LineFigureOptions,
+  LinePanel,
+  PanelFigureOptions,
+  Series,
+  ShadedRange,
+} from './report/line-figure.ts';
+export { phaseAdvice, phasesFigure, phasesTable, shadedPhases } from './report/phase-report.ts';
+export type { ReportSubject } from './report/phase-report.ts';
+export { pictureTable } from './report/picture-table.ts';
+export type { PictureCell, PictureRow, PictureTableOptions } from './report/picture-table.ts';
+export { figureData } from './report/svg.ts';
+export { tableCsv, tableMarkdown } from './report/table.ts';
+export type { Cell, Column, Table } from './report/table.ts';
+export { biasFigure, covarianceFigure, slopesTable, targetsSummary, targetsTable } from './report/target-report.ts';
 export { scatterFigure } from './report/scatter.ts';
 export type { ScatterOptions, ScatterPanel } from './report/scatter.ts';
 export type { Role } from './report/theme.ts';

@@ -1,18 +1,20 @@
 import { UsageError } from '../errors.ts';
 import { deviceRuntime } from '../node/devices.ts';
 import type { DeviceChoice } from '../node/devices.ts';
+import { joinRanks, leaveRanks, shareCores } from '../node/mpi/index.ts';
+import type { CoreShare } from '../node/mpi/index.ts';
 import { formatDuration } from '../node/progress.ts';
 import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../node/run-folder.ts';
-import { findResumable } from '../node/run-reader.ts';
+import { findResumable, hasSamples, isFinished } from '../node/run-reader.ts';
 import type { ResumableRun } from '../node/run-reader.ts';
 import { samplePool } from '../node/loader/sample-pool.ts';
 import { isPoints, loadTrainingData, shareTrainingData } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
-import { describeTarget, train } from '../training/index.ts';
-import type { PresetName, TrainingOptions, TrainingSummary } from '../training/index.ts';
+import { checkSizes, describeTarget, silentObserver, train } from '../training/index.ts';
+import type { PresetName, TrainingJob, TrainingOptions, TrainingSummary } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { shellPath, suggested } from './help.ts';
-import { stopIfInterrupted } from './io.ts';
+import { Preempted, preemptionOf, stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
 import { continuedOptions, countParameters, newRunOptions, notesOn, resumedRunOptions } from './train-options.ts';
 import type { GivenFlags } from './train-options.ts';
@@ -98,51 +100,115 @@ export interface RunWish {
   readonly threads?: number | undefined;
   /** Threads that load data ahead of the step; with 0 each step loads its own. `defaultWorkers` when left out. */
   readonly workers?: number | undefined;
+  /** Take the folder of a resumed run over from a process on another machine. */
+  readonly breakLock?: boolean | undefined;
   readonly io: Io;
 }
 
 /**
- * Trains as planned, into a run folder.
+ * Trains as planned, into a run folder; together with the processes that `mpirun` started beside this one, of which rank 0
+ * has the folder.
  *
- * @returns nothing when the run was complete already
+ * @returns nothing when the run was complete already, or another rank has the folder
  * @throws Interrupted when the user stops it before training began
+ * @throws Preempted when a scheduler stops it
+ * @throws SaveError when the state can't be saved
  */
-export async function runPlan(
-  plan: TrainingPlan,
-  { device, threads, workers = defaultWorkers(plan.options), io }: RunWish,
-): Promise<TrainingOutcome | undefined> {
-  const { options, outdir, resumed } = plan;
+export async function runPlan(plan: TrainingPlan, wish: RunWish): Promise<TrainingOutcome | undefined> {
+  const { device, threads, workers = defaultWorkers(plan.options), breakLock = false, io } = wish;
+  const { options, resumed } = plan;
   const console = makeConsole(io);
   plan.notes.forEach((line) => console.note(line));
   for (const { reason } of resumed?.damaged ?? []) console.note(`passed over a damaged checkpoint: ${reason}`);
-  if (resumed && resumed.checkpoint.progress.nimg >= options.durationKimg * 1000) {
+  if (resumed && (await isComplete(resumed, options))) {
     console.print(`${resumed.file}: ${remaining(plan)}. A longer --duration goes on.`);
     return undefined;
   }
   const { precision } = options;
-  const runtime = await deviceRuntime({ device, precision, ...(threads !== undefined && { threads }) });
+  const ranks = await joinRanks();
+  checkSizes({ ...options, ranks: ranks.size });
+  const share = await shareCores(ranks);
+  const runtime = await deviceRuntime({ device, precision, threads: threads ?? share.threads });
+  // Rank 0 first: where data have to be fetched, the others find them.
+  if (ranks.rank > 0) await ranks.barrier();
   const { dataset, samples } =
     workers > 0
       ? await shareTrainingData(options, workers)
       : { dataset: await loadTrainingData(options), samples: undefined };
+  if (ranks.rank === 0) await ranks.barrier();
   await letSignalsIn();
   stopIfInterrupted(io, 'training had not begun, and nothing was written');
 
-  const print = (line: string): void => console.print(line);
-  const folder =
-    resumed?.folder !== undefined
-      ? await RunFolder.resume(
-          resumed.folder,
-          options,
-          resumed.checkpoint.progress,
-          resumed.damaged.map(({ file }) => file),
-          print,
-        )
-      : await RunFolder.create(outdir, options, print);
+  const loader = samples && samplePool(samples, workers);
+  const job: Omit<TrainingJob, 'observer'> = {
+    ...{ runtime, dataset, options, ranks, loader, signal: io.interrupt },
+    now: () => Date.now() / 1000,
+    clock: () => performance.now() / 1000,
+    memoryGb: () => process.memoryUsage.rss() / 2 ** 30,
+    ...(resumed && {
+      resume: {
+        ...resumed.checkpoint,
+        lacksSamples: resumed.folder !== undefined && !(await hasSamples(resumed.folder, resumed.checkpoint.progress)),
+      },
+    }),
+  };
+  try {
+    if (ranks.rank > 0) {
+      await train({ ...job, observer: silentObserver });
+      return undefined;
+    }
+    const folder = await openFolder(plan, breakLock, (line) => console.print(line));
+    try {
+      const note = threads === undefined && share.idle > 0 ? idleCores(share) : undefined;
+      return await trainInto(folder, job, plan, note, io);
+    } finally {
+      folder.release();
+    }
+  } finally {
+    await loader?.release();
+  }
+}
+
+/** The folder of the run that goes on, or a new one. */
+const openFolder = (
+  { options, outdir, resumed }: TrainingPlan,
+  breakLock: boolean,
+  show: (line: string) => void,
+): Promise<RunFolder> =>
+  resumed?.folder !== undefined
+    ? RunFolder.resume(
+        resumed.folder,
+        options,
+        resumed.checkpoint.progress,
+        resumed.damaged.map(({ file }) => file),
+        show,
+        { breakLock },
+      )
+    : RunFolder.create(outdir, options, show);
+
+/** Whether a run has nothing left to do. A checkpoint alone is complete when it has seen all images. */
+async function isComplete({ folder, checkpoint: { progress } }: ResumableRun, { durationKimg }: TrainingOptions) {
+  return progress.nimg >= durationKimg * 1000 && (folder === undefined || (await isFinished(folder, progress)));
+}
+
+/** @param note  a sentence on the machine */
+async function trainInto(
+  folder: RunFolder,
+  job: Omit<TrainingJob, 'observer'>,
+  plan: TrainingPlan,
+  note: string | undefined,
+  io: Io,
+): Promise<TrainingOutcome> {
+  const { options, resumed } = plan;
+  const { runtime, dataset, ranks } = job;
+  const where = `${runtime.engine} on ${runtime.device} with ${runtime.threads} threads`;
+  const inRanks = ranks && ranks.size > 1 ? ` in each of ${ranks.size} ranks` : '';
+  const console = makeConsole(io);
   folder.print(`Run folder: ${folder.path}`);
   folder.print(
-    `Training ${grouped(plan.parameters)} parameters on ${grouped(dataset.length)} samples of ${dataset.name}, ${runtime.engine} on ${runtime.device} with ${runtime.threads} threads`,
+    `Training ${grouped(plan.parameters)} parameters on ${grouped(dataset.length)} samples of ${dataset.name}, ${where}${inRanks}`,
   );
+  if (note !== undefined) folder.print(`  ${note}`);
   folder.print(`Target: ${describeTarget(options)}`);
   if (resumed) folder.print(`Resuming ${resumed.file}: ${remaining(plan)}`);
 
@@ -153,38 +219,46 @@ export async function runPlan(
     rate: { unit: 'img/s', perUnit: 1000 },
     digits: 1,
   });
-  const announce = (): void =>
-    console.note('Interrupted: finishing this step and writing a checkpoint. Once more quits at once.');
+  const announce = (): void => {
+    const signal = preemptionOf(io);
+    console.note(
+      signal === undefined
+        ? 'Interrupted: finishing this step and writing a checkpoint. Once more quits at once.'
+        : `${signal}: finishing this step and writing a checkpoint.`,
+    );
+  };
   io.interrupt.addEventListener('abort', announce);
-  const loader = samples && samplePool(samples, workers);
   try {
     const summary = await train({
-      runtime,
-      dataset,
-      options,
+      ...job,
       observer: {
         step: ({ nimg }) => bar.update(nimg / 1000),
         tick: (statistics) => folder.tick(statistics),
         sampling: ({ samplesDone, samples }) => bar.activity(`drawing samples ${Math.floor(samplesDone)}/${samples}`),
         samples: (samples, progress) => folder.samples(samples, progress),
-        checkpoint: (state) => folder.checkpoint(state),
+        save: (state) => folder.save(state),
+        skipped: (report) => folder.skipped(report),
       },
-      now: () => (performance.timeOrigin + performance.now()) / 1000,
-      loader,
-      memoryGb: () => process.memoryUsage.rss() / 2 ** 30,
-      ...(resumed && { resume: resumed.checkpoint }),
-      signal: io.interrupt,
     });
     bar.end();
     await folder.finish(summary);
     folder.print(lastLine(folder, summary, options));
+    const signal = preemptionOf(io);
+    if (!summary.finished && signal !== undefined) {
+      // All ranks are through: nothing is to be aborted.
+      await leaveRanks();
+      throw new Preempted(`stopped by ${signal}; the state is saved, and the run goes on with --resume`);
+    }
     return { ...summary, folder };
   } finally {
     bar.end();
-    await loader?.release();
     io.interrupt.removeEventListener('abort', announce);
   }
 }
+
+/** What to do about cores that nobody may use. */
+const idleCores = ({ idle, ranksHere }: CoreShare): string =>
+  `${idle} cores of this machine are left idle: mpirun bound its ${ranksHere} ranks to fewer. mpirun --bind-to none frees them.`;
 
 function lastLine(
   folder: RunFolder,

@@ -14,8 +14,13 @@ export interface AnalysisResult {
   readonly tables: Readonly<Record<string, Table>>;
   /** What was asked for, with seeds. */
   readonly options: object;
-  /** Sentences of the report. */
-  readonly report: { readonly title: string; readonly lines: readonly string[]; readonly command: string };
+  readonly report: {
+    readonly title: string;
+    /** Lines as a terminal shows them, or Markdown paragraphs. */
+    readonly lines?: readonly string[];
+    readonly paragraphs?: readonly string[];
+    readonly command: string;
+  };
 }
 
 /**
@@ -50,14 +55,15 @@ export async function writeAnalysis(
     'options.json',
     `${JSON.stringify({ ...options, seconds: Number(seconds.toPrecision(3)), versions }, null, 2)}\n`,
   );
-  const { title, lines, command } = report;
+  const { title, lines, paragraphs = [], command } = report;
   const pictures = Object.keys(figures).map((name) => `![${name}](${name}.png)`);
   const files = Object.keys(tables).map((name) => `[${name}.csv](${name}.csv), [${name}.md](${name}.md)`);
   await write(
     'report.md',
     [
       `# ${title}`,
-      '```\n' + lines.join('\n') + '\n```',
+      ...(lines ? ['```\n' + lines.join('\n') + '\n```'] : []),
+      ...paragraphs,
       ...pictures,
       `Numbers: ${files.join('; ')}. Options, seeds and versions: options.json.`,
       `Made by \`${command}\`.`,

@@ -134,7 +134,7 @@ export function targetsTable(analysis: TargetAnalysis): Table {
       const without = level.withoutSource[i];
       return {
         ...shared,
-        references: each.references as number | string,
+        references: each.references,
         trace: each.trace.mean,
         trace_se: each.trace.standardError,
         bias_squared: each.biasSquared.mean,

@@ -2,14 +2,19 @@ import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { NonFiniteError, UsageError } from '../errors.ts';
 import { sampleShapeOf } from '../networks/index.ts';
-import type { Runtime } from '../runtime/index.ts';
+import { alone } from '../runtime/index.ts';
+import type { Communicator, Runtime } from '../runtime/index.ts';
 import { compileDenoiser, generateWith } from '../sampling/index.ts';
 import type { CompiledDenoiser } from '../sampling/index.ts';
 import { batchSource } from './batches.ts';
+import { gradientProbe } from './gradient-probe.ts';
 import { afterGoodStep, afterOverflow, initialLossScale } from './loss-scale.ts';
 import type { LossScale } from './loss-scale.ts';
-import type { Progress, TrainingObserver, TrainingState } from './observer.ts';
+import { describeNonFinite, isFiniteStep, mostSkippedInARow } from './non-finite.ts';
+import { silentObserver } from './observer.ts';
+import type { LiveState, Progress, TickPart, TrainingObserver, TrainingState } from './observer.ts';
 import type { TrainingOptions } from './options.ts';
+import { anyRank, requireSameState, stopAgreement } from './ranks.ts';
 import { emaBetaAt, learningRateAt } from './schedule.ts';
 import type { SampleLoader } from './samples.ts';
 import { StatisticsCollector } from './statistics.ts';
@@ -24,14 +29,23 @@ export interface TrainingJob {
   readonly dataset: Dataset;
   readonly options: TrainingOptions;
   readonly observer: TrainingObserver;
-  /** Seconds since 1970. */
+  /** Seconds since 1970, for time stamps; it may be set back and forth. */
   readonly now: () => number;
+  /** Seconds of a clock that only goes forward, for durations; `now` when left out. */
+  readonly clock?: () => number;
   /** Resident memory of the process in GiB. */
   readonly memoryGb?: () => number;
   /** Makes samples ahead of the step, in other threads; when left out each step makes its own. */
   readonly loader?: SampleLoader | undefined;
   /** Where to go on, from a checkpoint. */
-  readonly resume?: { readonly progress: Progress; readonly vectors: Readonly<Record<string, Float32Array>> };
+  readonly resume?: {
+    readonly progress: Progress;
+    readonly vectors: Readonly<Record<string, Float32Array>>;
+    /** True when the samples that were due with the checkpoint have not been drawn, and are to be drawn first. */
+    readonly lacksSamples?: boolean;
+  };
+  /** The processes that train together; this one alone when left out. Rank 0 tells its observer, the others are silent. */
+  readonly ranks?: Communicator;
   /** Looked at after every step, of training and of sampling; when set, the run saves its state and ends. */
   readonly signal?: { readonly aborted: boolean };
 }
@@ -57,9 +71,12 @@ const samplingBatch = 4096;
  * @throws NonFiniteError when a loss or gradient is infinite or NaN, after saving the state
  */
 export async function train(job: TrainingJob): Promise<TrainingSummary> {
-  const { runtime, dataset, options, observer, now, signal } = job;
+  const { runtime, dataset, options, now, signal, ranks = alone } = job;
+  const isFirst = ranks.rank === 0;
+  const observer = isFirst ? job.observer : silentObserver;
+  const clock = job.clock ?? now;
   checkData(dataset, options);
-  const started = now();
+  const started = clock();
   const { denoiser, objective, weighting, augmentation, batch, rounds, seed } = options;
   const step = await compileTrainStep(
     runtime,
@@ -76,14 +93,16 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       precision: options.precision,
       checkpointing: options.checkpointing,
     },
-    { seed, ...(job.resume && { weights: job.resume.vectors.weights }) },
+    { seed, ranks, ...(job.resume && { weights: job.resume.vectors.weights }) },
   );
   if (job.resume) for (const name of trainingVectors) step.state.write(name, job.resume.vectors[name]);
-  const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample, undefined, {
+  const shard = { rank: ranks.rank, ranks: ranks.size };
+  const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample, shard, {
     loader: job.loader,
-    now,
+    now: clock,
   });
-  const probe = await tickProbe(runtime, dataset, options);
+  const probe = isFirst ? await tickProbe(runtime, dataset, options) : undefined;
+  const gradients = gradientProbe(step, options, job.resume?.progress.gradientProbe, ranks.size);
   let sampler: CompiledDenoiser | undefined;
 
   const statistics = new StatisticsCollector();
@@ -91,23 +110,64 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   let { nimg, step: steps, tick }: Progress = job.resume?.progress ?? { nimg: 0, step: 0, tick: 0, seconds: 0 };
   // Only float16 needs one.
   let lossScale = options.precision === 'float16' ? (job.resume?.progress.lossScale ?? initialLossScale) : undefined;
+  let skipped = job.resume?.progress.skipped ?? { total: 0, inARow: 0 };
+  const part = job.resume?.progress.sinceTick;
+  if (part) statistics.resume(part.moments);
+  let tickStart = { time: clock() - (part?.seconds ?? 0), nimg: part?.nimg ?? nimg };
+  let maintenance = part?.maintenance ?? clock() - started;
   const progress = (): Progress => ({
     nimg,
     step: steps,
     tick,
-    seconds: secondsBefore + now() - started,
+    seconds: secondsBefore + clock() - started,
     ...(lossScale && { lossScale }),
+    ...(skipped.total > 0 && { skipped }),
   });
-  const save = async (): Promise<void> => observer.checkpoint(await stateOf(step, options, progress()));
+  const sinceTick = (): TickPart | undefined =>
+    nimg > tickStart.nimg
+      ? { nimg: tickStart.nimg, seconds: clock() - tickStart.time, maintenance, moments: statistics.collected() }
+      : undefined;
+  const save = async (isLast = false): Promise<boolean> => {
+    const now = { ...progress(), gradientProbe: gradients.state(), sinceTick: sinceTick() };
+    // Rank 0 has the state, and nobody leaves before it is safe.
+    return anyRank(ranks, isFirst && (await saveState(observer, step, { options, progress: now, isLast })));
+  };
+  // Only the clock may differ.
+  const requireSame = (when: string): Promise<void> =>
+    requireSameState(ranks, step.state, { options, progress: { ...progress(), seconds: 0 } }, when);
+  const stop = stopAgreement(ranks, signal);
   const total = options.durationKimg * 1000;
   let firstTick: TickStatistics | undefined;
   let lastTick: TickStatistics | undefined;
-  let tickStart = { time: now(), nimg };
-  let waited = 0;
-  let maintenance = tickStart.time - started;
+  // Of the tick that was interrupted, what is known of it.
+  let waited = part?.moments.find(([key]) => key === 'Timing/data_wait_sec')?.[2] ?? 0;
+  const isDue = (every: number | null, tick: number): boolean =>
+    nimg >= total || (every !== null && tick !== 0 && tick % every === 0);
+  // A signal in the last step changes nothing: what is left to do is the picture, after the checkpoint.
+  const stops = (): boolean => nimg < total && stop.isAgreed();
+  const draw = async (): Promise<void> => {
+    if (!isFirst) return;
+    sampler ??= await compileDenoiser(runtime, denoiser, {
+      batch: samplesAtATime(options, sampleSize(dataset)),
+      precision: options.precision,
+      state: step.state,
+      entry: 'ema',
+    });
+    const samples = await drawSamples(sampler, options, observer, () => nimg < total && stop.isAsked());
+    if (samples) await observer.samples(samples, progress());
+  };
+  /** A state that could not be saved when it was due. */
+  let isOwed = false;
 
   try {
+    await requireSame('before the first step');
+    if (job.resume?.lacksSamples && tick > 0 && !part && isDue(options.sampleTicks, tick - 1)) await draw();
+    await stop.agree();
     while (nimg < total) {
+      if (stops()) {
+        await save(true);
+        break;
+      }
       const learningRate = learningRateAt(nimg, {
         learningRate: options.learningRate,
         rampKimg: options.learningRateRampKimg,
@@ -120,28 +180,40 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       const wait = batches.takeWait();
       waited += wait;
       statistics.report('Timing/data_wait_sec', wait);
-      await stopIfNotFinite(result, data, steps + 1, save);
-      if (lossScale) {
-        lossScale = afterGoodStep(lossScale);
-        statistics.report('Optimizer/loss_scale', lossScale.value);
-        statistics.report('Optimizer/overflows', lossScale.overflows);
+      if (isFiniteStep(result)) {
+        if (lossScale) {
+          lossScale = afterGoodStep(lossScale);
+          statistics.report('Optimizer/loss_scale', lossScale.value);
+          statistics.report('Optimizer/overflows', lossScale.overflows);
+        }
+        skipped = { ...skipped, inARow: 0 };
+        const perElement = result.lossPerSample.map((loss) => loss / sampleSize(dataset));
+        statistics.report('Loss/loss', perElement);
+        statistics.report('Optimizer/learning_rate', learningRate);
+        statistics.report('Optimizer/gradient_norm', result.gradientNorm);
+        statistics.report('Optimizer/ema_beta', emaBeta);
+        reportRanges(statistics, result, perElement, options);
+        gradients.step();
+      } else {
+        const gradient = (await step.state.read('gradient')) as Float32Array;
+        const report = describeNonFinite(result, steps + 1, step.table, gradient);
+        if (options.onNonFinite === 'stop' || skipped.inARow === mostSkippedInARow) {
+          await save(true);
+          throw new NonFiniteError(nonFiniteMessage(report, skipped.inARow));
+        }
+        skipped = { total: skipped.total + 1, inARow: skipped.inARow + 1 };
+        observer.skipped?.(report);
       }
       steps++;
       nimg += batch;
-      const perElement = result.lossPerSample.map((loss) => loss / sampleSize(dataset));
-      statistics.report('Loss/loss', perElement);
-      statistics.report('Optimizer/learning_rate', learningRate);
-      statistics.report('Optimizer/gradient_norm', result.gradientNorm);
-      statistics.report('Optimizer/ema_beta', emaBeta);
-      countDrawn(statistics, data, options);
-      observer.step(progress(), perElement.reduce((a, b) => a + b, 0) / batch);
+      observer.step(progress(), result.lossPerSample.reduce((a, b) => a + b, 0) / sampleSize(dataset) / batch);
+      await stop.agree();
 
       const done = nimg >= total;
-      // A signal in the last step changes nothing: what is left to do is the picture, after the checkpoint.
-      const stops = (): boolean => !done && (signal?.aborted ?? false);
-      if (!done && !stops() && tick !== 0 && nimg < tickStart.nimg + options.kimgPerTick * 1000) continue;
+      if (!done && tick !== 0 && nimg < tickStart.nimg + options.kimgPerTick * 1000) continue;
 
-      const tickEnd = now();
+      const tickEnd = clock();
+      if (options.onNonFinite === 'skip') statistics.report('Optimizer/skipped_steps', skipped.total);
       reportTick(statistics, {
         tick,
         nimg,
@@ -153,37 +225,31 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         memoryGb: job.memoryGb?.() ?? 0,
         secondsBefore,
       });
-      if (!stops()) await probe.report(tick, statistics);
-      lastTick = statistics.take(tickEnd);
+      await probe?.report(tick, statistics);
+      if (isFirst && isFiniteStep(result)) await gradients.report(tick, data[0], statistics);
+      lastTick = statistics.take(now());
       firstTick ??= lastTick;
+      await requireSame(`after step ${steps}`);
       await observer.tick(lastTick);
-      const isDue = (every: number | null): boolean => done || (every !== null && tick !== 0 && tick % every === 0);
-      const saves = stops() || isDue(options.checkpointTicks);
-      const draws = !stops() && isDue(options.sampleTicks);
+      tickStart = { time: clock(), nimg };
+      const saves = isOwed || stops() || isDue(options.checkpointTicks, tick);
+      const draws = isDue(options.sampleTicks, tick);
       tick++;
-      if (saves) await save();
-      if (draws) {
-        sampler ??= await compileDenoiser(runtime, denoiser, {
-          batch: samplesAtATime(options, sampleSize(dataset)),
-          precision: options.precision,
-          state: step.state,
-          entry: 'ema',
-        });
-        const samples = await drawSamples(sampler, options, observer, stops);
-        if (samples) await observer.samples(samples, progress());
-      }
+      if (saves) isOwed = !(await save(done || stops()));
+      if (draws && !stops()) await draw();
+      await stop.agree();
       if (stops()) {
-        if (!saves) await save();
+        if (!saves || isOwed) await save(true);
         break;
       }
-      maintenance = now() - tickEnd;
-      tickStart = { time: now(), nimg };
+      maintenance = clock() - tickEnd;
+      tickStart = { time: clock(), nimg };
       waited = 0;
     }
     return { progress: progress(), finished: nimg >= total, firstTick, lastTick };
   } finally {
     await sampler?.release();
-    await probe.release();
+    await probe?.release();
     await batches.release();
     await step.release();
   }
@@ -203,10 +269,20 @@ function checkData(dataset: Dataset, { denoiser }: TrainingOptions): void {
   }
 }
 
-async function stateOf(step: TrainStep, options: TrainingOptions, progress: Progress): Promise<TrainingState> {
+/** Hands the state to the observer, in whichever way it takes it. */
+async function saveState(
+  observer: TrainingObserver,
+  { state, table }: TrainStep,
+  about: Pick<LiveState, 'options' | 'progress' | 'isLast'>,
+): Promise<boolean> {
+  const read: LiveState['read'] = async (name) => (await state.read(name)) as Float32Array;
+  if (observer.save) return observer.save({ ...about, table, read });
+  if (!observer.checkpoint) return true;
   const vectors: Record<string, Float32Array> = {};
-  for (const name of trainingVectors) vectors[name] = (await step.state.read(name)) as Float32Array;
-  return { options, progress, table: step.table, vectors };
+  for (const name of trainingVectors) vectors[name] = await read(name);
+  const { options, progress } = about;
+  await observer.checkpoint({ options, progress, table, vectors } satisfies TrainingState);
+  return true;
 }
 
 /**
@@ -228,36 +304,22 @@ async function takeStep(
   return smaller ? takeStep(step, data, scalars, smaller) : { result, scale };
 }
 
-/**
- * Infinity and NaN spread to all weights in one step: the run must not go on as if nothing had happened. The step left
- * the state alone, so what is saved is the state before it.
- */
-async function stopIfNotFinite(
-  result: StepResult,
-  data: readonly RoundData[],
-  step: number,
-  save: () => Promise<void>,
-): Promise<void> {
-  const bad = result.lossPerSample.findIndex((loss) => !Number.isFinite(loss));
-  if (bad < 0 && Number.isFinite(result.gradientNorm)) return;
-  await save();
-  const levels = data.flatMap(({ sigma }) => [...sigma]);
-  const what =
-    bad >= 0
-      ? `the loss of sample ${bad} (sigma = ${levels[bad]}) is ${result.lossPerSample[bad]}`
-      : `the gradient norm is ${result.gradientNorm}, sigma from ${Math.min(...levels)} to ${Math.max(...levels)}`;
-  throw new NonFiniteError(
-    `step ${step}: ${what}. The state before it was saved; a smaller learning rate or a longer ramp-up may help.`,
-  );
-}
+const nonFiniteMessage = (report: string, skippedInARow: number): string =>
+  `${report}. ${skippedInARow > 0 ? `The ${skippedInARow} steps before it were left out for the same reason. ` : ''}` +
+  'The state before it was saved; a smaller learning rate or a longer ramp-up may help.';
 
-function countDrawn(
+/** The noise levels that were drawn, and the loss, in each range of them. */
+function reportRanges(
   statistics: StatisticsCollector,
-  data: readonly RoundData[],
+  { sigma }: StepResult,
+  losses: Float32Array,
   { sigmaRanges }: TrainingOptions,
 ): void {
-  for (const { sigma } of data)
-    for (const level of sigma) statistics.report(`Target/drawn/${rangeOf(level, sigmaRanges)}`, level);
+  for (const [sample, level] of sigma.entries()) {
+    const range = rangeOf(level, sigmaRanges);
+    statistics.report(`Target/drawn/${range}`, level);
+    statistics.report(`Loss/${range}`, losses[sample]);
+  }
 }
 
 interface TickTimes {

@@ -193,7 +193,7 @@ function tableChecks(
   if (table) {
     for (const [name, of] of Object.entries(columns)) {
       // At small σ a variance of 1e-30 of theirs is 0 over σ⁴ in a table that rounds.
-      const wanted = table.map((row) => row[name as keyof typeof row] as number);
+      const wanted = table.map((row) => row[name] as number);
       checks.push(closeCheck(`table ${name}`, levels.map(of), wanted, tolerance));
     }
   }

@@ -9,6 +9,7 @@ import { ddimFiles } from './ddim-files.ts';
 import { edmSamplerFiles } from './edm-sampler-files.ts';
 import { datasetArchives, datasetFolders } from './dataset-files.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
+import { inceptionNetworks, inceptionWeights } from './inception-files.ts';
 import { lossFiles } from './loss-files.ts';
 import { frechetFiles } from './frechet-files.ts';
 import { inceptionScoreFiles } from './inception-score-files.ts';
@@ -24,6 +25,7 @@ import type { FileReport } from './report.ts';
 import { likelihoodFiles, odeFiles, predictorCorrectorFiles } from './sde-sampler-files.ts';
 import { stableTargetFiles } from './stable-target-files.ts';
 import { iddpmTables, veTables, vpTables } from './table-files.ts';
+import { torchFiles } from './torch-files.ts';
 import { trainingFiles } from './training-files.ts';
 import { twoGaussiansFiles } from './two-gaussians-files.ts';
 
@@ -53,6 +55,9 @@ const checkers: readonly Checker[] = [
   pixelFiles,
   datasetArchives,
   datasetFolders,
+  inceptionWeights,
+  inceptionNetworks,
+  torchFiles,
   frechetFiles,
   inceptionScoreFiles,
   kernelFiles,

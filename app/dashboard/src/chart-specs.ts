@@ -58,7 +58,7 @@ export function chartGroups(keys: readonly string[]): ChartGroup[] {
   const training = [
     ...single(/^Loss\/loss$/, 'Loss', 'per data value, mean of a tick'),
     ...single(/(?:^|\/)fid\b/i, 'FID', 'of samples drawn at each evaluation', { label: 'FID' }),
-    ...single(/noise_scale/i, 'Gradient noise scale', 'images'),
+    ...single(/noise_scale$/i, 'Gradient noise scale', 'images'),
     ...single(/^Optimizer\/gradient_norm$/, 'Gradient norm', 'mean of a tick'),
     ...single(/^Timing\/sec_per_kimg$/, 'Rate', 'images a second', { transform: (value) => 1000 / value }),
     ...single(/^Optimizer\/learning_rate$/, 'Learning rate', 'of Adam'),
@@ -93,6 +93,7 @@ export function chartGroups(keys: readonly string[]): ChartGroup[] {
   const noise = [
     ...perRange(/^Loss(?:\/loss)?/, 'Loss', 'per data value, mean of a tick'),
     ...variance,
+    ...perRange(/^Gradient\/noise_scale/, 'Noise scale', 'of the gradient, images'),
     ...perRange(/^Target\/effective_sources/, 'Effective sources', 'references that share a target'),
   ];
   const machine = [

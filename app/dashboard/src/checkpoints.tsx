@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { Command, Empty } from '../../shared/components.tsx';
 import { ago, bytes, kimg } from './format.ts';
-import type { ShownRun } from './run-page.tsx';
+import type { ShownRun } from './shown-run.ts';
 import { filePath } from './server.ts';
 
 /** Checkpoints with what one does with them. */

@@ -69,8 +69,8 @@ export function drawnLine(
   };
   const mean = curve.mean.map(shown);
   const [low, high] = [curve.min?.map(shown), curve.max?.map(shown)];
-  const lesser = low?.map((value, i) => (value === null || high![i] === null ? value : Math.min(value, high![i]!)));
-  const greater = high?.map((value, i) => (value === null || low![i] === null ? value : Math.max(value, low![i]!)));
+  const lesser = low?.map((value, i) => (value === null || high![i] === null ? value : Math.min(value, high![i])));
+  const greater = high?.map((value, i) => (value === null || low![i] === null ? value : Math.max(value, low![i])));
   return {
     values: spread(mean),
     smooth: spread(smoothed(mean, weight)),

@@ -6,7 +6,7 @@ import type { ChartLine } from './chart.tsx';
 import { chartGroups } from './chart-specs.ts';
 import type { ChartGroup, ChartSpec } from './chart-specs.ts';
 import { commonAxis, drawnLine, placesOn } from './curve-data.ts';
-import type { ShownRun } from './run-page.tsx';
+import type { ShownRun } from './shown-run.ts';
 import { fetchSeries } from './server.ts';
 import type { Axis, RunSeries } from './server.ts';
 

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Command, Empty, onThemeChange, Segments, Slider, themeColor } from '../../shared/components.tsx';
 import { kimg, short } from './format.ts';
-import type { ShownRun } from './run-page.tsx';
+import type { ShownRun } from './shown-run.ts';
 import { drawSamples } from './server.ts';
 import type { SamplingEvent } from './server.ts';
 

@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { runNumber } from './format.ts';
-import type { ShownRun } from './run-page.tsx';
+import type { ShownRun } from './shown-run.ts';
 import { fetchLog } from './server.ts';
 import type { Live } from './server.ts';
 
@@ -66,6 +66,11 @@ function Meter({ name, values, text }: { name: string; values: readonly number[]
 function Log({ run }: { run: ShownRun }): JSX.Element {
   const { id, version } = run.summary;
   const [text, setText] = useState<string>();
+  const box = useRef<HTMLPreElement>(null);
+  // The last lines are what one looks for.
+  useEffect(() => {
+    if (box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [text]);
   useEffect(() => {
     let isOver = false;
     fetchLog(id).then(
@@ -82,7 +87,7 @@ function Log({ run }: { run: ShownRun }): JSX.Element {
         <h2>Log of {runNumber(id)}</h2>
         <p class="muted small">{id}</p>
       </header>
-      <pre class="log" tabIndex={0} role="region" aria-label={`Log of ${id}`}>
+      <pre ref={box} class="log" tabIndex={0} role="region" aria-label={`Log of ${id}`}>
         {text === undefined
           ? 'Reading the log …'
           : text === ''

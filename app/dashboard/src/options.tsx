@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { Empty } from '../../shared/components.tsx';
-import type { ShownRun } from './run-page.tsx';
+import type { ShownRun } from './shown-run.ts';
 
 /** Options as rows `path: value`, nested names joined by dots. */
 export function flatOptions(value: unknown, path = ''): Map<string, string> {

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { Empty } from '../../shared/components.tsx';
 import { short } from './format.ts';
-import type { ShownRun } from './run-page.tsx';
+import type { ShownRun } from './shown-run.ts';
 import { fetchSeries, filePath } from './server.ts';
 import type { RunSeries } from './server.ts';
 

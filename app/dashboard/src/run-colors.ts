@@ -10,10 +10,10 @@ const order = ['stf', 'dsm', 'samples', 'extra-1', 'extra-3', 'extra-4', 'extra-
  */
 export function runColors(runs: readonly Pick<RunSummary, 'method'>[]): string[] {
   const used = new Set<string>();
-  const own = runs.map(({ method }) => {
+  const own = runs.map(({ method }): string | undefined => {
     if (method === null || used.has(method)) return undefined;
     used.add(method);
-    return method as string;
+    return method;
   });
   const free = order.filter((color) => !used.has(color));
   let turn = 0;

@@ -12,20 +12,10 @@ import { addressOf, views } from './route.ts';
 import type { Route } from './route.ts';
 import { runColors } from './run-colors.ts';
 import { Samples } from './samples.tsx';
+import type { ShownRun } from './shown-run.ts';
 import { fetchRun } from './server.ts';
 import type { Live, RunDetail, RunSummary } from './server.ts';
 import { State } from './state.tsx';
-
-/** A run with what one needs to show it beside others. */
-export interface ShownRun {
-  readonly detail: RunDetail;
-  /** Always the newest. */
-  readonly summary: RunSummary;
-  /** Short enough for a legend. */
-  readonly name: string;
-  /** Name of a colour of theme.css. */
-  readonly color: string;
-}
 
 /** One run, or several side by side. */
 export function RunPage({ route, live }: { route: Route; live: Live }): JSX.Element {

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Empty, Slider } from '../../shared/components.tsx';
 import { kimg } from './format.ts';
-import type { ShownRun } from './run-page.tsx';
+import type { ShownRun } from './shown-run.ts';
 import { filePath } from './server.ts';
 import { gridOf, SeedCrop } from './seed-grid.tsx';
 import type { SeedGrid } from './seed-grid.tsx';

@@ -38,12 +38,12 @@ export function logScale({ from, to }: Range, pixels: Range): Scale {
   };
 }
 
-/** A number as people read it: three digits, thousands apart. */
+/** A number as people read it: three digits, one of what is small, thousands apart. */
 export function readable(value: number): string {
   if (value === 0) return '0';
   const size = Math.abs(value);
   if (size >= 1000) return Math.round(value).toLocaleString('en');
-  const text = value.toPrecision(size < 0.01 ? 1 : size < 0.1 ? 2 : 3);
+  const text = value.toPrecision(size < 0.01 ? 1 : 3);
   return String(Number(text));
 }
 

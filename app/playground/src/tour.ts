@@ -52,7 +52,7 @@ export const tour: readonly TourStep[] = [
   {
     title: 'Ask a whole batch instead',
     text: [
-      'The stable target (blue) asks n dots of the data at once: a reference batch. Each votes for itself, with the weight of how likely it would have made this coloured dot, and the target is the weighted mean of the votes. Its dots are circled.',
+      'The stable target (blue) asks n dots of the data at once: a reference batch. Each votes for itself, with the weight of how likely it would have made this coloured dot, and the target is the weighted mean of the votes. The dots of the batch are circled.',
       'On average it says the same as before, so nothing wrong is learned. But it hardly jumps: the larger the batch, the calmer the arrow.',
     ],
     hint: 'Move the slider “Reference batch n” and compare both sides.',

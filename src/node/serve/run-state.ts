@@ -14,19 +14,23 @@ export interface SignsOfLife {
   readonly summary: { readonly finished: boolean; readonly written: number } | undefined;
   /** When the last statistics were written. */
   readonly statistics: number | undefined;
+  /** Of the process that holds the folder; undefined where none does. */
+  readonly owner?: 'lives' | 'gone' | 'unseen' | undefined;
   /** The last line of the log. */
   readonly lastLine: string | undefined;
 }
 
 /** How a run stands, and how one can tell. */
 export function runState(signs: SignsOfLife): { readonly state: RunState; readonly note: string | null } {
-  const { now, updated, summary, statistics, secondsPerTick = 0, lastLine } = signs;
+  const { now, updated, summary, statistics, secondsPerTick = 0, lastLine, owner } = signs;
+  if (owner === 'lives') return { state: 'running', note: null };
   // A run that was taken up again writes statistics after the summary of its first part.
   if (summary && summary.written + 1 >= (statistics ?? 0))
     return summary.finished ? { state: 'done', note: null } : { state: 'stopped', note: 'stopped before its end' };
   const silence = now - updated;
-  if (silence < Math.max(patienceSeconds, patienceTicks * secondsPerTick)) return { state: 'running', note: null };
-  const what = `ended without a summary, silent for ${inWords(silence)}`;
+  const isPatient = silence < Math.max(patienceSeconds, patienceTicks * secondsPerTick);
+  if (owner !== 'gone' && isPatient) return { state: 'running', note: null };
+  const what = `ended without a summary, silent for ${inWords(Math.max(0, silence))}`;
   return { state: 'failed', note: lastLine !== undefined && /error/i.test(lastLine) ? `${what}: ${lastLine}` : what };
 }
 

@@ -1,6 +1,7 @@
 import { constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { samplerKinds } from '../../sampling/index.ts';
+import { lockName, ownerState } from '../lock.ts';
 import { archName, runFiles } from '../run-reader.ts';
 import { isPoints } from '../training-data.ts';
 import { parseTrainingOptions } from '../../training/index.ts';
@@ -52,6 +53,7 @@ export class RunView {
     { readonly written: number; readonly value: unknown; readonly fault: string | undefined } | undefined;
   private summaryRead: { readonly written: number; readonly finished: boolean | undefined } | undefined;
   private lastLogLine: { readonly written: number; readonly line: string | undefined } | undefined;
+  private owner: ReturnType<typeof ownerState> | undefined;
   summary!: RunSummary;
 
   constructor(
@@ -161,6 +163,7 @@ export class RunView {
       const finished = (value as { finished?: unknown } | null)?.finished;
       this.summaryRead = { written: summary.written, finished: typeof finished === 'boolean' ? finished : undefined };
     }
+    this.owner = files.has(lockName) ? ownerState(await this.tailOf(lockName, 4096)) : undefined;
     const log = files.get(runFiles.log);
     if (log && this.lastLogLine?.written !== log.written) {
       const line = (await this.tailOf(runFiles.log, 2048)).trimEnd().split('\n').at(-1);
@@ -212,6 +215,7 @@ export class RunView {
         secondsPerTick: last.get('Timing/sec_per_tick'),
         statistics: files.has(runFiles.statistics) ? written(runFiles.statistics) : undefined,
         summary: finished === undefined ? undefined : { finished, written: written(runFiles.summary) },
+        owner: this.owner,
         lastLine: this.lastLogLine?.line,
       }),
     };

@@ -21,6 +21,10 @@ test.each<[string, Partial<SignsOfLife>, string]>([
   ['lines after a summary: it was taken up again', { summary: { finished: true, written: now - 500 } }, 'running'],
   ['an hour of silence and no summary', { updated: now - 3600, statistics: now - 3600 }, 'failed'],
   ['an hour of silence with ticks of half an hour', { updated: now - 3600, secondsPerTick: 1800 }, 'running'],
+  ['a long silence of a process that lives', { updated: now - 9000, owner: 'lives' }, 'running'],
+  ['a process that is gone and left no summary', { owner: 'gone' }, 'failed'],
+  ['a process that is gone after its summary', { owner: 'gone', summary: { finished: true, written: now } }, 'done'],
+  ['a process on another machine', { owner: 'unseen' }, 'running'],
 ])('%s', (_, changes, state) => {
   expect(runState(signs(changes)).state).toBe(state);
 });
