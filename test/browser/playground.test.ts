@@ -1,9 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { serveDashboard } from '../../src/node/index.ts';
 import { executable, noChromium } from './chromium.ts';
 import { serveFolder } from './static-site.ts';
 
@@ -42,12 +44,12 @@ function browserTests(): void {
     expect(faults.splice(0)).toEqual([]);
   });
 
-  async function visit(options: BrowserContextOptions = {}): Promise<Page> {
+  async function visit(options: BrowserContextOptions = {}, address = site.address): Promise<Page> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
     const tab = await context.newPage();
     open.push(tab);
     tab.on('request', (request) => {
-      if (!request.url().startsWith(site.address)) faults.push(`asked for ${request.url()}`);
+      if (!request.url().startsWith(address)) faults.push(`asked for ${request.url()}`);
     });
     tab.on('response', (response) => {
       if (!response.ok()) faults.push(`${response.status()} for ${response.url()}`);
@@ -56,7 +58,7 @@ function browserTests(): void {
     tab.on('console', (message) => {
       if (message.type() === 'error') faults.push(message.text());
     });
-    await tab.goto(site.address);
+    await tab.goto(address);
     await expect.poll(() => button(tab, 'Train both').isEnabled(), { timeout: 60_000 }).toBe(true);
     return tab;
   }
@@ -121,15 +123,13 @@ function browserTests(): void {
   test('the tour and the controls by keyboard alone', { timeout: 150_000 }, async () => {
     const tab = await visit({ colorScheme: 'dark' });
     const focused = (): Promise<string> =>
-      tab.evaluate(
-        () => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent ?? '',
-      );
+      tab.evaluate("document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent ?? ''");
     const tabTo = async (name: string): Promise<void> => {
       for (let presses = 0; presses < 40; presses++) {
         await tab.keyboard.press('Tab');
         if ((await focused()) !== name) continue;
         // What has the focus shows it.
-        expect(await tab.evaluate(() => getComputedStyle(document.activeElement!).outlineStyle)).toBe('solid');
+        expect(await tab.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
         return;
       }
       throw new Error(`${name} was not reached by the tabulator key`);
@@ -143,8 +143,6 @@ function browserTests(): void {
     await expect.poll(() => stepsOf(tab), { timeout: 60_000 }).toBeGreaterThan(0);
     await tabTo('Pause training');
     await tab.keyboard.press('Space');
-    await tab.locator('body').press('Home');
-    await tab.evaluate(() => (document.activeElement as HTMLElement).blur());
     await tabTo('Targets');
     await tab.keyboard.press('Enter');
 
@@ -165,7 +163,7 @@ function browserTests(): void {
     const tab = await visit({ viewport: { width: 375, height: 740 }, hasTouch: true, reducedMotion: 'reduce' });
     for (const [i, title] of stepTitles.entries()) {
       await button(tab, `Step ${i + 1}: ${title}`).click();
-      expect(await tab.evaluate(() => document.documentElement.scrollWidth)).toBe(375);
+      expect(await tab.evaluate('document.documentElement.scrollWidth')).toBe(375);
     }
     await button(tab, 'Pause training').click();
     await button(tab, 'Step 3: In the middle the answer is a lottery').click();
@@ -178,7 +176,27 @@ function browserTests(): void {
     await expect.poll(() => reading.textContent()).not.toBe(before);
     await tab.getByLabel(/^Data set/).selectOption('twoMoons');
     await expect.poll(() => button(tab, 'Train both').isEnabled(), { timeout: 60_000 }).toBe(true);
-    expect(await tab.evaluate(() => document.documentElement.scrollWidth)).toBe(375);
+    expect(await tab.evaluate('document.documentElement.scrollWidth')).toBe(375);
+  });
+
+  test('stf serve has it beside the dashboard', { timeout: 150_000 }, async () => {
+    const runs = mkdtempSync(join(tmpdir(), 'stf-playground-'));
+    const dashboard = await serveDashboard({
+      runs,
+      host: '127.0.0.1',
+      port: 0,
+      page: join(folder, '../dashboard'),
+      playground: folder,
+      commandFor: () => '',
+    });
+    try {
+      const tab = await visit({}, `${dashboard.address}playground/`);
+      await button(tab, '100 steps').click();
+      await expect.poll(() => stepsOf(tab), { timeout: 60_000 }).toBe(100);
+    } finally {
+      await dashboard.close();
+      rmSync(runs, { recursive: true, force: true });
+    }
   });
 }
 
