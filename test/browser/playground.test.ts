@@ -70,7 +70,7 @@ function browserTests(): void {
   const values = async (tab: Page, title: string): Promise<{ dsm: number; stf: number }> => {
     const chart = tab.locator('figure.chart', { hasText: title });
     const [dsm, stf] = await chart.locator('dd').allTextContents();
-    return { dsm: Number(dsm), stf: Number(stf) };
+    return { dsm: Number(dsm ?? NaN), stf: Number(stf ?? NaN) };
   };
   async function violations(tab: Page): Promise<string[]> {
     // Playwright puts the code in by the debugger, which the content policy of the page does not concern.
@@ -117,6 +117,8 @@ function browserTests(): void {
       await button(tab, 'Start over').click();
       await expect.poll(() => button(tab, 'Train both').isEnabled(), { timeout: 60_000 }).toBe(true);
       expect(await stepsOf(tab)).toBe(0);
+      // The targets are those of before, and what was measured of them stays.
+      await expect.poll(async () => (await values(tab, 'Variance of targets')).dsm).toBeGreaterThan(0.5);
     },
   );
 

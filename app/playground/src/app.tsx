@@ -97,9 +97,12 @@ export function App(): JSX.Element {
   const time = useFlowTime(view === 'samples' && shown !== undefined && !lessMotion, () => setShown(latest.current));
   useEffect(() => {
     if (view === 'samples' && trainer.status === 'ready' && trainer.flow === undefined) trainer.drawFlow();
+    // While training runs the worker draws some now and then.
+    else if (view === 'samples' && !trainer.isRunning && trainer.flow && trainer.flow.step < trainer.step)
+      trainer.drawFlow();
     if (trainer.flow === undefined) setShown(undefined);
     else if (shown === undefined || lessMotion) setShown(trainer.flow);
-  }, [view, trainer.status, trainer.flow, lessMotion]);
+  }, [view, trainer.status, trainer.flow, trainer.isRunning, trainer.step, lessMotion]);
 
   const paint = (side: Side) => (surface: Surface) => {
     clear(surface);

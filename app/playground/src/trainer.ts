@@ -30,15 +30,15 @@ const nothing: Training = {
 
 export interface Trainer extends Training {
   /** Trains, or waits. */
-  run(isRunning: boolean): void;
+  readonly run: (isRunning: boolean) => void;
   /** Takes some steps. */
-  steps(count: number): void;
+  readonly steps: (count: number) => void;
   /** Forgets what was learned. */
-  reset(): void;
+  readonly reset: () => void;
   /** What both models make of noisy points [n, 2]; undefined when a later question has come in between. */
-  denoise(at: Float64Array, sigma: number): Promise<Both<Float64Array> | undefined>;
+  readonly denoise: (at: Float64Array, sigma: number) => Promise<Both<Float64Array> | undefined>;
   /** Asks for new samples. */
-  drawFlow(): void;
+  readonly drawFlow: () => void;
 }
 
 /** Milliseconds for which a slider must rest before models are built for its value. */
@@ -93,7 +93,7 @@ export function useTrainer(settings: Settings): Trainer {
     steps: (count) => send({ kind: 'steps', count }),
     reset: () => {
       forget();
-      setTraining((before) => ({ ...before, isRunning: false, variances: before.variances ?? undefined }));
+      setTraining((before) => ({ ...before, isRunning: false }));
       send({ kind: 'run', isRunning: false });
       send({ kind: 'setup', settings, keepsModels: false });
     },
@@ -115,11 +115,14 @@ function after(before: Training, message: Exclude<FromWorker, { kind: 'denoised'
     case 'ready':
       return { ...before, status: 'ready', step: message.step, message: '' };
     case 'progress':
+      // What was sent before the models were forgotten is forgotten too.
+      if (before.status === 'starting') return before;
       before.losses.add(message.step, message.loss);
       return { ...before, step: message.step, stepsPerSecond: message.stepsPerSecond };
     case 'variances':
       return { ...before, variances: message.variances };
     case 'flow':
+      if (before.status === 'starting') return before;
       before.distances.add(message.flow.step, message.flow.distance);
       return { ...before, flow: message.flow };
     case 'failed':

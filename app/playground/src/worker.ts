@@ -88,7 +88,7 @@ async function begin({ settings: next, keepsModels }: Setup): Promise<void> {
     meter = new VarianceMeter(pointsOf(dataset), next.references);
     draws = 0;
     measure(firstDraws);
-  }
+  } else if (meter) tell({ kind: 'variances', variances: meter.result() });
   twin = await makeTwin(runtime, dataset, next, state);
   if (!keeps) {
     stepsToTake = 0;
