@@ -501,6 +501,7 @@ export {
   exportPyTorch,
   formulationOf,
   formulations,
+  gradientNoise,
   importPyTorch,
   isCheckpoint,
   keepMasks,
@@ -525,12 +526,16 @@ export type {
   CheckpointSink,
   EmaOptions,
   FormulationName,
+  GradientComparison,
+  GradientNoise,
+  GradientNoiseOptions,
   ImportedCheckpoint,
   ImportOptions,
   LiveState,
   Moments,
   PresetName,
   Progress,
+  RangeName,
   RoundData,
   SampleBatch,
   SampleLoader,
@@ -549,6 +554,7 @@ export type {
   TrainingSummary,
   TrainStep,
   TrainStepConfig,
+  WithError,
 } from './training/index.ts';
 
 // Figures, as SVG, and grids of images.
