@@ -21,6 +21,9 @@ const stepTitles = [
   'Watch both learn',
 ];
 
+/** On a busy machine things take their time. */
+const eventually = <T>(look: () => T | Promise<T>) => expect.poll(look, { timeout: 60_000 });
+
 function browserTests(): void {
   let site: Awaited<ReturnType<typeof serveFolder>>;
   let browser: Browser;
@@ -59,7 +62,7 @@ function browserTests(): void {
       if (message.type() === 'error') faults.push(message.text());
     });
     await tab.goto(address);
-    await expect.poll(() => button(tab, 'Train both').isEnabled(), { timeout: 60_000 }).toBe(true);
+    await eventually(() => button(tab, 'Train both').isEnabled()).toBe(true);
     return tab;
   }
 
@@ -73,6 +76,8 @@ function browserTests(): void {
     return { dsm: Number(dsm ?? NaN), stf: Number(stf ?? NaN) };
   };
   async function violations(tab: Page): Promise<string[]> {
+    // Colours on their way to others, of which buttons have 0.12 s, are not looked at.
+    await tab.emulateMedia({ reducedMotion: 'reduce' });
     // Playwright puts the code in by the debugger, which the content policy of the page does not concern.
     await tab.evaluate(axe);
     return tab.evaluate(async () => {
@@ -92,7 +97,7 @@ function browserTests(): void {
       expect(await violations(tab)).toEqual([]);
       await button(tab, '100 steps').click();
       await button(tab, '100 steps').click();
-      await expect.poll(() => stepsOf(tab), { timeout: 100_000 }).toBe(200);
+      await eventually(() => stepsOf(tab)).toBe(200);
 
       const variance = await values(tab, 'Variance of targets');
       // 128 of 512 points: at the noise levels in the middle a fifth of DSM's variance is left.
@@ -103,7 +108,7 @@ function browserTests(): void {
       expect(loss.stf).toBeLessThan(loss.dsm);
 
       await tab.getByRole('button', { name: 'Samples', exact: true }).click();
-      await expect.poll(() => tab.locator('.reading').first().textContent()).toMatch(/After \d+ steps/);
+      await eventually(() => tab.locator('.reading').first().textContent()).toMatch(/After \d+ steps/);
       const distance = await values(tab, 'Samples to data');
       for (const each of [distance.dsm, distance.stf]) {
         // Both have begun to learn: noise of σ = 10 is about 8 away from the data.
@@ -111,14 +116,14 @@ function browserTests(): void {
         expect(each).toBeLessThan(0.5);
       }
       await button(tab, 'Learned field').click();
-      await expect.poll(() => tab.locator('.reading').last().textContent()).toMatch(/Answers lie 0\.\d+/);
+      await eventually(() => tab.locator('.reading').last().textContent()).toMatch(/Answers lie 0\.\d+/);
       expect(await violations(tab)).toEqual([]);
 
       await button(tab, 'Start over').click();
-      await expect.poll(() => button(tab, 'Train both').isEnabled(), { timeout: 60_000 }).toBe(true);
+      await eventually(() => button(tab, 'Train both').isEnabled()).toBe(true);
       expect(await stepsOf(tab)).toBe(0);
       // The targets are those of before, and what was measured of them stays.
-      await expect.poll(async () => (await values(tab, 'Variance of targets')).dsm).toBeGreaterThan(0.5);
+      await eventually(async () => (await values(tab, 'Variance of targets')).dsm).toBeGreaterThan(0.5);
     },
   );
 
@@ -142,7 +147,7 @@ function browserTests(): void {
       await tab.keyboard.press('Enter');
     }
     // The last step has started the training.
-    await expect.poll(() => stepsOf(tab), { timeout: 60_000 }).toBeGreaterThan(0);
+    await eventually(() => stepsOf(tab)).toBeGreaterThan(0);
     await tabTo('Pause training');
     await tab.keyboard.press('Space');
     await tabTo('Targets');
@@ -160,7 +165,7 @@ function browserTests(): void {
     const without = await picture();
     await tab.keyboard.press('ArrowRight');
     // Lines to its candidates have been drawn.
-    await expect.poll(picture).not.toBe(without);
+    await eventually(picture).not.toBe(without);
     expect(await point.getAttribute('aria-valuetext')).toBe('1');
     expect(await violations(tab)).toEqual([]);
   });
@@ -179,9 +184,9 @@ function browserTests(): void {
     await tab.waitForTimeout(1300);
     expect(await reading.textContent()).toBe(before);
     await button(tab, 'Draw again').click();
-    await expect.poll(() => reading.textContent()).not.toBe(before);
+    await eventually(() => reading.textContent()).not.toBe(before);
     await tab.getByLabel(/^Data set/).selectOption('twoMoons');
-    await expect.poll(() => button(tab, 'Train both').isEnabled(), { timeout: 60_000 }).toBe(true);
+    await eventually(() => button(tab, 'Train both').isEnabled()).toBe(true);
     expect(await tab.evaluate('document.documentElement.scrollWidth')).toBe(375);
   });
 
@@ -198,7 +203,7 @@ function browserTests(): void {
     try {
       const tab = await visit({}, `${dashboard.address}playground/`);
       await button(tab, '100 steps').click();
-      await expect.poll(() => stepsOf(tab), { timeout: 60_000 }).toBe(100);
+      await eventually(() => stepsOf(tab)).toBe(100);
     } finally {
       await dashboard.close();
       rmSync(runs, { recursive: true, force: true });
