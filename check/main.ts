@@ -1,11 +1,30 @@
 import { parseArgs } from 'node:util';
 import { StfError, UsageError } from '../src/errors.ts';
+import { join } from 'node:path';
+import { crash } from './crash.ts';
 import { overfit } from './overfit.ts';
 
 /*
  * npm run check -- NAME: long end-to-end checks that print a table and exit with 1 when they fail.
  */
-const checks: Readonly<Record<string, (options: { outdir: string }) => Promise<boolean>>> = { overfit };
+const checks: Readonly<Record<string, (options: CheckOptions) => Promise<boolean>>> = {
+  overfit,
+  crash: ({ outdir, kills, seed }) =>
+    crash({
+      kills,
+      seed,
+      outdir: join(outdir, 'crash'),
+      program: join(import.meta.dirname, '..', 'src', 'cli', 'main.js'),
+      print: (line) => process.stdout.write(`${line}\n`),
+    }),
+};
+
+interface CheckOptions {
+  readonly outdir: string;
+  /** Of `crash`: how often a run is killed, and the seed of the moments. */
+  readonly kills: number;
+  readonly seed: number;
+}
 
 async function main(argv: readonly string[]): Promise<void> {
   const { values, positionals } = parse(argv);
@@ -14,19 +33,31 @@ async function main(argv: readonly string[]): Promise<void> {
   if (!check || positionals.length > 1) {
     throw new UsageError(`unknown check "${positionals.join(' ')}". Choose one of: ${Object.keys(checks).join(', ')}.`);
   }
-  if (!(await check({ outdir: values.outdir }))) process.exitCode = 1;
+  const { outdir, kills, seed } = values;
+  if (!(await check({ outdir, kills: countOf('kills', kills), seed: countOf('seed', seed) }))) process.exitCode = 1;
 }
 
 function parse(argv: readonly string[]) {
   try {
     return parseArgs({
       args: [...argv],
-      options: { outdir: { type: 'string', default: 'runs/check' } },
+      options: {
+        outdir: { type: 'string', default: 'runs/check' },
+        kills: { type: 'string', default: '50' },
+        seed: { type: 'string', default: '1' },
+      },
       allowPositionals: true,
     });
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
+}
+
+function countOf(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new UsageError(`--${name} must be an integer of at least 1, got ${text}.`);
+  return value;
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {

@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 
 /**
  * Runs `node ARGS` with this process's standard streams and resolves to its exit code (128 + n when signal n ended it).
- * SIGINT, SIGTERM and SIGHUP are passed on, and this process waits until the program has ended in its own way.
+ * SIGINT, SIGTERM, SIGHUP and SIGUSR1 are passed on, and this process waits until the program has ended in its own way.
  *
  * The program stays in this process's group, so that Ctrl-Z and whatever ends the group reach both. A terminal sends
  * Ctrl-C to the whole group, and the program gets the copy that is passed on besides: it has to take a second signal
@@ -16,7 +16,7 @@ export function runNode(args) {
     // On Windows the console reaches the program directly, and `kill` would end it at once.
     if (process.platform !== 'win32') child.kill(signal);
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, relay);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1']) process.on(signal, relay);
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal]));

@@ -25,3 +25,8 @@ export class FormatError extends StfError {
 export class NonFiniteError extends StfError {
   override name = 'NonFiniteError';
 }
+
+/** The state of a run could not be saved, and the run ends therefore. Exit code 74. */
+export class SaveError extends StfError {
+  override name = 'SaveError';
+}

@@ -4,7 +4,7 @@
  */
 
 // Errors that are thrown on purpose.
-export { FormatError, NonFiniteError, ShapeError, StfError, UsageError } from './errors.ts';
+export { FormatError, NonFiniteError, SaveError, ShapeError, StfError, UsageError } from './errors.ts';
 
 /** Symbolic tensors: operators, differentiation, evaluation, ONNX. */
 export * as graph from './graph/index.ts';
@@ -436,16 +436,20 @@ export {
   withOutput,
   withAugmentation,
   withPreconditioning,
+  writeCheckpoint,
 } from './training/index.ts';
 export type {
   AdamConfig,
   AdamScalars,
   AdamState,
   Checkpoint,
+  CheckpointSink,
   EmaOptions,
   FormulationName,
   ImportedCheckpoint,
   ImportOptions,
+  LiveState,
+  Moments,
   PresetName,
   Progress,
   RoundData,
@@ -457,6 +461,7 @@ export type {
   StepResult,
   StepScalars,
   Summary,
+  TickPart,
   TickStatistics,
   TrainingJob,
   TrainingObserver,

@@ -2,23 +2,24 @@
 import { exitCodes, run } from './run.ts';
 
 /**
- * Within this time a second signal is an echo of the first: a terminal sends Ctrl-C to the whole group of processes, and
- * npx and scripts/child.mjs pass their own copies on.
+ * Within this time a second Ctrl-C is an echo of the first: a terminal sends it to the whole group of processes, and npx and
+ * scripts/child.mjs pass their own copies on.
  */
 const echoMs = 1000;
 
 const interrupt = new AbortController();
 let firstSignal: number | undefined;
-const onSignal = (): void => {
+const onSignal = (signal: NodeJS.Signals): void => {
   const now = performance.now();
   if (firstSignal === undefined) {
     firstSignal = now;
-    interrupt.abort();
-  } else if (now - firstSignal > echoMs) {
+    interrupt.abort(signal);
+  } else if (signal === 'SIGINT' && now - firstSignal > echoMs) {
+    // Of the others a second one often follows the first while the state is being saved, as Slurm's SIGTERM its warning.
     process.exit(exitCodes.interrupted);
   }
 };
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1'] as const) process.on(signal, onSignal);
 
 // A reader that has seen enough, such as `head`, closes the pipe: a run goes on all the same.
 for (const stream of [process.stdout, process.stderr]) {

@@ -1,19 +1,22 @@
 import { Command, CommanderError, Option } from 'commander';
-import { FormatError, ShapeError, StfError, UsageError } from '../errors.ts';
+import { FormatError, SaveError, ShapeError, StfError, UsageError } from '../errors.ts';
 import { packageVersion } from '../node/doctor.ts';
 import { datasetCommand } from './dataset.ts';
 import { doctorCommand } from './doctor.ts';
 import { exportCommand } from './export.ts';
 import { formatHelp } from './help.ts';
 import { importCommand } from './import.ts';
-import { Interrupted } from './io.ts';
+import { Interrupted, Preempted } from './io.ts';
 import type { Io } from './io.ts';
 import { quickstartCommand } from './quickstart.ts';
 import { sampleCommand } from './sample.ts';
 import { trainCommand } from './train.ts';
 
-/** Exit codes: done, failed, wrong usage, stopped by the user with nothing to show for it. */
-export const exitCodes = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+/**
+ * Exit codes: done, failed, wrong usage, could not be saved, stopped by a scheduler and to be started again, stopped by the
+ * user with nothing to show for it. 74 and 75 are EX_IOERR and EX_TEMPFAIL of sysexits.h.
+ */
+export const exitCodes = { done: 0, failed: 1, usage: 2, notSaved: 74, preempted: 75, interrupted: 130 } as const;
 
 /**
  * Runs the command line. Never throws and never ends the process: what goes wrong becomes one line on stderr, and with
@@ -84,6 +87,8 @@ function explain(error: unknown): { code: number; message: string } {
   }
   if (error instanceof UsageError || error instanceof FormatError || error instanceof ShapeError)
     return { code: exitCodes.usage, message: error.message };
+  if (error instanceof Preempted) return { code: exitCodes.preempted, message: error.message };
+  if (error instanceof SaveError) return { code: exitCodes.notSaved, message: error.message };
   if (error instanceof Interrupted) return { code: exitCodes.interrupted, message: error.message };
   if (error instanceof StfError) return { code: exitCodes.failed, message: error.message };
   const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);

@@ -33,6 +33,9 @@ export function trainCommand(io: Io): Command {
         'Go on with a run: its folder or newest checkpoint; or begin one with a checkpoint, as stf import makes',
       ),
     )
+    .addOption(
+      new Option('--break-lock', 'With --resume: take the run over from a process on another machine that is gone'),
+    )
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(
@@ -52,12 +55,13 @@ export function trainCommand(io: Io): Command {
       train.addOption(textOption(`--${name}`, valueName, range === undefined ? help : `${help} [${range}]`));
     }
   }
-  train.addHelpText('after', () => `\n${presetTable()}\n\n${resumeNote()}\n\n${trainExamples}`);
+  train.addHelpText('after', () => `\n${presetTable()}\n\n${resumeNote()}\n\n${exitCodeNote}\n\n${trainExamples}`);
   return train.action(async (_, self: Command) => {
-    const { outdir, preset, resume, device, threads, workers, dryRun } = self.opts<{
+    const { outdir, preset, resume, breakLock, device, threads, workers, dryRun } = self.opts<{
       outdir: string;
       preset?: PresetName;
       resume?: string;
+      breakLock?: boolean;
       device?: DeviceChoice;
       threads?: number;
       workers?: number;
@@ -65,23 +69,30 @@ export function trainCommand(io: Io): Command {
     }>();
     const plan = await makePlan({ outdir, preset, resume, given: givenFlags(self) });
     if (dryRun) await describePlan(plan, io);
-    else await runPlan(plan, { device, threads, workers, io });
+    else await runPlan(plan, { device, threads, workers, breakLock, io });
   });
 }
+
+const exitCodeNote = `Exit codes: 0 done, or interrupted with Ctrl-C; 1 failed; 2 wrong usage; 74 the state could not be saved;
+75 stopped by SIGTERM or SIGUSR1 with the state saved: start it again with --resume. See docs/runs.md.`;
 
 const trainExamples = `Examples:
   stf train --preset toy-2d --data two-moons
   stf train --data cifar10 --arch ddpmpp --cbase 64 --objective stf --reference-batch 2048 --duration 0.1
   stf train --resume runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --duration 0.05`;
 
+/** Options on one line of the help. */
+const namesOnLine = 8;
+
 /** What may change when a run goes on, in lines that fit a terminal. */
 function resumeNote(): string {
   const names = trainFlags.filter(({ onResume }) => onResume).map(({ name }) => `--${name}`);
-  const half = Math.ceil(names.length / 2);
+  const lines = Array.from({ length: Math.ceil(names.length / namesOnLine) }, (_, i) =>
+    names.slice(i * namesOnLine, (i + 1) * namesOnLine).join(' '),
+  );
   return [
     'With --resume these can be changed, and no others:',
-    `  ${names.slice(0, half).join(' ')}`,
-    `  ${names.slice(half).join(' ')}`,
+    ...lines.map((line) => `  ${line}`),
     'A checkpoint file that lies in no run begins a new one, in which all but its network can be changed.',
   ].join('\n');
 }

@@ -1,18 +1,21 @@
+import type { Dataset } from '../data/dataset.ts';
 import { UsageError } from '../errors.ts';
 import { deviceRuntime } from '../node/devices.ts';
 import type { DeviceChoice } from '../node/devices.ts';
 import { formatDuration } from '../node/progress.ts';
 import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../node/run-folder.ts';
-import { findResumable } from '../node/run-reader.ts';
+import { findResumable, hasSamples, isFinished } from '../node/run-reader.ts';
 import type { ResumableRun } from '../node/run-reader.ts';
 import { samplePool } from '../node/loader/sample-pool.ts';
+import type { SamplePool } from '../node/loader/sample-pool.ts';
 import { isPoints, loadTrainingData, shareTrainingData } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
+import type { Runtime } from '../runtime/index.ts';
 import { describeTarget, train } from '../training/index.ts';
 import type { PresetName, TrainingOptions, TrainingSummary } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { shellPath, suggested } from './help.ts';
-import { stopIfInterrupted } from './io.ts';
+import { Preempted, preemptionOf, stopIfInterrupted } from './io.ts';
 import type { Io } from './io.ts';
 import { continuedOptions, countParameters, newRunOptions, notesOn, resumedRunOptions } from './train-options.ts';
 import type { GivenFlags } from './train-options.ts';
@@ -98,6 +101,8 @@ export interface RunWish {
   readonly threads?: number | undefined;
   /** Threads that load data ahead of the step; with 0 each step loads its own. `defaultWorkers` when left out. */
   readonly workers?: number | undefined;
+  /** Take the folder of a resumed run over from a process on another machine. */
+  readonly breakLock?: boolean | undefined;
   readonly io: Io;
 }
 
@@ -106,16 +111,18 @@ export interface RunWish {
  *
  * @returns nothing when the run was complete already
  * @throws Interrupted when the user stops it before training began
+ * @throws Preempted when a scheduler stops it
+ * @throws SaveError when the state can't be saved
  */
 export async function runPlan(
   plan: TrainingPlan,
-  { device, threads, workers = defaultWorkers(plan.options), io }: RunWish,
+  { device, threads, workers = defaultWorkers(plan.options), breakLock = false, io }: RunWish,
 ): Promise<TrainingOutcome | undefined> {
   const { options, outdir, resumed } = plan;
   const console = makeConsole(io);
   plan.notes.forEach((line) => console.note(line));
   for (const { reason } of resumed?.damaged ?? []) console.note(`passed over a damaged checkpoint: ${reason}`);
-  if (resumed && resumed.checkpoint.progress.nimg >= options.durationKimg * 1000) {
+  if (resumed && (await isComplete(resumed, options))) {
     console.print(`${resumed.file}: ${remaining(plan)}. A longer --duration goes on.`);
     return undefined;
   }
@@ -128,7 +135,7 @@ export async function runPlan(
   await letSignalsIn();
   stopIfInterrupted(io, 'training had not begun, and nothing was written');
 
-  const print = (line: string): void => console.print(line);
+  const show = (line: string): void => console.print(line);
   const folder =
     resumed?.folder !== undefined
       ? await RunFolder.resume(
@@ -136,9 +143,29 @@ export async function runPlan(
           options,
           resumed.checkpoint.progress,
           resumed.damaged.map(({ file }) => file),
-          print,
+          show,
+          { breakLock },
         )
-      : await RunFolder.create(outdir, options, print);
+      : await RunFolder.create(outdir, options, show);
+  try {
+    return await trainInto(folder, plan, { runtime, dataset, loader: samples && samplePool(samples, workers), io });
+  } finally {
+    folder.release();
+  }
+}
+
+/** Whether a run has nothing left to do. A checkpoint alone is complete when it has seen all images. */
+async function isComplete({ folder, checkpoint: { progress } }: ResumableRun, { durationKimg }: TrainingOptions) {
+  return progress.nimg >= durationKimg * 1000 && (folder === undefined || (await isFinished(folder, progress)));
+}
+
+async function trainInto(
+  folder: RunFolder,
+  plan: TrainingPlan,
+  { runtime, dataset, loader, io }: { runtime: Runtime; dataset: Dataset; loader: SamplePool | undefined; io: Io },
+): Promise<TrainingOutcome> {
+  const { options, resumed } = plan;
+  const console = makeConsole(io);
   folder.print(`Run folder: ${folder.path}`);
   folder.print(
     `Training ${grouped(plan.parameters)} parameters on ${grouped(dataset.length)} samples of ${dataset.name}, ${runtime.engine} on ${runtime.device} with ${runtime.threads} threads`,
@@ -153,10 +180,15 @@ export async function runPlan(
     rate: { unit: 'img/s', perUnit: 1000 },
     digits: 1,
   });
-  const announce = (): void =>
-    console.note('Interrupted: finishing this step and writing a checkpoint. Once more quits at once.');
+  const announce = (): void => {
+    const signal = preemptionOf(io);
+    console.note(
+      signal === undefined
+        ? 'Interrupted: finishing this step and writing a checkpoint. Once more quits at once.'
+        : `${signal}: finishing this step and writing a checkpoint.`,
+    );
+  };
   io.interrupt.addEventListener('abort', announce);
-  const loader = samples && samplePool(samples, workers);
   try {
     const summary = await train({
       runtime,
@@ -167,17 +199,28 @@ export async function runPlan(
         tick: (statistics) => folder.tick(statistics),
         sampling: ({ samplesDone, samples }) => bar.activity(`drawing samples ${Math.floor(samplesDone)}/${samples}`),
         samples: (samples, progress) => folder.samples(samples, progress),
-        checkpoint: (state) => folder.checkpoint(state),
+        save: (state) => folder.save(state),
+        skipped: (report) => folder.skipped(report),
       },
-      now: () => (performance.timeOrigin + performance.now()) / 1000,
+      now: () => Date.now() / 1000,
+      clock: () => performance.now() / 1000,
       loader,
       memoryGb: () => process.memoryUsage.rss() / 2 ** 30,
-      ...(resumed && { resume: resumed.checkpoint }),
+      ...(resumed && {
+        resume: {
+          ...resumed.checkpoint,
+          lacksSamples:
+            resumed.folder !== undefined && !(await hasSamples(resumed.folder, resumed.checkpoint.progress)),
+        },
+      }),
       signal: io.interrupt,
     });
     bar.end();
     await folder.finish(summary);
     folder.print(lastLine(folder, summary, options));
+    const signal = preemptionOf(io);
+    if (!summary.finished && signal !== undefined)
+      throw new Preempted(`stopped by ${signal}; the state is saved, and the run goes on with --resume`);
     return { ...summary, folder };
   } finally {
     bar.end();

@@ -55,42 +55,55 @@ export function encodeSafetensors(
   tensors: Readonly<Record<string, NamedTensor>> | ReadonlyMap<string, NamedTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
-  const entries = [...(tensors instanceof Map ? tensors.entries() : Object.entries(tensors))] as [
-    string,
-    NamedTensor,
-  ][];
-  for (const [name, tensor] of entries) checkTensor(name, tensor);
-  entries.sort(([nameA, a], [nameB, b]) => itemSize(b) - itemSize(a) || (nameA < nameB ? -1 : 1));
-
-  const fields: string[] = [];
-  if (Object.keys(metadata).length > 0) fields.push(`${JSON.stringify(metadataKey)}:${JSON.stringify(metadata)}`);
-  let dataLength = 0;
-  for (const [name, { dtype, shape, data }] of entries) {
-    const begin = dataLength;
-    dataLength += data.byteLength;
-    fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, dataLength] })}`);
-  }
-  const json = new TextEncoder().encode(`{${fields.join(',')}}`);
-  const headerLength = Math.ceil(json.length / 8) * 8;
-  if (headerLength > longestHeader)
-    throw new ShapeError(
-      `safetensors: the header would be ${headerLength} bytes, the format's limit is ${longestHeader}`,
-    );
-
-  const file = new Uint8Array(8 + headerLength + dataLength);
-  new DataView(file.buffer).setBigUint64(0, BigInt(headerLength), true);
-  file.fill(0x20, 8, 8 + headerLength);
-  file.set(json, 8);
-  let offset = 8 + headerLength;
-  for (const [, { data }] of entries) {
+  const all = new Map(tensors instanceof Map ? tensors.entries() : Object.entries(tensors)) as Map<string, NamedTensor>;
+  for (const [name, tensor] of all) checkTensor(name, tensor);
+  const { header, order } = safetensorsHeader(all, metadata);
+  const ordered = order.map((name) => all.get(name)!.data);
+  const file = new Uint8Array(ordered.reduce((length, { byteLength }) => length + byteLength, header.length));
+  file.set(header);
+  let offset = header.length;
+  for (const data of ordered) {
     file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
     offset += data.byteLength;
   }
   return file;
 }
 
-function itemSize(tensor: NamedTensor): number {
-  return arrayTypes[tensor.dtype].BYTES_PER_ELEMENT;
+/** What a header says of a tensor beside its name and its place. */
+export type TensorType = Pick<NamedTensor, 'dtype' | 'shape'>;
+
+/**
+ * The beginning of a safetensors file, for those who write the data themselves: without gaps, in this order.
+ *
+ * @returns the length of the header and the header, and the names of the tensors as their data follow
+ * @throws ShapeError when there is more to say than the format allows
+ */
+export function safetensorsHeader(
+  tensors: ReadonlyMap<string, TensorType>,
+  metadata: Readonly<Record<string, string>> = {},
+): { header: Uint8Array<ArrayBuffer>; order: string[] } {
+  const entries = [...tensors];
+  entries.sort(([nameA, a], [nameB, b]) => itemSize(b) - itemSize(a) || (nameA < nameB ? -1 : 1));
+  const fields: string[] = [];
+  if (Object.keys(metadata).length > 0) fields.push(`${JSON.stringify(metadataKey)}:${JSON.stringify(metadata)}`);
+  let end = 0;
+  for (const [name, { dtype, shape }] of entries) {
+    const begin = end;
+    end += shape.reduce((product, extent) => product * extent, itemSize({ dtype }));
+    fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`);
+  }
+  const json = new TextEncoder().encode(`{${fields.join(',')}}`);
+  const length = Math.ceil(json.length / 8) * 8;
+  if (length > longestHeader)
+    throw new ShapeError(`safetensors: the header would be ${length} bytes, the format's limit is ${longestHeader}`);
+  const header = new Uint8Array(8 + length).fill(0x20, 8);
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
+  header.set(json, 8);
+  return { header, order: entries.map(([name]) => name) };
+}
+
+function itemSize({ dtype }: Pick<NamedTensor, 'dtype'>): number {
+  return arrayTypes[dtype].BYTES_PER_ELEMENT;
 }
 
 function checkTensor(name: string, { dtype, shape, data }: NamedTensor): void {

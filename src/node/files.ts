@@ -25,15 +25,28 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
       await file.close();
     }
     await rename(temporary, path);
+    await flushFolder(dirname(path));
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
     throw fileError(`can't write ${path}`, error);
   }
 }
 
+/**
+ * Flushes the names of a folder's files to the disk: a new name survives a loss of power only then. Does nothing where
+ * folders can't be flushed, as on Windows and some network file systems.
+ */
+export async function flushFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r').catch(() => undefined);
+  await folder?.sync().catch(() => {});
+  await folder?.close();
+}
+
 /** A file that is written in pieces and appears under its name only when it is complete. */
 export interface PendingFile {
   write(bytes: Uint8Array): Promise<void>;
+  /** Writes over bytes that were written before. */
+  overwrite(position: number, bytes: Uint8Array): Promise<void>;
   /** Flushes to the disk and gives the file its name. */
   commit(): Promise<void>;
   /** Removes what was written. Does nothing after `commit`. */
@@ -73,13 +86,22 @@ export async function openAtomic(path: string): Promise<PendingFile> {
       bytes += piece.length;
       if (bytes >= gatheredBytes) await trying(flush);
     },
+    overwrite: (position, bytes) =>
+      trying(async () => {
+        await flush();
+        await file.write(bytes, 0, bytes.length, position);
+      }),
     commit: () =>
       trying(async () => {
         await flush();
         await file.sync();
         await file.close();
         isOpen = false;
-        await rename(temporary, path);
+        await rename(temporary, path).catch(async (error: unknown) => {
+          await rm(temporary, { force: true }).catch(() => {});
+          throw error;
+        });
+        await flushFolder(dirname(path));
       }),
     abandon: async () => {
       if (!isOpen) return;
@@ -232,6 +254,7 @@ const otherReasons: Readonly<Record<string, string>> = {
   EDQUOT: 'the disk quota is used up',
   EMFILE: 'too many files are open',
   EIO: 'the device reports an error',
+  EFBIG: 'the file would be larger than is allowed',
 };
 
 /** A file-system error as one of ours, with the reason in words. */

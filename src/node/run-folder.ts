@@ -1,9 +1,9 @@
-import { appendFileSync } from 'node:fs';
-import { access, appendFile, constants, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { access, constants, mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { setTimeout as wait } from 'node:timers/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { toyStandardDeviation } from '../data/toy.ts';
 import { preconditioningName } from '../diffusion/index.ts';
-import { UsageError } from '../errors.ts';
+import { SaveError, StfError, UsageError } from '../errors.ts';
 import { encodePng } from '../formats/png.ts';
 import { slicedWasserstein } from '../metrics/sliced-wasserstein.ts';
 import { sampleShapeOf } from '../networks/index.ts';
@@ -12,8 +12,9 @@ import { describeReferences } from '../objective/index.ts';
 import { imageGrid } from '../report/image-grid.ts';
 import { scatterFigure } from '../report/scatter.ts';
 import { grouped } from '../report/ticks.ts';
-import { encodeCheckpoint } from '../training/index.ts';
+import { writeCheckpoint } from '../training/index.ts';
 import type {
+  LiveState,
   Progress,
   TickStatistics,
   TrainingObserver,
@@ -21,14 +22,19 @@ import type {
   TrainingState,
   TrainingSummary,
 } from '../training/index.ts';
-import { ensureWritableFolder, removeTemporaryFiles, writeFileAtomic } from './files.ts';
+import { AppendedFile } from './appended-file.ts';
+import { ensureWritableFolder, fileError, openAtomic, removeTemporaryFiles, writeFileAtomic } from './files.ts';
+import { lockFolder } from './lock.ts';
+import type { FolderLock } from './lock.ts';
 import { svgToPng } from './raster.ts';
-import { archName, checkpointsIn, readStatistics, runFiles, wholeLines } from './run-reader.ts';
+import { archName, checkpointsIn, expendable, linesUpTo, readStatistics, runFiles } from './run-reader.ts';
 import { tickLine } from './tick-line.ts';
 import { dataName, dataShape, freshPoints, isPoints } from './training-data.ts';
 
-/** How many checkpoints a run keeps. */
-const keptCheckpoints = 3;
+/** The last state of a run, which can't be had again, is tried to be saved so often. */
+const lastSave = { everySeconds: 10, forSeconds: 600 };
+/** Pictures that could not be written are kept for later, so many at the most. */
+const waitingPictures = 4;
 /** Points on either side of a sliced Wasserstein distance: two samples of one distribution are then about 1.3 % apart. */
 const comparedPoints = 20_000;
 
@@ -42,18 +48,40 @@ export interface SampleDistance {
   readonly freshPoints: number;
 }
 
-/** Puts everything a training run leaves behind into one folder, and tells the user what it does. */
+/** How a run folder is taken and kept. */
+export interface RunFolderWish {
+  /** Take the folder over from another machine's process. */
+  readonly breakLock?: boolean;
+  /** How often, and how long, the last state is tried to be saved. */
+  readonly lastSave?: { readonly everySeconds: number; readonly forSeconds: number };
+}
+
+/**
+ * Puts everything a training run leaves behind into one folder, and tells the user what it does. The folder belongs to one
+ * process at a time, until `release`. What can't be written is written later, unless the options say to stop then.
+ */
 export class RunFolder implements TrainingObserver {
   /** Of the last samples, when the data are points. */
   distance: SampleDistance | undefined;
   /** Name of the last picture that was written. */
   lastSamples: string | undefined;
+  private readonly log: AppendedFile;
+  private readonly statistics: AppendedFile;
+  private readonly pictures = new Map<string, Uint8Array>();
+  /** What could not be written the last time, so that it is said when that is over. */
+  private readonly failing = new Set<string>();
 
   private constructor(
     readonly path: string,
     private readonly options: TrainingOptions,
     private readonly show: (line: string) => void,
-  ) {}
+    private readonly wish: RunFolderWish,
+    private readonly lock: FolderLock,
+  ) {
+    this.log = new AppendedFile(join(path, runFiles.log));
+    this.statistics = new AppendedFile(join(path, runFiles.statistics));
+    if (lock.takenOver !== undefined) this.print(`Took the folder over from ${lock.takenOver}.`);
+  }
 
   /**
    * Makes the folder `parent/NNNNN-DESCRIPTION` with the next free number, and writes the options into it.
@@ -61,7 +89,12 @@ export class RunFolder implements TrainingObserver {
    * @param show  where lines for the user go, beside log.txt
    * @throws UsageError when the folder can't be written
    */
-  static async create(parent: string, options: TrainingOptions, show: (line: string) => void): Promise<RunFolder> {
+  static async create(
+    parent: string,
+    options: TrainingOptions,
+    show: (line: string) => void,
+    wish: RunFolderWish = {},
+  ): Promise<RunFolder> {
     await ensureWritableFolder(parent);
     for (let number = await nextRunNumber(parent); ; number++) {
       const path = join(parent, runFolderName(number, options));
@@ -69,10 +102,18 @@ export class RunFolder implements TrainingObserver {
         await mkdir(path);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue; // another run was faster
+        throw fileError(`can't make the folder ${path}`, error);
+      }
+      let lock: FolderLock | undefined;
+      try {
+        lock = lockFolder(path);
+        await writeFileAtomic(join(path, runFiles.options), textOf(options));
+        return new RunFolder(path, options, show, wish, lock);
+      } catch (error) {
+        lock?.release();
+        await rmdir(path).catch(() => {});
         throw error;
       }
-      await writeFileAtomic(join(path, runFiles.options), `${JSON.stringify(options, null, 2)}\n`);
-      return new RunFolder(path, options, show);
     }
   }
 
@@ -81,7 +122,7 @@ export class RunFolder implements TrainingObserver {
    * out, checkpoints that are damaged are renamed to `NAME.damaged`, temporary files of interrupted writes are removed,
    * and the options are written anew.
    *
-   * @throws UsageError when the folder can't be written
+   * @throws UsageError when the folder can't be written, or another process trains into it
    */
   static async resume(
     path: string,
@@ -89,33 +130,55 @@ export class RunFolder implements TrainingObserver {
     progress: Progress,
     damaged: readonly string[],
     show: (line: string) => void,
+    wish: RunFolderWish = {},
   ): Promise<RunFolder> {
     await ensureWritableFolder(path);
-    await removeTemporaryFiles(path);
-    const statistics = join(path, runFiles.statistics);
-    const text = await readFile(statistics, 'utf8').catch(() => '');
-    const kept = wholeLines(text, statistics)
-      .filter(({ tick }) => (tick.values['Progress/kimg']?.mean ?? 0) * 1000 < progress.nimg + 0.5)
-      .map(({ line }) => `${line}\n`)
-      .join('');
-    if (kept !== text) await writeFileAtomic(statistics, kept);
-    for (const file of damaged) await rename(file, `${file}.damaged`);
-    await writeFileAtomic(join(path, runFiles.options), `${JSON.stringify(options, null, 2)}\n`);
-    return new RunFolder(path, options, show);
+    const lock = lockFolder(path, { isForced: wish.breakLock ?? false });
+    try {
+      await checkNewest(path, progress, damaged);
+      await removeTemporaryFiles(path);
+      const statistics = join(path, runFiles.statistics);
+      const text = await readFile(statistics, 'utf8').catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return '';
+        throw error;
+      });
+      const kept = linesUpTo(text, statistics, progress.nimg)
+        .map((line) => `${line}\n`)
+        .join('');
+      if (kept !== text) await writeFileAtomic(statistics, kept);
+      for (const file of damaged) await rename(file, `${file}.damaged`);
+      const optionsFile = join(path, runFiles.options);
+      if ((await readFile(optionsFile, 'utf8').catch(() => '')) !== textOf(options))
+        await writeFileAtomic(optionsFile, textOf(options));
+      return new RunFolder(path, options, show, wish, lock);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
   }
 
   /** Shows a line to the user and keeps it in log.txt. */
   print(line: string): void {
     this.show(line);
-    appendFileSync(join(this.path, runFiles.log), `${line}\n`);
+    this.report(runFiles.log, this.log.append(line));
+  }
+
+  /** Lets other processes use the folder. */
+  release(): void {
+    this.lock.release();
   }
 
   step(): void {}
 
+  skipped(report: string): void {
+    this.print(`left out the update of ${report}`);
+  }
+
   async tick(statistics: TickStatistics): Promise<void> {
     const entry = { ...statistics.values, timestamp: statistics.timestamp };
-    await appendFile(join(this.path, runFiles.statistics), `${JSON.stringify(entry)}\n`);
+    this.settle(runFiles.statistics, this.statistics.append(JSON.stringify(entry)));
     this.print(tickLine(statistics));
+    for (const [name, picture] of this.pictures) await this.writePicture(name, picture);
   }
 
   /** Draws the samples: images as a grid, points beside fresh points of the data, with the distance between the two. */
@@ -128,22 +191,56 @@ export class RunFolder implements TrainingObserver {
       const deviation = data.kind === 'toy' ? toyStandardDeviation : deviationOf(fresh, dimension);
       this.distance = distanceOf(samples, fresh, dimension, deviation);
       const figure = this.pointFigure(samples, fresh, dimension, nimg);
-      if (figure) await this.write(name, svgToPng(figure));
       this.print(`  ${distanceLine(this.distance)}`);
       if (!figure) return;
+      await this.writePicture(name, svgToPng(figure));
     } else {
-      await this.write(name, imageGridPng(samples, sampleShapeOf(this.options.denoiser.network)));
+      await this.writePicture(name, imageGridPng(samples, sampleShapeOf(this.options.denoiser.network)));
     }
     this.lastSamples = name;
-    this.print(`  wrote ${name}`);
   }
 
-  /** Writes a checkpoint and removes all but the newest three. */
-  async checkpoint(state: TrainingState): Promise<void> {
+  /** As `save`, of a state in memory. */
+  async checkpoint({ options, progress, table, vectors }: TrainingState): Promise<void> {
+    const read: LiveState['read'] = (name) => Promise.resolve(vectors[name]);
+    await this.save({ options, progress, table, read, isLast: false });
+  }
+
+  /**
+   * Writes a checkpoint, after the statistics up to it are on the disk, and removes those that are not to be kept. The last
+   * one of a run is tried again and again for ten minutes.
+   *
+   * @returns false when it could not be written and training may go on
+   * @throws SaveError when it could not be written and training must end
+   */
+  async save(state: LiveState): Promise<boolean> {
     const name = runFiles.checkpoint(state.progress.nimg);
-    await this.write(name, encodeCheckpoint(state));
-    this.print(`  wrote ${name}`);
-    for (const old of (await checkpointsIn(this.path)).slice(keptCheckpoints)) await rm(join(this.path, old));
+    const { everySeconds, forSeconds } = this.wish.lastSave ?? lastSave;
+    const isPatient = state.isLast && this.options.onSaveFailure === 'retry';
+    for (let waited = 0; ; waited += everySeconds) {
+      const error = await this.attempt(async () => {
+        const late = this.statistics.flush({ toDisk: true });
+        if (late) throw late;
+        await this.writeCheckpoint(name, state);
+      });
+      if (!error) {
+        this.settle(name, undefined);
+        this.print(`  wrote ${name}`);
+        this.report('what is left of old checkpoints', await this.attempt(() => this.removeOld()));
+        return true;
+      }
+      if (!state.isLast) {
+        this.settle(name, error);
+        return false;
+      }
+      if (!isPatient || waited >= forSeconds)
+        throw new SaveError(`${error.message} The run ends at its last whole checkpoint.`, { cause: error });
+      if (waited === 0)
+        this.print(
+          `${error.message} Trying again every ${everySeconds} seconds, ${forSeconds} seconds long: make room.`,
+        );
+      await wait(everySeconds * 1000);
+    }
   }
 
   /**
@@ -151,13 +248,78 @@ export class RunFolder implements TrainingObserver {
    * is the run's, also where it was resumed.
    */
   async finish({ progress, finished, lastTick }: TrainingSummary): Promise<void> {
-    const [firstTick] = await readStatistics(this.path);
-    const summary = { finished, progress, samples: this.distance, firstTick, lastTick };
-    await this.write(runFiles.summary, `${JSON.stringify(summary, null, 2)}\n`);
+    for (const [name, picture] of this.pictures) await this.writePicture(name, picture);
+    const ticks = await readStatistics(this.path);
+    const summary = {
+      finished,
+      progress,
+      samples: this.distance,
+      firstTick: ticks[0],
+      lastTick: lastTick ?? ticks.at(-1),
+    };
+    const error = await this.attempt(() =>
+      writeFileAtomic(join(this.path, runFiles.summary), `${JSON.stringify(summary, null, 2)}\n`),
+    );
+    this.settle(runFiles.summary, error);
   }
 
-  private write(name: string, data: Uint8Array | string): Promise<void> {
-    return writeFileAtomic(join(this.path, name), data);
+  private async writeCheckpoint(name: string, state: LiveState): Promise<void> {
+    const file = await openAtomic(join(this.path, name));
+    try {
+      await writeCheckpoint(state, file);
+      await file.commit();
+    } finally {
+      await file.abandon();
+    }
+  }
+
+  private async removeOld(): Promise<void> {
+    const { keptCheckpoints, milestoneKimg } = this.options;
+    const names = await checkpointsIn(this.path);
+    for (const name of expendable(names, { keptCheckpoints, milestoneKimg })) await rm(join(this.path, name));
+  }
+
+  /** Writes a picture, now or at a later tick. */
+  private async writePicture(name: string, picture: Uint8Array): Promise<void> {
+    const error = await this.attempt(() => writeFileAtomic(join(this.path, name), picture));
+    this.pictures.delete(name);
+    if (error) {
+      this.pictures.set(name, picture);
+      const [oldest] = this.pictures.keys();
+      if (this.pictures.size > waitingPictures) this.pictures.delete(oldest);
+    }
+    this.settle(name, error);
+    if (!error) this.print(`  wrote ${name}`);
+  }
+
+  /** Does something with files. What goes wrong with them is returned, and everything else is thrown. */
+  private async attempt(action: () => Promise<void>): Promise<StfError | undefined> {
+    try {
+      await action();
+      return undefined;
+    } catch (error) {
+      if (error instanceof StfError) return error;
+      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      return fileError(`can't write in ${this.path}`, error);
+    }
+  }
+
+  /** Ends the run when something could not be saved and the options ask for it, or says that it is tried again. */
+  private settle(what: string, error: StfError | undefined): void {
+    if (error && this.options.onSaveFailure === 'stop')
+      throw new SaveError(`${error.message} The run ends at its last whole checkpoint.`, { cause: error });
+    this.report(what, error);
+  }
+
+  /** Says once that something can't be written, and once that it can again. */
+  private report(what: string, error: StfError | undefined): void {
+    const key = what.replace(/\d+/, 'N');
+    if (error && !this.failing.has(key)) {
+      this.failing.add(key);
+      this.print(`${error.message} Training goes on; it is tried again at the next tick.`);
+    } else if (!error && this.failing.delete(key)) {
+      this.print(`${what} is written again.`);
+    }
   }
 
   /** Samples beside data, of as many points; of points in space their first two coordinates, of numbers nothing. */
@@ -175,6 +337,16 @@ export class RunFolder implements TrainingObserver {
       ],
     });
   }
+}
+
+const textOf = (options: TrainingOptions): string => `${JSON.stringify(options, null, 2)}\n`;
+
+/** Whether a run still stands where it was found: another process may have gone on with it before it was locked. */
+async function checkNewest(path: string, { nimg }: Progress, damaged: readonly string[]): Promise<void> {
+  const passedOver = new Set(damaged.map((file) => basename(file)));
+  const newest = (await checkpointsIn(path)).find((name) => !passedOver.has(name));
+  if (newest !== undefined && newest !== runFiles.checkpoint(nimg))
+    throw new UsageError(`${path} has gone on to ${newest} meanwhile, by another process. Try again.`);
 }
 
 /** Standard deviation of points: the root of the variance that is averaged over the coordinates; 1 for a single one. */
@@ -273,7 +445,8 @@ export async function requireCreatable(folder: string): Promise<void> {
     });
     if (!found) continue;
     if (!found.isDirectory()) throw new UsageError(`can't write in the folder ${folder}: ${path} is a file.`);
-    await access(path, constants.W_OK | constants.X_OK).catch(() => {
+    await access(path, constants.W_OK | constants.X_OK).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'EROFS') throw fileError(`can't write in the folder ${folder}`, error);
       throw new UsageError(`can't write in the folder ${folder}: no permission to write in ${path}.`);
     });
     return;

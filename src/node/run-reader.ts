@@ -1,8 +1,9 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
 import { FormatError, UsageError } from '../errors.ts';
 import type { NetworkConfig } from '../networks/index.ts';
-import { decodeCheckpoint, parseTrainingOptions } from '../training/index.ts';
+import { decodeCheckpoint, initialCheckpoint, parseTrainingOptions } from '../training/index.ts';
 import type { Checkpoint, TickStatistics, TrainingOptions } from '../training/index.ts';
 import { readFileChecked } from './files.ts';
 
@@ -23,8 +24,25 @@ const checkpointPattern = /^checkpoint-\d{6,}\.safetensors$/;
 /** Names of the checkpoints in a run folder, newest first. */
 export async function checkpointsIn(folder: string): Promise<string[]> {
   const names = (await readdir(folder)).filter((name) => checkpointPattern.test(name));
-  const kimg = (name: string): number => Number(/\d+/.exec(name)![0]);
-  return names.sort((a, b) => kimg(b) - kimg(a));
+  return names.sort((a, b) => kimgOf(b) - kimgOf(a));
+}
+
+const kimgOf = (name: string): number => Number(/\d+/.exec(name)![0]);
+
+/**
+ * The checkpoints that may go: neither among the newest nor the first of so many thousand images.
+ *
+ * @param names  of a run's checkpoints, newest first
+ */
+export function expendable(
+  names: readonly string[],
+  { keptCheckpoints, milestoneKimg }: { keptCheckpoints: number | null; milestoneKimg: number | null },
+): string[] {
+  if (keptCheckpoints === null) return [];
+  // How many milestones were passed up to a checkpoint: the first one behind a milestone has passed more than the one before.
+  const passed = (name: string | undefined): number =>
+    milestoneKimg === null || name === undefined ? 0 : Math.floor(kimgOf(name) / milestoneKimg);
+  return names.filter((name, i) => i >= keptCheckpoints && passed(name) === passed(names[i + 1]));
 }
 
 /** A checkpoint and where it was found. */
@@ -86,11 +104,16 @@ export interface ResumableRun extends FoundCheckpoint {
 /**
  * Finds the checkpoint to go on from.
  *
- * @param path a run folder, for its newest whole checkpoint, that checkpoint's file, or a checkpoint that lies in no run
+ * @param path a run folder, for its newest whole checkpoint or, where it has none yet, its beginning; that checkpoint's
+ *   file; or a checkpoint that lies in no run
  * @throws UsageError   when it belongs to another network than the run's, or is not the newest
  * @throws FormatError  when it is damaged
  */
 export async function findResumable(path: string): Promise<ResumableRun> {
+  if (await hasNotBegun(path)) {
+    const checkpoint = initialCheckpoint(await readRunOptions(path));
+    return { folder: path, file: join(path, runFiles.options), checkpoint, damaged: [] };
+  }
   const found = await findCheckpoint(path);
   const { file, checkpoint } = found;
   const folder = dirname(file);
@@ -110,6 +133,13 @@ export async function findResumable(path: string): Promise<ResumableRun> {
     );
   }
   return { folder, ...found };
+}
+
+/** Whether a run was ended before its first checkpoint. */
+async function hasNotBegun(path: string): Promise<boolean> {
+  return (
+    (await isFolder(path)) && (await isFile(join(path, runFiles.options))) && (await checkpointsIn(path)).length === 0
+  );
 }
 
 /**
@@ -158,6 +188,52 @@ export function wholeLines(text: string, file: string): { line: string; tick: Ti
     }
   });
 }
+
+/**
+ * The lines of a `stats.jsonl` up to a checkpoint, for a run that goes on from there. What is behind may be in any state
+ * after a loss of power.
+ *
+ * @param nimg  images seen at the checkpoint
+ * @throws FormatError for a line before it that is not JSON
+ */
+export function linesUpTo(text: string, file: string, nimg: number): string[] {
+  const lines = text.split('\n').filter((line) => line !== '');
+  const ends = lines.map((line) => (isJson(line) ? kimgOfTick(wholeLines(line, file)[0].tick) : undefined));
+  // A tick ends at a step, and steps are whole images: what rounding leaves is far below half of one.
+  const isBefore = (kimg: number | undefined): boolean => kimg !== undefined && kimg * 1000 < nimg + 0.5;
+  const last = ends.map(isBefore).lastIndexOf(true);
+  const broken = ends.findIndex((kimg) => kimg === undefined);
+  if (broken >= 0 && broken < last)
+    throw new FormatError(`${file}, line ${broken + 1} is not JSON: ${lines[broken].slice(0, 60)}`);
+  return lines.slice(0, last + 1).filter((_, i) => isBefore(ends[i]));
+}
+
+const kimgOfTick = ({ values }: TickStatistics): number => values['Progress/kimg']?.mean ?? 0;
+
+function isJson(line: string): boolean {
+  try {
+    JSON.parse(line);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a run is done with everything, up to the picture and the summary that follow its last checkpoint. */
+export async function isFinished(folder: string, { nimg }: { readonly nimg: number }): Promise<boolean> {
+  try {
+    const summary = summarySchema.parse(JSON.parse(await readFile(join(folder, runFiles.summary), 'utf8')));
+    return summary.finished && summary.progress.nimg === nimg;
+  } catch {
+    return false;
+  }
+}
+
+const summarySchema = z.object({ finished: z.boolean(), progress: z.object({ nimg: z.number() }) });
+
+/** Whether the picture is there that belongs to a point of a run. */
+export const hasSamples = (folder: string, { nimg }: { readonly nimg: number }): Promise<boolean> =>
+  isFile(join(folder, runFiles.samples(nimg)));
 
 /** What a network is called: DDPM++ and NCSN++ are told apart by how they embed the noise level. */
 export function archName(network: NetworkConfig): 'ddpmpp' | 'ncsnpp' | 'adm' | 'mlp' {

@@ -1,14 +1,14 @@
 /** The training step, the training loop and what they leave behind. */
 export { adam, adamDefaults, adamScalars } from './adam.ts';
 export type { AdamConfig, AdamScalars, AdamState } from './adam.ts';
-export { decodeCheckpoint, encodeCheckpoint, isCheckpoint } from './checkpoint.ts';
-export type { Checkpoint } from './checkpoint.ts';
+export { decodeCheckpoint, encodeCheckpoint, initialCheckpoint, isCheckpoint, writeCheckpoint } from './checkpoint.ts';
+export type { Checkpoint, CheckpointSink } from './checkpoint.ts';
 export { exportPyTorch } from './export-pytorch.ts';
 export { denoiserFromPyTorch, importPyTorch } from './import-pytorch.ts';
 export type { ImportedCheckpoint, ImportOptions } from './import-pytorch.ts';
 export { train } from './loop.ts';
 export type { TrainingJob, TrainingSummary } from './loop.ts';
-export type { Progress, TrainingObserver, TrainingState } from './observer.ts';
+export type { LiveState, Progress, TickPart, TrainingObserver, TrainingState } from './observer.ts';
 export { largestSigma, largestTrainedSigma } from './noise-range.ts';
 export { parseTrainingOptions } from './options.ts';
 export type { TrainingOptions } from './options.ts';
@@ -26,7 +26,7 @@ export { keepMasks, sampleMaker } from './samples.ts';
 export type { SampleBatch, SampleLoader, SampleRequest, Samples, SampleSettings } from './samples.ts';
 export { emaBetaAt, learningRateAt } from './schedule.ts';
 export type { EmaOptions } from './schedule.ts';
-export type { Summary, TickStatistics } from './statistics.ts';
+export type { Moments, Summary, TickStatistics } from './statistics.ts';
 export { describeTarget } from './target-description.ts';
 export { rangeNames } from './target-probe.ts';
 export { compileTrainStep, trainingVectors } from './train-step.ts';

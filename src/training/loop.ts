@@ -8,7 +8,8 @@ import type { CompiledDenoiser } from '../sampling/index.ts';
 import { batchSource } from './batches.ts';
 import { afterGoodStep, afterOverflow, initialLossScale } from './loss-scale.ts';
 import type { LossScale } from './loss-scale.ts';
-import type { Progress, TrainingObserver, TrainingState } from './observer.ts';
+import { describeNonFinite, isFiniteStep, mostSkippedInARow } from './non-finite.ts';
+import type { LiveState, Progress, TickPart, TrainingObserver, TrainingState } from './observer.ts';
 import type { TrainingOptions } from './options.ts';
 import { emaBetaAt, learningRateAt } from './schedule.ts';
 import type { SampleLoader } from './samples.ts';
@@ -24,14 +25,21 @@ export interface TrainingJob {
   readonly dataset: Dataset;
   readonly options: TrainingOptions;
   readonly observer: TrainingObserver;
-  /** Seconds since 1970. */
+  /** Seconds since 1970, for time stamps; it may be set back and forth. */
   readonly now: () => number;
+  /** Seconds of a clock that only goes forward, for durations; `now` when left out. */
+  readonly clock?: () => number;
   /** Resident memory of the process in GiB. */
   readonly memoryGb?: () => number;
   /** Makes samples ahead of the step, in other threads; when left out each step makes its own. */
   readonly loader?: SampleLoader | undefined;
   /** Where to go on, from a checkpoint. */
-  readonly resume?: { readonly progress: Progress; readonly vectors: Readonly<Record<string, Float32Array>> };
+  readonly resume?: {
+    readonly progress: Progress;
+    readonly vectors: Readonly<Record<string, Float32Array>>;
+    /** True when the samples that were due with the checkpoint have not been drawn, and are to be drawn first. */
+    readonly lacksSamples?: boolean;
+  };
   /** Looked at after every step, of training and of sampling; when set, the run saves its state and ends. */
   readonly signal?: { readonly aborted: boolean };
 }
@@ -58,8 +66,9 @@ const samplingBatch = 4096;
  */
 export async function train(job: TrainingJob): Promise<TrainingSummary> {
   const { runtime, dataset, options, observer, now, signal } = job;
+  const clock = job.clock ?? now;
   checkData(dataset, options);
-  const started = now();
+  const started = clock();
   const { denoiser, objective, weighting, augmentation, batch, rounds, seed } = options;
   const step = await compileTrainStep(
     runtime,
@@ -81,7 +90,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   if (job.resume) for (const name of trainingVectors) step.state.write(name, job.resume.vectors[name]);
   const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample, undefined, {
     loader: job.loader,
-    now,
+    now: clock,
   });
   const probe = await tickProbe(runtime, dataset, options);
   let sampler: CompiledDenoiser | undefined;
@@ -91,23 +100,54 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   let { nimg, step: steps, tick }: Progress = job.resume?.progress ?? { nimg: 0, step: 0, tick: 0, seconds: 0 };
   // Only float16 needs one.
   let lossScale = options.precision === 'float16' ? (job.resume?.progress.lossScale ?? initialLossScale) : undefined;
+  let skipped = job.resume?.progress.skipped ?? { total: 0, inARow: 0 };
+  const part = job.resume?.progress.sinceTick;
+  if (part) statistics.resume(part.moments);
+  let tickStart = { time: clock() - (part?.seconds ?? 0), nimg: part?.nimg ?? nimg };
+  let maintenance = part?.maintenance ?? clock() - started;
   const progress = (): Progress => ({
     nimg,
     step: steps,
     tick,
-    seconds: secondsBefore + now() - started,
+    seconds: secondsBefore + clock() - started,
     ...(lossScale && { lossScale }),
+    ...(skipped.total > 0 && { skipped }),
   });
-  const save = async (): Promise<void> => observer.checkpoint(await stateOf(step, options, progress()));
+  const sinceTick = (): TickPart | undefined =>
+    nimg > tickStart.nimg
+      ? { nimg: tickStart.nimg, seconds: clock() - tickStart.time, maintenance, moments: statistics.collected() }
+      : undefined;
+  const save = (isLast = false): Promise<boolean> =>
+    saveState(observer, step, { options, progress: { ...progress(), sinceTick: sinceTick() }, isLast });
   const total = options.durationKimg * 1000;
   let firstTick: TickStatistics | undefined;
   let lastTick: TickStatistics | undefined;
-  let tickStart = { time: now(), nimg };
-  let waited = 0;
-  let maintenance = tickStart.time - started;
+  // Of the tick that was interrupted, what is known of it.
+  let waited = part?.moments.find(([key]) => key === 'Timing/data_wait_sec')?.[2] ?? 0;
+  const isDue = (every: number | null, tick: number): boolean =>
+    nimg >= total || (every !== null && tick !== 0 && tick % every === 0);
+  // A signal in the last step changes nothing: what is left to do is the picture, after the checkpoint.
+  const stops = (): boolean => nimg < total && (signal?.aborted ?? false);
+  const draw = async (): Promise<void> => {
+    sampler ??= await compileDenoiser(runtime, denoiser, {
+      batch: samplesAtATime(options, sampleSize(dataset)),
+      precision: options.precision,
+      state: step.state,
+      entry: 'ema',
+    });
+    const samples = await drawSamples(sampler, options, observer, stops);
+    if (samples) await observer.samples(samples, progress());
+  };
+  /** A state that could not be saved when it was due. */
+  let isOwed = false;
 
   try {
+    if (job.resume?.lacksSamples && tick > 0 && !part && isDue(options.sampleTicks, tick - 1)) await draw();
     while (nimg < total) {
+      if (stops()) {
+        await save(true);
+        break;
+      }
       const learningRate = learningRateAt(nimg, {
         learningRate: options.learningRate,
         rampKimg: options.learningRateRampKimg,
@@ -120,28 +160,40 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       const wait = batches.takeWait();
       waited += wait;
       statistics.report('Timing/data_wait_sec', wait);
-      await stopIfNotFinite(result, data, steps + 1, save);
-      if (lossScale) {
-        lossScale = afterGoodStep(lossScale);
-        statistics.report('Optimizer/loss_scale', lossScale.value);
-        statistics.report('Optimizer/overflows', lossScale.overflows);
+      if (isFiniteStep(result)) {
+        if (lossScale) {
+          lossScale = afterGoodStep(lossScale);
+          statistics.report('Optimizer/loss_scale', lossScale.value);
+          statistics.report('Optimizer/overflows', lossScale.overflows);
+        }
+        skipped = { ...skipped, inARow: 0 };
+        statistics.report(
+          'Loss/loss',
+          result.lossPerSample.map((loss) => loss / sampleSize(dataset)),
+        );
+        statistics.report('Optimizer/learning_rate', learningRate);
+        statistics.report('Optimizer/gradient_norm', result.gradientNorm);
+        statistics.report('Optimizer/ema_beta', emaBeta);
+        countDrawn(statistics, data, options);
+      } else {
+        const gradient = (await step.state.read('gradient')) as Float32Array;
+        const report = describeNonFinite(result, data, steps + 1, step.table, gradient);
+        if (options.onNonFinite === 'stop' || skipped.inARow === mostSkippedInARow) {
+          await save(true);
+          throw new NonFiniteError(nonFiniteMessage(report, skipped.inARow));
+        }
+        skipped = { total: skipped.total + 1, inARow: skipped.inARow + 1 };
+        observer.skipped?.(report);
       }
       steps++;
       nimg += batch;
-      const perElement = result.lossPerSample.map((loss) => loss / sampleSize(dataset));
-      statistics.report('Loss/loss', perElement);
-      statistics.report('Optimizer/learning_rate', learningRate);
-      statistics.report('Optimizer/gradient_norm', result.gradientNorm);
-      statistics.report('Optimizer/ema_beta', emaBeta);
-      countDrawn(statistics, data, options);
-      observer.step(progress(), perElement.reduce((a, b) => a + b, 0) / batch);
+      observer.step(progress(), result.lossPerSample.reduce((a, b) => a + b, 0) / sampleSize(dataset) / batch);
 
       const done = nimg >= total;
-      // A signal in the last step changes nothing: what is left to do is the picture, after the checkpoint.
-      const stops = (): boolean => !done && (signal?.aborted ?? false);
-      if (!done && !stops() && tick !== 0 && nimg < tickStart.nimg + options.kimgPerTick * 1000) continue;
+      if (!done && tick !== 0 && nimg < tickStart.nimg + options.kimgPerTick * 1000) continue;
 
-      const tickEnd = now();
+      const tickEnd = clock();
+      if (options.onNonFinite === 'skip') statistics.report('Optimizer/skipped_steps', skipped.total);
       reportTick(statistics, {
         tick,
         nimg,
@@ -153,31 +205,22 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         memoryGb: job.memoryGb?.() ?? 0,
         secondsBefore,
       });
-      if (!stops()) await probe.report(tick, statistics);
-      lastTick = statistics.take(tickEnd);
+      await probe.report(tick, statistics);
+      lastTick = statistics.take(now());
       firstTick ??= lastTick;
       await observer.tick(lastTick);
-      const isDue = (every: number | null): boolean => done || (every !== null && tick !== 0 && tick % every === 0);
-      const saves = stops() || isDue(options.checkpointTicks);
-      const draws = !stops() && isDue(options.sampleTicks);
+      tickStart = { time: clock(), nimg };
+      const saves = isOwed || stops() || isDue(options.checkpointTicks, tick);
+      const draws = isDue(options.sampleTicks, tick);
       tick++;
-      if (saves) await save();
-      if (draws) {
-        sampler ??= await compileDenoiser(runtime, denoiser, {
-          batch: samplesAtATime(options, sampleSize(dataset)),
-          precision: options.precision,
-          state: step.state,
-          entry: 'ema',
-        });
-        const samples = await drawSamples(sampler, options, observer, stops);
-        if (samples) await observer.samples(samples, progress());
-      }
+      if (saves) isOwed = !(await save(done || stops()));
+      if (draws && !stops()) await draw();
       if (stops()) {
-        if (!saves) await save();
+        if (!saves || isOwed) await save(true);
         break;
       }
-      maintenance = now() - tickEnd;
-      tickStart = { time: now(), nimg };
+      maintenance = clock() - tickEnd;
+      tickStart = { time: clock(), nimg };
       waited = 0;
     }
     return { progress: progress(), finished: nimg >= total, firstTick, lastTick };
@@ -203,10 +246,20 @@ function checkData(dataset: Dataset, { denoiser }: TrainingOptions): void {
   }
 }
 
-async function stateOf(step: TrainStep, options: TrainingOptions, progress: Progress): Promise<TrainingState> {
+/** Hands the state to the observer, in whichever way it takes it. */
+async function saveState(
+  observer: TrainingObserver,
+  { state, table }: TrainStep,
+  about: Pick<LiveState, 'options' | 'progress' | 'isLast'>,
+): Promise<boolean> {
+  const read: LiveState['read'] = async (name) => (await state.read(name)) as Float32Array;
+  if (observer.save) return observer.save({ ...about, table, read });
+  if (!observer.checkpoint) return true;
   const vectors: Record<string, Float32Array> = {};
-  for (const name of trainingVectors) vectors[name] = (await step.state.read(name)) as Float32Array;
-  return { options, progress, table: step.table, vectors };
+  for (const name of trainingVectors) vectors[name] = await read(name);
+  const { options, progress } = about;
+  await observer.checkpoint({ options, progress, table, vectors } satisfies TrainingState);
+  return true;
 }
 
 /**
@@ -228,28 +281,9 @@ async function takeStep(
   return smaller ? takeStep(step, data, scalars, smaller) : { result, scale };
 }
 
-/**
- * Infinity and NaN spread to all weights in one step: the run must not go on as if nothing had happened. The step left
- * the state alone, so what is saved is the state before it.
- */
-async function stopIfNotFinite(
-  result: StepResult,
-  data: readonly RoundData[],
-  step: number,
-  save: () => Promise<void>,
-): Promise<void> {
-  const bad = result.lossPerSample.findIndex((loss) => !Number.isFinite(loss));
-  if (bad < 0 && Number.isFinite(result.gradientNorm)) return;
-  await save();
-  const levels = data.flatMap(({ sigma }) => [...sigma]);
-  const what =
-    bad >= 0
-      ? `the loss of sample ${bad} (sigma = ${levels[bad]}) is ${result.lossPerSample[bad]}`
-      : `the gradient norm is ${result.gradientNorm}, sigma from ${Math.min(...levels)} to ${Math.max(...levels)}`;
-  throw new NonFiniteError(
-    `step ${step}: ${what}. The state before it was saved; a smaller learning rate or a longer ramp-up may help.`,
-  );
-}
+const nonFiniteMessage = (report: string, skippedInARow: number): string =>
+  `${report}. ${skippedInARow > 0 ? `The ${skippedInARow} steps before it were left out for the same reason. ` : ''}` +
+  'The state before it was saved; a smaller learning rate or a longer ramp-up may help.';
 
 function countDrawn(
   statistics: StatisticsCollector,

@@ -1,7 +1,8 @@
 import type { ParameterTable } from '../nn/index.ts';
 import type { LossScale } from './loss-scale.ts';
 import type { TrainingOptions } from './options.ts';
-import type { TickStatistics } from './statistics.ts';
+import type { Moments, TickStatistics } from './statistics.ts';
+import type { trainingVectors } from './train-step.ts';
 
 /** Where a run stands: enough to go on, together with the vectors. All randomness follows from it. */
 export interface Progress {
@@ -15,6 +16,20 @@ export interface Progress {
   readonly seconds: number;
   /** In float16, what the loss is multiplied by. */
   readonly lossScale?: LossScale | undefined;
+  /** Steps whose update was left out because a loss or gradient was not finite; of them, the last ones in a row. */
+  readonly skipped?: { readonly total: number; readonly inARow: number } | undefined;
+  /** Of a state between two ticks, what has been collected since the first of them. */
+  readonly sinceTick?: TickPart | undefined;
+}
+
+/** Part of a tick. */
+export interface TickPart {
+  /** Images seen before it. */
+  readonly nimg: number;
+  /** Seconds that it has taken so far, and those of what was done between it and the tick before. */
+  readonly seconds: number;
+  readonly maintenance: number;
+  readonly moments: Moments;
 }
 
 /** The state of a run at one moment: what a checkpoint holds. */
@@ -24,6 +39,17 @@ export interface TrainingState {
   readonly table: ParameterTable;
   /** Flat vectors `weights`, `ema`, `adam.m` and `adam.v`. */
   readonly vectors: Readonly<Record<string, Float32Array>>;
+}
+
+/** The state of a run that is about to be saved, while the run waits. */
+export interface LiveState {
+  readonly options: TrainingOptions;
+  readonly progress: Progress;
+  readonly table: ParameterTable;
+  /** True when the run ends after this: there is no later chance to save it. */
+  readonly isLast: boolean;
+  /** A copy of one of the flat vectors, which take as much memory as the network each. */
+  read(vector: (typeof trainingVectors)[number]): Promise<Float32Array>;
 }
 
 /** What a training run tells the outside; implemented by the run folder and the terminal. */
@@ -37,5 +63,13 @@ export interface TrainingObserver {
   /** Samples drawn from the moving average, [count, ...sampleShape] in data units. */
   samples(samples: Float32Array, progress: Progress): Promise<void>;
   /** At checkpoint ticks, when the run ends, is interrupted or fails. */
-  checkpoint(state: TrainingState): Promise<void>;
+  checkpoint?(state: TrainingState): Promise<void>;
+  /**
+   * In place of `checkpoint`, for those who write the state out vector by vector.
+   *
+   * @returns false when that failed and is to be tried again at the next tick
+   */
+  save?(state: LiveState): Promise<boolean>;
+  /** When a step is left out because a loss or gradient is not finite; `report` says which and why. */
+  skipped?(report: string): void;
 }

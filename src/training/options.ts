@@ -181,6 +181,14 @@ export const trainingOptionsSchema = z.object({
   /** Ticks between checkpoints, and between sample pictures; null for only at the end. */
   checkpointTicks: count.nullable(),
   sampleTicks: count.nullable(),
+  /** Newest checkpoints that are kept; null for all. */
+  keptCheckpoints: count.nullable().default(3),
+  /** The first checkpoint of every so many thousand images is kept for good; null for none. */
+  milestoneKimg: positive.nullable().default(null),
+  /** What to do when something can't be saved: go on and try again, or stop. */
+  onSaveFailure: z.enum(['retry', 'stop']).default('retry'),
+  /** What to do when a loss or gradient is infinite or NaN: stop, or leave the update of that step out. */
+  onNonFinite: z.enum(['stop', 'skip']).default('stop'),
   samples: z.object({
     count,
     steps: count,

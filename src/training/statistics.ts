@@ -12,6 +12,9 @@ export interface TickStatistics {
   readonly timestamp: number;
 }
 
+/** Key, number of values, their sum and the sum of their squares. */
+export type Moments = readonly (readonly [string, number, number, number])[];
+
 /** Collects values between two ticks. Means and spreads are worked out in float64. */
 export class StatisticsCollector {
   private readonly moments = new Map<string, { num: number; sum: number; squares: number }>();
@@ -26,6 +29,16 @@ export class StatisticsCollector {
       moment.squares += list[i] * list[i];
     }
     this.moments.set(key, moment);
+  }
+
+  /** What has been collected since the last call of `take`, for another collector to go on from. */
+  collected(): Moments {
+    return [...this.moments].map(([key, { num, sum, squares }]) => [key, num, sum, squares]);
+  }
+
+  /** Takes up what another one has collected. */
+  resume(moments: Moments): void {
+    for (const [key, num, sum, squares] of moments) this.moments.set(key, { num, sum, squares });
   }
 
   /** The summaries since the last call, and starts afresh. */

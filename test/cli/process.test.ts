@@ -41,9 +41,24 @@ const longRun = [...tinyRun, '--duration', '100'];
 
 describe('signals', () => {
   // npx passes its own copy of Ctrl-C on, so that two arrive: the second must not cut the checkpoint off.
-  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
-    '%s, twice at once: a whole checkpoint and exit code 0',
-    async (signal) => {
+  test.each([
+    ['SIGINT', 0, 'Interrupted: finishing this step and writing a checkpoint. Once more quits at once.\n'],
+    ['SIGHUP', 0, 'Interrupted: finishing this step and writing a checkpoint. Once more quits at once.\n'],
+    [
+      'SIGTERM',
+      75,
+      'SIGTERM: finishing this step and writing a checkpoint.\n' +
+        'stf train: stopped by SIGTERM; the state is saved, and the run goes on with --resume\n',
+    ],
+    [
+      'SIGUSR1',
+      75,
+      'SIGUSR1: finishing this step and writing a checkpoint.\n' +
+        'stf train: stopped by SIGUSR1; the state is saved, and the run goes on with --resume\n',
+    ],
+  ] as const)(
+    '%s, twice at once: a whole checkpoint and exit code %i',
+    async (signal, expectedCode, expectedStderr) => {
       let sent = false;
       const { code, stdout, stderr } = await start([...longRun, '--outdir', 'runs'], (child, text) => {
         if (sent || !text.includes('tick 1 ')) return;
@@ -51,15 +66,12 @@ describe('signals', () => {
         child.kill(signal);
         child.kill(signal);
       });
-      expect({ code, stderr }).toEqual({
-        code: 0,
-        stderr: 'Interrupted: finishing this step and writing a checkpoint. Once more quits at once.\n',
-      });
+      expect({ code, stderr }).toEqual({ code: expectedCode, stderr: expectedStderr });
       const [run] = readdirSync(folder.join('runs'));
       expect(stdout).toMatch(/Interrupted at .* of 100000 kimg in .*\. To go on: .*stf train --resume runs\/00000-/);
       const { checkpoint, file } = await findCheckpoint(folder.join('runs', run));
       expect(stdout).toContain(`Interrupted at ${(checkpoint.progress.nimg / 1000).toFixed(1)} of`);
-      expect(readdirSync(folder.join('runs', run)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+      expect(readdirSync(folder.join('runs', run)).filter((name) => /\.tmp$|^lock/.test(name))).toEqual([]);
       expect(file).toContain(run);
     },
   );
@@ -132,7 +144,7 @@ describe.skipIf(process.platform === 'win32')('behind the wrapper of npm start',
 
   test('a signal to the wrapper alone is passed on', async () => {
     const outcome = await startGroup((leader) => process.kill(leader, 'SIGTERM'));
-    expect(outcome.code).toBe(0);
+    expect(outcome.code).toBe(75);
     expect(outcome.stdout).toContain('Interrupted at ');
   });
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { makeDenoiser } from '../../src/diffusion/index.ts';
-import { FormatError, UsageError } from '../../src/errors.ts';
+import { FormatError, SaveError, UsageError } from '../../src/errors.ts';
 import { decodePng } from '../../src/formats/png.ts';
 import { parameterTable } from '../../src/nn/index.ts';
 import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../../src/node/run-folder.ts';
@@ -11,7 +11,7 @@ import { checkpointsIn, findCheckpoint, findResumable, readStatistics } from '..
 import { meanOverTicks, targetVariances, tickLine } from '../../src/node/tick-line.ts';
 import { freshPoints } from '../../src/node/training-data.ts';
 import { presets } from '../../src/training/index.ts';
-import type { Progress, TickStatistics, TrainingOptions, TrainingState } from '../../src/training/index.ts';
+import type { LiveState, Progress, TickStatistics, TrainingOptions, TrainingState } from '../../src/training/index.ts';
 
 let parent: string;
 beforeEach(() => {
@@ -92,6 +92,74 @@ describe('checkpoints', () => {
   });
 });
 
+describe('a checkpoint that can not be written', () => {
+  const name = 'checkpoint-000002.safetensors';
+  /** A folder of that name is in the way of the file. */
+  const block = (folder: RunFolder): void => void mkdirSync(join(folder.path, name, 'in the way'), { recursive: true });
+  const live = (isLast: boolean): LiveState => {
+    const { vectors, ...state } = stateAt(2000);
+    return { ...state, isLast, read: (vector) => Promise.resolve(vectors[vector]) };
+  };
+  const lastSave = { everySeconds: 0.02, forSeconds: 0.1 };
+
+  test('is said once, and that it can be again', async () => {
+    const lines: string[] = [];
+    const folder = await RunFolder.create(parent, points, (line) => lines.push(line), { lastSave });
+    block(folder);
+    expect(await folder.save(live(false))).toBe(false);
+    expect(await folder.save(live(false))).toBe(false);
+    rmSync(join(folder.path, name), { recursive: true });
+    expect(await folder.save(live(false))).toBe(true);
+    expect(lines).toEqual([
+      `can't write ${join(folder.path, name)}: it is a folder. Training goes on; it is tried again at the next tick.`,
+      `${name} is written again.`,
+      `  wrote ${name}`,
+    ]);
+    expect((await findCheckpoint(folder.path)).checkpoint.progress.nimg).toBe(2000);
+    expect(readdirSync(folder.path).filter((each) => each.endsWith('.tmp'))).toEqual([]);
+  });
+
+  test('at the end of a run is tried for a while, with success or an error', async () => {
+    const folder = await RunFolder.create(parent, points, silent, { lastSave });
+    block(folder);
+    await expect(folder.save(live(true))).rejects.toThrow(SaveError);
+    await expect(folder.save(live(true))).rejects.toThrow('it is a folder. The run ends at its last whole checkpoint.');
+    const saved = folder.save(live(true));
+    setTimeout(() => rmSync(join(folder.path, name), { recursive: true }), 30);
+    expect(await saved).toBe(true);
+  });
+
+  test('ends the run at once where that is asked for', async () => {
+    const stopping = { ...points, onSaveFailure: 'stop' as const };
+    const folder = await RunFolder.create(parent, stopping, silent, {
+      lastSave: { everySeconds: 1e6, forSeconds: 1e9 },
+    });
+    block(folder);
+    await expect(folder.save(live(false))).rejects.toThrow(SaveError);
+    await expect(folder.save(live(true))).rejects.toThrow(SaveError);
+  });
+});
+
+describe('keeping checkpoints', () => {
+  const kept = async (changes: Partial<TrainingOptions>, kimg: readonly number[]): Promise<number[]> => {
+    const folder = await RunFolder.create(parent, { ...points, ...changes }, silent);
+    for (const each of kimg) await folder.checkpoint(stateAt(1000 * each));
+    return (await checkpointsIn(folder.path)).map((name) => Number(/\d+/.exec(name)![0])).reverse();
+  };
+
+  test('as many as are asked for, or all', async () => {
+    expect(await kept({ keptCheckpoints: 1 }, [1, 2, 3])).toEqual([3]);
+    expect(await kept({ keptCheckpoints: null }, [1, 2, 3, 4, 5])).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test('and the first one behind every milestone', async () => {
+    // Milestones at 10, 20, 30, ...: 12, 21 and 45 are the first ones that are not before one of them.
+    const kimg = [2, 5, 8, 12, 15, 18, 21, 24, 45, 48, 49];
+    expect(await kept({ keptCheckpoints: 2, milestoneKimg: 10 }, kimg)).toEqual([12, 21, 45, 48, 49]);
+    expect(await kept({ keptCheckpoints: 1, milestoneKimg: 5 }, [5, 10, 15])).toEqual([5, 10, 15]);
+  });
+});
+
 describe('statistics', () => {
   test('a line a tick; the reader leaves out a last line that was cut off', async () => {
     const folder = await RunFolder.create(parent, points, silent);
@@ -113,6 +181,7 @@ describe('statistics', () => {
     writeFileSync(join(folder.path, 'checkpoint-000003.safetensors.4711-0a1b2c3d.tmp'), 'interrupted');
     writeFileSync(join(folder.path, 'notes.tmp'), 'the user wrote this');
     const longer = { ...points, durationKimg: 9000 };
+    folder.release();
     const resumed = await RunFolder.resume(folder.path, longer, at(2000), damaged, silent);
     expect(readFileSync(file, 'utf8')).toBe(`${lines.slice(0, 3).join('\n')}\n`);
     expect(readdirSync(folder.path)).toContain('checkpoint-000003.safetensors.damaged');

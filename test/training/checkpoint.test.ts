@@ -4,7 +4,7 @@ import { makeDenoiser } from '../../src/diffusion/index.ts';
 import { FormatError, StfError, UsageError } from '../../src/errors.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../src/formats/safetensors.ts';
 import { parameterTable } from '../../src/nn/index.ts';
-import { decodeCheckpoint, encodeCheckpoint, isCheckpoint } from '../../src/training/index.ts';
+import { decodeCheckpoint, encodeCheckpoint, isCheckpoint, writeCheckpoint } from '../../src/training/index.ts';
 import type { TrainingState } from '../../src/training/index.ts';
 import { testValues } from '../support/random.ts';
 import { toyOptions } from './toy-run.ts';
@@ -48,13 +48,69 @@ test('its tensors are the parameters by name, for any reader of the format', () 
   const { tensors, metadata } = decodeSafetensors(bytes);
   expect(tensors.size).toBe(4 * table.specs.length);
   expect(tensors.get('ema.model.in.weight')).toMatchObject({ dtype: 'F32', shape: [8, 2] });
-  expect(Object.keys(metadata)).toEqual(['format', 'options', 'progress']);
+  expect(Object.keys(metadata)).toEqual(['format', 'options', 'progress', 'checksum']);
+});
+
+test('is the same file when it is written vector by vector', async () => {
+  const written: Uint8Array[] = [];
+  let overwritten: [number, Uint8Array] | undefined;
+  const reads: string[] = [];
+  await writeCheckpoint(
+    {
+      ...state,
+      isLast: false,
+      read: (name) => {
+        reads.push(name);
+        return Promise.resolve(vectors[name]);
+      },
+    },
+    {
+      write: (part) => Promise.resolve(void written.push(part.slice())),
+      overwrite: (position, part) => Promise.resolve(void (overwritten = [position, part])),
+    },
+  );
+  const file = Buffer.concat(written);
+  file.set(overwritten![1], overwritten![0]);
+  expect(file.equals(bytes)).toBe(true);
+  expect(reads.sort()).toEqual(Object.keys(vectors).sort()); // each once
+});
+
+test('one without a checksum, as they were before, is read', () => {
+  const { tensors, metadata } = decodeSafetensors(bytes);
+  const { checksum, ...others } = metadata;
+  expect(checksum).toMatch(/^xxh32:[0-9a-f]{8}$/);
+  expect(decodeCheckpoint(encodeSafetensors(tensors, others), 'old').progress).toEqual(progress);
+  // But not where an accident took the name of the checksum.
+  const renamed = encodeSafetensors(tensors, { ...others, checksun: checksum });
+  expect(() => decodeCheckpoint(renamed, 'a')).toThrow('damaged: its metadata have no "checksum"');
+});
+
+test('and written by another program with the same content it is the same checkpoint', () => {
+  const { tensors, metadata } = decodeSafetensors(bytes);
+  const turned = Object.fromEntries(Object.entries(metadata).reverse());
+  expect(decodeCheckpoint(encodeSafetensors(tensors, turned), 'turned').progress).toEqual(progress);
+});
+
+test('a state between two ticks comes back', () => {
+  const sinceTick = {
+    nimg: 24,
+    seconds: 0.1,
+    maintenance: 0,
+    moments: [['Loss/loss', 16, 0.1 + 0.2, 1e-300] as const, ['gone', 1, Number.NaN, Infinity] as const],
+  };
+  const between = { ...progress, skipped: { total: 2, inARow: 1 }, sinceTick };
+  const decoded = decodeCheckpoint(encodeCheckpoint({ ...state, progress: between }), 'a').progress;
+  expect(decoded).toEqual({
+    ...between,
+    sinceTick: { ...sinceTick, moments: [sinceTick.moments[0], ['gone', 1, Number.NaN, Number.NaN]] },
+  });
 });
 
 describe('refuses', () => {
   /** The checkpoint with other metadata or tensors. */
   function altered(change: (file: ReturnType<typeof decodeSafetensors>) => void): Uint8Array {
     const file = decodeSafetensors(bytes);
+    delete file.metadata.checksum; // as in files of a time before there was one
     change(file);
     return encodeSafetensors(file.tensors, file.metadata);
   }
@@ -111,6 +167,20 @@ describe('refuses', () => {
       altered(({ tensors }) => tensors.set('ema.model.extra', { dtype: 'F32', shape: [1], data: new Float32Array(1) })),
       UsageError,
       'a parameter "model.extra" that this network lacks',
+    );
+  });
+
+  test('a file in which one bit is not what it was, wherever', () => {
+    const header = 8 + Number(new DataView(bytes.buffer).getBigUint64(0, true));
+    const blanks = bytes.subarray(0, header).lastIndexOf(0x7d) + 1; // after the header's last brace
+    fc.assert(
+      fc.property(fc.nat(bytes.length - 1), fc.nat(7), (at, bit) => {
+        fc.pre(at < blanks || at >= header);
+        const changed = bytes.slice();
+        changed[at] ^= 1 << bit;
+        expect(() => decodeCheckpoint(changed, 'altered')).toThrow(StfError);
+      }),
+      { numRuns: 300 },
     );
   });
 

@@ -1,9 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { memoryDataset } from '../../src/data/dataset.ts';
+import type { Dataset } from '../../src/data/dataset.ts';
 import { NonFiniteError, UsageError } from '../../src/errors.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { batchSource } from '../../src/training/batches.ts';
 import { compileTrainStep, decodeCheckpoint, encodeCheckpoint, train } from '../../src/training/index.ts';
 import type {
+  LiveState,
   Progress,
   TickStatistics,
   TrainingJob,
@@ -20,7 +23,12 @@ interface Record {
   readonly ticks: TickStatistics[];
   readonly samples: { values: Float32Array; progress: Progress }[];
   readonly checkpoints: TrainingState[];
+  readonly skipped: string[];
 }
+
+/** Statistics but for how long things took. */
+const untimed = ({ values }: TickStatistics): [string, unknown][] =>
+  Object.entries(values).filter(([key]) => !key.startsWith('Timing/'));
 
 /** Runs to the end, or until the given number of steps has been taken. */
 async function run(
@@ -29,17 +37,30 @@ async function run(
     stopAfter,
     resume,
     classes = 0,
-  }: { stopAfter?: number; resume?: NonNullable<TrainingJob['resume']>; classes?: number } = {},
+    dataset = toyPoints(classes),
+    save,
+    now,
+    clock,
+  }: {
+    stopAfter?: number;
+    resume?: NonNullable<TrainingJob['resume']>;
+    classes?: number;
+    dataset?: Dataset;
+    save?: (state: LiveState) => Promise<boolean>;
+    now?: () => number;
+    clock?: () => number;
+  } = {},
 ) {
-  const record: Record = { steps: [], ticks: [], samples: [], checkpoints: [] };
+  const record: Record = { steps: [], ticks: [], samples: [], checkpoints: [], skipped: [] };
   const signal = { aborted: false };
   // A clock that moves on by a second whenever it is looked at.
   let time = 1000;
   const summary = train({
     runtime,
-    dataset: toyPoints(classes),
+    dataset,
     options,
-    now: () => time++,
+    now: now ?? (() => time++),
+    ...(clock && { clock }),
     signal,
     ...(resume && { resume }),
     observer: {
@@ -50,6 +71,8 @@ async function run(
       tick: (statistics) => Promise.resolve(void record.ticks.push(statistics)),
       samples: (values, progress) => Promise.resolve(void record.samples.push({ values, progress })),
       checkpoint: (state) => Promise.resolve(void record.checkpoints.push(state)),
+      ...(save && { save }),
+      skipped: (report) => void record.skipped.push(report),
     },
   });
   return { summary: await summary.catch((error: unknown) => error as Error), ...record };
@@ -166,6 +189,8 @@ describe.each([
     // Time goes on counting, ticks too.
     expect(second.ticks[0].values['Progress/tick'].mean).toBe(saved.progress.tick);
     expect(second.checkpoints.at(-1)!.progress.seconds).toBeGreaterThan(saved.progress.seconds);
+    // The tick that was interrupted is reported whole: the statistics are those of one run, but for how long it took.
+    expect([...first.ticks, ...second.ticks].map(untimed)).toEqual(whole.ticks.map(untimed));
   });
 });
 
@@ -181,6 +206,10 @@ describe.each([1, 2])('a loss that is not finite, in %i rounds', (rounds) => {
     // The first step has rate 0, the second leaves weights of 1e30: the third can't be computed.
     expect((broken.summary as Error).message).toMatch(/^step 3: the loss of sample \d+ \(sigma = [\d.]+\) is/);
     expect(broken.steps).toHaveLength(2);
+    // Weights of 1e30 leave no gradient finite: the first of the parameters stands for all.
+    expect((broken.summary as Error).message).toMatch(
+      /worst parameter: model\.\S+, (\d+) of its \1 gradients are NaN or infinite \(\d+ of \d+ parameters have such\)\./,
+    );
   });
 
   test('saves the state as it was before that step', () => {
@@ -189,6 +218,104 @@ describe.each([1, 2])('a loss that is not finite, in %i rounds', (rounds) => {
     expect(progress).toMatchObject({ step: 2, nimg: 16 });
     for (const [name, values] of Object.entries(vectors)) expect(values.every(Number.isFinite), name).toBe(true);
   });
+});
+
+describe('steps that are not finite are left out where that is asked for', () => {
+  // One point of the 60 is not a number, and meets the 8 of its batch: DSM, so that it is nobody's reference.
+  const [points, values] = [60, toyPoints()];
+  const data = new Float32Array(2 * points);
+  for (let i = 0; i < points; i++) values.read(i, data, 2 * i);
+  data[10] = Number.NaN;
+  const dataset = memoryDataset({ name: 'points', data, sampleShape: [2] });
+  const options = toyOptions({ objective: { kind: 'dsm' }, onNonFinite: 'skip', durationKimg: 0.24 });
+
+  test('and counted, and the run ends well', async () => {
+    const batches = await batchSource(runtime, dataset, options, 0);
+    let expected = 0;
+    for (let step = 0; step < 30; step++)
+      if ((await batches.rounds(step)).some(({ clean }) => !clean.every(Number.isFinite))) expected++;
+    await batches.release();
+    expect(expected).toBe(4); // once in every 60 samples, and 240 are drawn
+    const done = await run(options, { dataset });
+    expect(done.summary).toMatchObject({ finished: true, progress: { step: 30, nimg: 240, skipped: { total: 4 } } });
+    expect(done.skipped).toHaveLength(4);
+    expect(done.skipped[0]).toMatch(
+      /^step \d+: the loss of sample \d \(sigma = [\d.e-]+\) is NaN; worst parameter: model\./,
+    );
+    expect(done.ticks.at(-1)!.values['Optimizer/skipped_steps'].mean).toBe(4);
+    const losses = done.ticks.map(({ values }) => values['Loss/loss']);
+    expect(losses.every(({ mean }) => Number.isFinite(mean))).toBe(true);
+    expect(losses.reduce((total, { num }) => total + num, 0)).toBe(8 * (30 - 4));
+    for (const [name, vector] of Object.entries(done.checkpoints.at(-1)!.vectors))
+      expect(vector.every(Number.isFinite), name).toBe(true);
+
+    // What was left out is left out again: a resumed run ends with the same bits and the same count.
+    const first = await run(options, { dataset, stopAfter: 17 });
+    const second = await run(options, {
+      dataset,
+      resume: decodeCheckpoint(encodeCheckpoint(first.checkpoints[0]), 'checkpoint'),
+    });
+    expect(second.checkpoints.at(-1)!.vectors).toEqual(done.checkpoints.at(-1)!.vectors);
+    expect(second.summary).toMatchObject({ progress: { skipped: { total: 4 } } });
+  });
+
+  test('but not for ever: a run that learns nothing any more stops', async () => {
+    const nothing = memoryDataset({ name: 'points', data: data.map(() => Number.NaN), sampleShape: [2] });
+    const done = await run({ ...options, durationKimg: 100 }, { dataset: nothing });
+    expect(done.summary).toBeInstanceOf(NonFiniteError);
+    expect((done.summary as Error).message).toContain('The 100 steps before it were left out for the same reason.');
+    expect(done.skipped).toHaveLength(100);
+    expect(done.checkpoints.at(-1)!.progress).toMatchObject({ step: 100, skipped: { total: 100, inARow: 100 } });
+  });
+});
+
+describe('a state that can not be saved', () => {
+  test('is saved at the next tick, and nothing else changes', async () => {
+    const options = toyOptions({ checkpointTicks: 2 });
+    const saves: { nimg: number; isLast: boolean }[] = [];
+    const refusing = (refused: readonly number[]) => async (state: LiveState) => {
+      const { nimg } = state.progress;
+      saves.push({ nimg, isLast: state.isLast });
+      expect(await state.read('ema')).toHaveLength(state.table.size);
+      return !refused.includes(nimg);
+    };
+    const { steps } = await run(options, { save: refusing([56]) });
+    // Due at ticks 2 and 4, at 56 and 96 images; 80 is that of the tick between.
+    expect(saves).toEqual([
+      { nimg: 56, isLast: false },
+      { nimg: 80, isLast: false },
+      { nimg: 96, isLast: true },
+    ]);
+    expect(steps).toHaveLength(12);
+  });
+});
+
+test('durations are those of the steady clock, and time stamps those of the other', async () => {
+  const whole = await run(toyOptions());
+  let seconds = 0;
+  const times = [1e9, 5e8, 2e9, 0, 3e9, 1, 2, 3];
+  let looked = 0;
+  const jumping = await run(toyOptions(), { now: () => times[looked++ % times.length], clock: () => seconds++ });
+  expect(jumping.checkpoints[0].vectors).toEqual(whole.checkpoints[0].vectors);
+  expect(jumping.ticks.map(({ timestamp }) => timestamp)).toEqual(times.slice(0, 5));
+  for (const { values } of jumping.ticks) {
+    for (const key of ['total_sec', 'sec_per_tick', 'sec_per_kimg', 'maintenance_sec'])
+      expect(values[`Timing/${key}`].mean, key).toBeGreaterThan(0);
+    expect(values['Timing/total_sec'].mean).toBeLessThanOrEqual(seconds);
+  }
+});
+
+test('samples that were due with the checkpoint and are missing are drawn first', async () => {
+  const options = toyOptions({ checkpointTicks: 2, sampleTicks: 2 });
+  const whole = await run(options);
+  expect(whole.samples.map(({ progress }) => progress.nimg)).toEqual([56, 96]);
+  const [saved] = whole.checkpoints;
+  const again = await run(options, { resume: { ...saved, lacksSamples: true } });
+  expect(again.samples.map(({ progress }) => progress.nimg)).toEqual([56, 96]);
+  expect(again.samples.map(({ values }) => values)).toEqual(whole.samples.map(({ values }) => values));
+  const atTheEnd = await run(options, { resume: { ...whole.checkpoints[1], lacksSamples: true } });
+  expect(atTheEnd.samples.map(({ values }) => values)).toEqual([whole.samples[1].values]);
+  expect(atTheEnd).toMatchObject({ steps: [], summary: { finished: true } });
 });
 
 test('a data set that does not fit the network is refused before anything is made', async () => {

@@ -85,6 +85,13 @@ export const optimisationFlags: readonly TrainFlag[] = [
     get: ({ precision }) => precision,
     set: (options, precision) => ({ ...options, precision }),
   }),
+  flag('Optimisation', 'on-nonfinite', {
+    kind: choice('NAME', ['stop', 'skip'] as const),
+    help: 'When a loss or gradient is infinite or NaN: end (stop), or leave that update out and count it (skip)',
+    onResume: true,
+    get: ({ onNonFinite }) => onNonFinite,
+    set: (options, onNonFinite) => ({ ...options, onNonFinite }),
+  }),
   flag('Optimisation', 'seed', {
     kind: integer('INT', { min: 0 }),
     help: 'Seed of everything that is random',

@@ -1,4 +1,4 @@
-import { integer, number, orWord } from '../values.ts';
+import { choice, integer, number, orWord } from '../values.ts';
 import { count, flag } from './flag.ts';
 import type { TrainFlag } from './flag.ts';
 
@@ -17,6 +17,27 @@ export const outputFlags: readonly TrainFlag[] = [
     onResume: true,
     get: ({ checkpointTicks }) => checkpointTicks,
     set: (options, checkpointTicks) => ({ ...options, checkpointTicks }),
+  }),
+  flag('Output', 'keep', {
+    kind: orWord(integer('INT', { min: 1 }), 'all'),
+    help: 'Newest checkpoints that are kept; older ones are removed',
+    onResume: true,
+    get: ({ keptCheckpoints }) => keptCheckpoints,
+    set: (options, keptCheckpoints) => ({ ...options, keptCheckpoints }),
+  }),
+  flag('Output', 'milestone', {
+    kind: orWord(number('KIMG', { above: 0 }), 'none'),
+    help: 'Keep the first checkpoint of every KIMG thousand images for good',
+    onResume: true,
+    get: ({ milestoneKimg }) => milestoneKimg,
+    set: (options, milestoneKimg) => ({ ...options, milestoneKimg }),
+  }),
+  flag('Output', 'on-save-failure', {
+    kind: choice('NAME', ['retry', 'stop'] as const),
+    help: 'When something can not be saved: go on and try again at the next tick (retry), or end (stop)',
+    onResume: true,
+    get: ({ onSaveFailure }) => onSaveFailure,
+    set: (options, onSaveFailure) => ({ ...options, onSaveFailure }),
   }),
   flag('Output', 'sample-ticks', {
     kind: orWord(integer('TICKS', { min: 1 }), 'end'),
