@@ -103,6 +103,8 @@ export interface RunWish {
   readonly workers?: number | undefined;
   /** Take the folder of a resumed run over from a process on another machine. */
   readonly breakLock?: boolean | undefined;
+  /** Whether to write what TensorBoard reads. */
+  readonly tensorBoard?: boolean | undefined;
   readonly io: Io;
 }
 
@@ -116,7 +118,7 @@ export interface RunWish {
  */
 export async function runPlan(
   plan: TrainingPlan,
-  { device, threads, workers = defaultWorkers(plan.options), breakLock = false, io }: RunWish,
+  { device, threads, workers = defaultWorkers(plan.options), breakLock = false, tensorBoard = true, io }: RunWish,
 ): Promise<TrainingOutcome | undefined> {
   const { options, outdir, resumed } = plan;
   const console = makeConsole(io);
@@ -144,9 +146,9 @@ export async function runPlan(
           resumed.checkpoint.progress,
           resumed.damaged.map(({ file }) => file),
           show,
-          { breakLock },
+          { breakLock, tensorBoard },
         )
-      : await RunFolder.create(outdir, options, show);
+      : await RunFolder.create(outdir, options, show, { tensorBoard });
   try {
     return await trainInto(folder, plan, { runtime, dataset, loader: samples && samplePool(samples, workers), io });
   } finally {
