@@ -3,7 +3,9 @@ import { fidBench } from './fid.ts';
 import { gpuBench } from './gpu.ts';
 import { loaderBench } from './loader.ts';
 import { matmulBench } from './matmul.ts';
+import { phasesBench } from './phases.ts';
 import { sampleBench } from './sample.ts';
+import { scalingBench } from './scaling.ts';
 import { stableTargetBench } from './stable-target.ts';
 import { startupBench } from './startup.ts';
 import { tableBench } from './table.ts';
@@ -21,7 +23,9 @@ const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Repo
   gpu: gpuBench,
   loader: loaderBench,
   matmul: matmulBench,
+  phases: phasesBench,
   sample: sampleBench,
+  scaling: scalingBench,
   'stable-target': stableTargetBench,
   startup: startupBench,
   table: tableBench,

@@ -1,17 +1,17 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { memoryDataset } from '../src/data/dataset.ts';
-import type { Dataset } from '../src/data/dataset.ts';
 import { UsageError } from '../src/errors.ts';
 import { concat, div, input, matmul, mul, reshape, add, slice, softmax, square, sub, sum } from '../src/graph/index.ts';
 import type { DType, Tensor } from '../src/graph/index.ts';
-import { loadCifar10, nodeRuntime } from '../src/node/index.ts';
+import { nodeRuntime } from '../src/node/index.ts';
 import { fillNormal, fillUniform, streams } from '../src/numerics/random.ts';
 import { compileStreamedMean, stableTarget } from '../src/objective/index.ts';
 import type { Perturbation } from '../src/objective/index.ts';
 import type { Program, Runtime } from '../src/runtime/index.ts';
 import { readArguments } from './arguments.ts';
+import { cifar10OrTheLike } from './data.ts';
 import { machine, median, peakMemoryMb, rounded, time } from './measure.ts';
+import { matrixProduct, milliseconds } from './product.ts';
 
 const defaults = {
   batch: 64,
@@ -208,22 +208,6 @@ function makeNoise(batch: number, dim: number) {
   return { noise, sigma: Float32Array.from({ length: batch }, (_, i) => 0.002 * ratio ** i) };
 }
 
-async function milliseconds(run: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await run();
-  return performance.now() - start;
-}
-
-/** The product of 1024 × 1024 matrices that the machine's rate is measured with, warmed up. */
-async function matrixProduct(runtime: Runtime, size = 1024) {
-  const product = matmul(input('a', [size, size]), input('b', [size, size]));
-  const program = await runtime.compile({ name: 'matrix product', outputs: { product } });
-  const matrix = Float32Array.from({ length: size * size }, (_, i) => (i % 17) / 17 - 0.5);
-  const run = () => program.run({ a: matrix, b: matrix });
-  for (let i = 0; i < 5; i++) await run();
-  return { run, flops: 2 * size ** 3 };
-}
-
 type DirectReport = Awaited<ReturnType<typeof direct>>;
 
 /** References whose differences from the batch are held at a time. */
@@ -269,15 +253,4 @@ async function whole({ batch, block }: Options, runtime: Runtime) {
     msPerSample: rounded(timing.median / batch),
     peakMemoryMb: Math.round(peakMemoryMb()),
   };
-}
-
-/** CIFAR-10 from the cache, else as many random images. */
-async function cifar10OrTheLike(): Promise<Dataset> {
-  try {
-    return await loadCifar10({ split: 'train' });
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    const data = Uint8Array.from({ length: 50_000 * 3072 }, (_, i) => Math.imul(i, 2654435761) >>> 24);
-    return memoryDataset({ name: 'random images', data, sampleShape: [3, 32, 32] });
-  }
 }

@@ -12,8 +12,17 @@ export * as graph from './graph/index.ts';
 export * as nn from './nn/index.ts';
 
 // What it takes to run a graph.
-export { openModel } from './runtime/index.ts';
-export type { GraphSpec, ModelFile, ModelInput, Program, Runtime, State, StateAccess } from './runtime/index.ts';
+export { alone, openModel } from './runtime/index.ts';
+export type {
+  Communicator,
+  GraphSpec,
+  ModelFile,
+  ModelInput,
+  Program,
+  Runtime,
+  State,
+  StateAccess,
+} from './runtime/index.ts';
 
 // Random numbers and statistics.
 export { fillKeepMask, fillNormal, fillUniform, permutation, streams } from './numerics/random.ts';
@@ -216,6 +225,7 @@ export type {
 // Objectives: denoising score matching and the stable target, over references from any source.
 export {
   checkReferences,
+  compileDetailedPosterior,
   compileNeighbourSearch,
   compileStreamedMean,
   compileStreamedPosterior,
@@ -247,6 +257,9 @@ export type {
   ObjectiveConfig,
   OwnReferences,
   Perturbation,
+  DetailedPosterior,
+  DetailedPosteriorValues,
+  Floats,
   PerturbedSamples,
   PositionRange,
   Posterior,
@@ -292,7 +305,9 @@ export {
   generate,
   generateWith,
   guided,
+  inRanks,
   isWithinTolerance,
+  listOfFirst,
   logLikelihood,
   predictorCorrectorDefaults,
   predictorCorrectorSampler,
@@ -362,9 +377,67 @@ export type {
   WeightSource,
 } from './sampling/index.ts';
 
-// Analysis: the variance of training targets.
-export { targetVarianceMeter } from './analysis/index.ts';
-export type { TargetProbe, TargetVarianceMeter, TargetVariances } from './analysis/index.ts';
+// Analysis: the exact posterior, the three phases, variance, bias and covariance of training targets.
+export {
+  analyzePhases,
+  analyzeTargets,
+  drawNoisySamples,
+  drawSources,
+  engineSum,
+  estimateOf,
+  fitPowerLaw,
+  float64Sum,
+  likelySources,
+  logSpaced,
+  mixtureLevel,
+  mixturePosterior,
+  nestedTargets,
+  phaseBorders,
+  phaseOf,
+  phases,
+  phaseShares,
+  phaseThreshold,
+  posteriorMeasures,
+  posteriorWeights,
+  readExactly,
+  sampleMeasures,
+  scaleAt,
+  summarize,
+  targetErrors,
+  targetForms,
+  targetVarianceMeter,
+  varianceFactor,
+} from './analysis/index.ts';
+export type {
+  DrawnSamples,
+  Estimate,
+  LikelySources,
+  MixtureLevel,
+  MixturePosterior,
+  NestedDraw,
+  Phase,
+  PhaseAnalysis,
+  PhaseBorders,
+  PhaseDistances,
+  PhaseLevel,
+  PhaseOptions,
+  PosteriorMeasures,
+  PowerLaw,
+  SampleMeasures,
+  SizeErrors,
+  TargetAnalysis,
+  TargetErrors,
+  TargetForm,
+  TargetLevel,
+  TargetOptions,
+  TargetProbe,
+  TargetsOfSize,
+  TargetVarianceMeter,
+  TargetVariances,
+  TraceInequality,
+  TwoGaussians,
+  WeightedSum,
+} from './analysis/index.ts';
 
 // Metrics: of features, logits, pixels and points.
 export {
@@ -373,7 +446,9 @@ export {
   featureStatistics,
   frechetDistance,
   gaussianDiscrepancy,
+  inceptionExtractor,
   inceptionScore,
+  inceptionShapes,
   kernelDistance,
   kernelInceptionDistance,
   manifoldMetrics,
@@ -388,6 +463,7 @@ export {
 export type {
   CompiledRowProducts,
   FeatureAccumulator,
+  FeatureExtractor,
   FeatureMoments,
   Features,
   FeatureStatistics,
@@ -395,6 +471,9 @@ export type {
   GaussianDiscrepancy,
   GaussianDiscrepancyOptions,
   GaussianMoments,
+  ImageBatch,
+  ImageFeatures,
+  InceptionFile,
   InceptionScore,
   InceptionScoreOptions,
   KernelInceptionDistance,
@@ -475,8 +554,23 @@ export type {
 // Figures, as SVG, and grids of images.
 export { imageGrid } from './report/image-grid.ts';
 export type { ImageGridOptions, InterleavedImage } from './report/image-grid.ts';
-export { lineFigure } from './report/loss-curve.ts';
-export type { LineFigureOptions, Series } from './report/loss-curve.ts';
+export { lineFigure, panelFigure } from './report/line-figure.ts';
+export type {
+  LineFigureData,
+  LineFigureOptions,
+  LinePanel,
+  PanelFigureOptions,
+  Series,
+  ShadedRange,
+} from './report/line-figure.ts';
+export { phaseAdvice, phasesFigure, phasesTable, shadedPhases } from './report/phase-report.ts';
+export type { ReportSubject } from './report/phase-report.ts';
+export { pictureTable } from './report/picture-table.ts';
+export type { PictureCell, PictureRow, PictureTableOptions } from './report/picture-table.ts';
+export { figureData } from './report/svg.ts';
+export { tableCsv, tableMarkdown } from './report/table.ts';
+export type { Cell, Column, Table } from './report/table.ts';
+export { biasFigure, covarianceFigure, slopesTable, targetsSummary, targetsTable } from './report/target-report.ts';
 export { scatterFigure } from './report/scatter.ts';
 export type { ScatterOptions, ScatterPanel } from './report/scatter.ts';
 export type { Role } from './report/theme.ts';

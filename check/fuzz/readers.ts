@@ -17,6 +17,7 @@ import { zipSource } from '../../src/node/dataset/image-source.ts';
 import { readCifar10, readMnist } from '../../src/node/dataset/labelled-arrays.ts';
 import { readPointFile } from '../../src/node/dataset/point-file.ts';
 import { loadInOrder } from '../../src/node/dataset/usable.ts';
+import { readStatisticsFile } from '../../src/node/evaluation/statistics-file.ts';
 import { linesUpTo, readRunOptions, readStatistics } from '../../src/node/run-reader.ts';
 import { decodeCheckpoint, importPyTorch } from '../../src/training/index.ts';
 import { repairEvents, repairPng, repairZip } from './repairs.ts';
@@ -212,6 +213,18 @@ export const readers: readonly Reader[] = [
     hostile: () => made.hostileArchives(),
     repair: repairZip,
     read: points('npz'),
+  },
+  {
+    name: '.npz of statistics',
+    samples: () => [made.featureStatistics],
+    hostile: () => made.hostileArchives(),
+    repair: repairZip,
+    read: async (bytes, folder) => {
+      const found = await readStatisticsFile(inFile(folder, 'statistics.npz', bytes));
+      if (!found) return;
+      require(found.sigma.length === found.mu.length ** 2 && found.sigma.every(Number.isFinite), 'no covariance');
+      require(found.n === undefined || found.n >= 1, 'a number of images');
+    },
   },
   { name: '.csv', samples: () => made.csvFiles, read: points('csv') },
   {

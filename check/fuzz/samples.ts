@@ -6,6 +6,7 @@ import { labelsJson } from '../../src/data/labels.ts';
 import { makeDenoiser } from '../../src/diffusion/index.ts';
 import { encodeApng } from '../../src/formats/apng.ts';
 import { eventFileStart, imageRecord, scalarsRecord } from '../../src/formats/event-file.ts';
+import { encodeNpz } from '../../src/formats/npy.ts';
 import { encodePng } from '../../src/formats/png.ts';
 import { encodeSafetensors } from '../../src/formats/safetensors.ts';
 import type { NamedTensor } from '../../src/formats/safetensors.ts';
@@ -96,6 +97,14 @@ export const npzFiles = [
   zipSync({ 'points.npy': npyFiles[0], 'labels.npy': labelsNpy }),
   zipSync({ 'a.npy': npyFiles[0] }, { level: 0 }),
 ];
+
+/** Statistics for the Fréchet distance. */
+export const featureStatistics = encodeNpz({
+  mu: { shape: [3], data: Float64Array.of(1, 2, 3) },
+  sigma: { shape: [3, 3], data: Float64Array.of(2, 0, 0, 0, 2, 0, 0, 0, 2) },
+  n: { shape: [], data: BigInt64Array.of(10n) },
+  about: { shape: [20], data: text('{"name":"x","a":[1]}') },
+});
 
 export const csvFiles = [
   text('x,y,label\n1,2,0\n3.5,-4e2,1\n# end\n'),

@@ -1,3 +1,26 @@
-/** What the targets are like: the variance of training targets. */
+/** What the targets are like: the exact posterior, the three phases, variance, bias and covariance of training targets. */
+export { mixtureLevel, mixturePosterior } from './gaussian-mixture.ts';
+export type { MixtureLevel, MixturePosterior, TwoGaussians } from './gaussian-mixture.ts';
+export { likelySources } from './likely-sources.ts';
+export type { LikelySources } from './likely-sources.ts';
+export { engineSum, float64Sum, nestedTargets, readExactly } from './nested-targets.ts';
+export type { NestedDraw, TargetsOfSize, WeightedSum } from './nested-targets.ts';
+export { drawNoisySamples } from './noisy-samples.ts';
+export type { DrawnSamples } from './noisy-samples.ts';
+export { phaseBorders, phaseOf, phaseShares, phases, phaseThreshold } from './phase-borders.ts';
+export type { Phase, PhaseBorders, PhaseDistances } from './phase-borders.ts';
+export { analyzePhases, estimateOf, logSpaced, sampleMeasures, summarize } from './phases.ts';
+export type { Estimate, PhaseAnalysis, PhaseLevel, PhaseOptions, SampleMeasures } from './phases.ts';
+export { drawSources } from './posterior-draws.ts';
+export { posteriorMeasures, posteriorWeights } from './posterior-measures.ts';
+export type { PosteriorMeasures } from './posterior-measures.ts';
+export { fitPowerLaw } from './power-law.ts';
+export type { PowerLaw } from './power-law.ts';
+export { analyzeTargets } from './stable-targets.ts';
+export type { SizeErrors, TargetAnalysis, TargetLevel, TargetOptions, TraceInequality } from './stable-targets.ts';
+export { targetErrors } from './target-errors.ts';
+export type { TargetErrors } from './target-errors.ts';
+export { scaleAt, targetForms, varianceFactor } from './target-units.ts';
+export type { TargetForm } from './target-units.ts';
 export { targetVarianceMeter } from './target-variance.ts';
 export type { TargetProbe, TargetVarianceMeter, TargetVariances } from './target-variance.ts';

@@ -1,14 +1,22 @@
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, CommanderError, Option } from 'commander';
 import { FormatError, SaveError, ShapeError, StfError, UsageError } from '../errors.ts';
 import { packageVersion } from '../node/doctor.ts';
+import { abortRanks, detectLaunch, leaveRanks } from '../node/mpi/index.ts';
+import type { Launch } from '../node/mpi/index.ts';
+import { analyzeCommand } from './analyze.ts';
 import { datasetCommand } from './dataset.ts';
 import { doctorCommand } from './doctor.ts';
+import { evaluateCommand } from './evaluate.ts';
 import { exportCommand } from './export.ts';
 import { formatHelp } from './help.ts';
 import { importCommand } from './import.ts';
 import { Interrupted, Preempted } from './io.ts';
 import type { Io } from './io.ts';
 import { quickstartCommand } from './quickstart.ts';
+import { referenceCommand } from './reference.ts';
+import { reproduceCommand } from './reproduce.ts';
 import { sampleCommand } from './sample.ts';
 import { trainCommand } from './train.ts';
 
@@ -26,19 +34,49 @@ export const exitCodes = { done: 0, failed: 1, usage: 2, notSaved: 74, preempted
  * @returns the exit code
  */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
-  const program = makeProgram(io);
+  const launch = detectLaunch(process.env);
+  const program = makeProgram(launch && launch.rank > 0 ? silent(io) : io);
+  if (launch) program.hook('preAction', (_, command) => requireForRanks(command, launch));
   try {
     await program.parseAsync(argv, { from: 'user' });
+    await leaveRanks();
     return exitCodes.done;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.done; // --help, --version
     if (error instanceof CommanderError && error.code === 'commander.help') return exitCodes.usage; // shown on stderr
     const { code, message } = explain(error);
-    io.stderr.write(`${commandPath(program, argv)}: ${message.replace(/\s*\n\s*/g, ' ')}\n`);
+    // What is wrong in all ranks is said by the first, which has the launcher end the others.
+    if (launch && launch.rank > 0) await sleep(headStartMs, undefined, { signal: io.interrupt }).catch(() => {});
+    if (launch && launch.rank > 0 && io.interrupt.aborted) return code;
+    const where = launch ? `rank ${launch.rank} of ${launch.size} on ${hostname()}: ` : '';
+    io.stderr.write(`${commandPath(program, argv)}: ${where}${message.replace(/\s*\n\s*/g, ' ')}\n`);
     if (process.env.STF_DEBUG === '1' && error instanceof Error) io.stderr.write(`${error.stack}\n`);
+    // The launcher passes the line on before it ends everything: that of MPICH drops what it has not read by then.
+    if (launch) await sleep(flushMs);
+    abortRanks(code);
     return code;
   }
 }
+
+/** How much earlier than the others rank 0 may say what is wrong. */
+const headStartMs = 3000;
+
+/** How long a launcher is given to read a line. */
+const flushMs = 500;
+
+/** Commands that several processes can share. */
+const sharedCommands = ['train', 'sample'];
+
+/** @throws UsageError for a command that every process would do once more */
+function requireForRanks(command: Command, { launcher, size }: Launch): void {
+  if (sharedCommands.includes(command.name())) return;
+  throw new UsageError(
+    `${launcher} started ${size} processes, and this is for one. Start it alone. These can be shared: ${sharedCommands.map((name) => `stf ${name}`).join(', ')}.`,
+  );
+}
+
+/** For ranks that another one speaks for. */
+const silent = (io: Io): Io => ({ ...io, stdout: { write: () => {} }, stderr: { write: () => {} } });
 
 /** All commands. */
 export function makeProgram(io: Io): Command {
@@ -47,9 +85,13 @@ export function makeProgram(io: Io): Command {
     .version(packageVersion, '-V, --version', 'Show the version')
     .addCommand(trainCommand(io))
     .addCommand(sampleCommand(io))
+    .addCommand(evaluateCommand(io))
+    .addCommand(referenceCommand(io))
     .addCommand(importCommand(io))
     .addCommand(exportCommand(io))
     .addCommand(datasetCommand(io))
+    .addCommand(reproduceCommand(io))
+    .addCommand(analyzeCommand(io))
     .addCommand(doctorCommand(io))
     .addCommand(quickstartCommand(io))
     .addHelpText(

@@ -2,15 +2,17 @@ import { Command, Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { ensureWritableFolder } from '../node/files.ts';
+import { sizeOf } from '../graph/index.ts';
 import type { Precision } from '../graph/index.ts';
 import { deviceRuntime } from '../node/devices.ts';
 import type { DeviceChoice } from '../node/devices.ts';
+import { joinRanks, shareCores } from '../node/mpi/index.ts';
 import { formatDuration } from '../node/progress.ts';
 import { requireCreatable } from '../node/run-folder.ts';
 import { findCheckpoint } from '../node/run-reader.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
 import { isPoints } from '../node/training-data.ts';
-import { compileDenoiser, generateWith } from '../sampling/index.ts';
+import { compileDenoiser, generateWith, inRanks, listOfFirst } from '../sampling/index.ts';
 import { makeConsole } from './console.ts';
 import { deviceOption, precisionOption, textOption, threadsOption, valueOption } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
@@ -18,7 +20,7 @@ import type { Io } from './io.ts';
 import { countImages, sampleWriter } from './sample-writer.ts';
 import { noteOnLevels, resolveSampler, samplerOptions, samplerWish } from './sampler-flags.ts';
 import type { SamplerWish } from './sampler-flags.ts';
-import { hasSeed, readRecord, settingsOf, withSeeds, writeRecord } from './sampling-record.ts';
+import { emptyRecord, hasSeed, readRecord, settingsOf, withSeeds, writeRecord } from './sampling-record.ts';
 import { trajectory } from './trajectory.ts';
 import { integer, number, seedList } from './values.ts';
 
@@ -131,7 +133,8 @@ Examples:
   stf sample --network runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --seeds 0-63 --outdir samples
   stf sample --network checkpoint-000016.safetensors --seeds 17 --steps 40 --trajectory
   stf sample --network runs/00000-cifar10-uncond-ddpmpp-ve-dsm-batch128-fp32 --sampler predictor-corrector
-  stf sample --network checkpoint-000016.safetensors --solver euler --disc vp --schedule vp --scaling vp --steps 256`;
+  stf sample --network checkpoint-000016.safetensors --solver euler --disc vp --schedule vp --scaling vp --steps 256
+  mpirun -np 4 stf sample --network runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --seeds 0-49999`;
 
 /**
  * Draws samples and writes them.
@@ -152,64 +155,74 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   checkGuidance(wish, found);
   const writesImages = !isPoints(options.data);
   const settings = settingsOf(found, sampler, wish);
-  const record = await readRecord(wish.outdir, settings);
-  if (writesImages && !record.isOurs) await refuseMixture(wish.outdir);
-  await requireCreatable(wish.outdir);
+  const ranks = await joinRanks();
+  // What is in the folder is the business of rank 0, which writes there.
+  const isFirst = ranks.rank === 0;
+  const record = isFirst ? await readRecord(wish.outdir, settings) : emptyRecord;
+  if (isFirst && writesImages && !record.isOurs) await refuseMixture(wish.outdir);
+  if (isFirst) await requireCreatable(wish.outdir);
   const { device, threads, precision = 'float32' } = wish;
-  const runtime = await deviceRuntime({ device, precision, ...(threads !== undefined && { threads }) });
+  const share = await shareCores(ranks);
+  const runtime = await deviceRuntime({ device, precision, threads: threads ?? share.threads });
   console.note(
     `Drawing ${wish.seeds.length} samples from ${found.file}, trained for ${(progress.nimg / 1000).toFixed(1)} kimg`,
   );
 
-  await ensureWritableFolder(wish.outdir);
+  if (isFirst) await ensureWritableFolder(wish.outdir);
   const { seeds } = wish;
   const { subdirs = false } = wish;
   const writer = sampleWriter(options, { outdir: wish.outdir, seeds, subdirs });
   let recorded = writesImages && record.isOurs ? record.done : [];
   const done = new Set(writesImages ? await writer.restore(seeds.filter((seed) => hasSeed(recorded, seed))) : []);
-  const missing = [...seeds.keys()].filter((i) => !done.has(seeds[i]));
+  const places = [...seeds.keys()].filter((i) => !done.has(seeds[i]));
+  const missing = await listOfFirst(ranks, places);
   if (done.size > 0) console.note(`${done.size} of ${seeds.length} samples are in ${wish.outdir} from before.`);
   const mostAtOnce = wish.batch ?? defaultBatch[writesImages ? 'images' : 'points'];
   // Where nothing is missing, the film alone needs its batch.
   const isComplete = missing.length === 0;
   const drawing = isComplete && wish.trajectory ? [...seeds.keys()].slice(0, mostAtOnce) : missing;
   if (drawing.length === 0) {
-    const picture = await writer.finish();
+    const picture = isFirst ? await writer.finish() : undefined;
     console.print(`${seeds.length} samples in ${wish.outdir}, all from before${allOfThem(picture)}`);
     return { picture };
   }
 
   // Before any file is written: what it was drawn with.
-  if (writesImages) await writeRecord(wish.outdir, settings, recorded);
+  if (isFirst && writesImages) await writeRecord(wish.outdir, settings, recorded);
   const sampleShape = sampleShapeOf(options.denoiser.network);
-  const batch = Math.min(mostAtOnce, drawing.length);
+  const batch = Math.min(mostAtOnce, Math.ceil(drawing.length / ranks.size));
   const denoiser = await compileDenoiser(runtime, options.denoiser, { batch, precision, weights: vectors.ema });
   const film = wish.trajectory ? trajectory(sampleShape) : undefined;
   const bar = console.progress({ unit: 'samples', total: drawing.length, rate: { unit: 'samples/s', perUnit: 1 } });
   const start = performance.now();
   try {
-    for (let first = 0; first < drawing.length; first += batch) {
-      const places = drawing.slice(first, first + batch);
-      const some = places.map((i) => seeds[i]);
-      const drawn = await generateWith(denoiser, sampleShape, some, {
-        ...sampler,
-        ...(labels && { labels: places.map((i) => labels[i]), guidance: wish.guidance ?? 1 }),
-        ...(film && first === 0 && { onStep: (step) => film.take(step) }),
-        onProgress: ({ samplesDone }) => {
-          bar.update(first + samplesDone);
-          stopIfInterrupted(io, `${done.size} of ${seeds.length} samples are complete in ${wish.outdir}`);
+    const work = (some: readonly number[], first: number): Promise<Float32Array> =>
+      generateWith(
+        denoiser,
+        sampleShape,
+        some.map((i) => seeds[i]),
+        {
+          ...sampler,
+          ...(labels && { labels: some.map((i) => labels[i]), guidance: wish.guidance ?? 1 }),
+          ...(film && first === 0 && { onStep: (step) => film.take(step) }),
+          onProgress: ({ samplesDone }) => {
+            bar.update(Math.min(first + samplesDone * ranks.size, drawing.length));
+            stopIfInterrupted(io, `${done.size} of ${seeds.length} samples are complete in ${wish.outdir}`);
+          },
         },
-      });
-      if (isComplete) continue;
-      await writer.take(drawn, some);
+      );
+    for await (const { items, values } of inRanks(ranks, drawing, { batch, size: sizeOf(sampleShape), work })) {
+      if (isComplete || !isFirst) continue;
+      const some = items.map((i) => seeds[i]);
+      await writer.take(values, some);
       for (const seed of some) done.add(seed);
       if (writesImages) await writeRecord(wish.outdir, settings, (recorded = withSeeds(recorded, some)));
     }
-    const picture = await writer.finish();
-    const pictures = (await film?.write(wish.outdir)) ?? [];
+    const picture = isFirst ? await writer.finish() : undefined;
+    const pictures = isFirst && film ? await film.write(wish.outdir) : [];
     bar.end();
     const seconds = (performance.now() - start) / 1000;
-    const evaluations = Math.round(denoiser.evaluations / Math.ceil(drawing.length / batch));
+    const evaluations = Math.round(denoiser.evaluations / Math.ceil(drawing.length / batch / ranks.size));
     const how = isComplete ? 'all from before' : `${evaluations} evaluations each, in ${formatDuration(seconds)}`;
     console.print(`${seeds.length} samples in ${wish.outdir}, ${how}${allOfThem(picture)}`);
     if (pictures.length > 0) console.print(`From noise to samples: ${pictures.join(', ')}`);

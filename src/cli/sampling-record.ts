@@ -57,12 +57,15 @@ export interface SamplingRecord {
   readonly isOurs: boolean;
 }
 
+/** The record of a folder in which nothing is. */
+export const emptyRecord: SamplingRecord = { done: [], isOurs: true };
+
 /** The record of a folder; one that is missing or damaged is an empty one of ours. */
 export async function readRecord(outdir: string, settings: SamplingSettings): Promise<SamplingRecord> {
   const text = await readFile(join(outdir, recordName), 'utf8').catch(() => undefined);
   const record = recordSchema.safeParse(text === undefined ? undefined : parsed(text));
   const parts = record.data === undefined || record.data.done === '' ? [] : record.data.done.split(',').map(seedRange);
-  if (!record.success || !parts.every((part) => part !== undefined)) return { done: [], isOurs: true };
+  if (!record.success || !parts.every((part) => part !== undefined)) return emptyRecord;
   return { done: merged(parts), isOurs: JSON.stringify(record.data.settings) === JSON.stringify(settings) };
 }
 

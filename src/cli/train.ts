@@ -81,7 +81,8 @@ const exitCodeNote = `Exit codes: 0 done, or interrupted with Ctrl-C; 1 failed; 
 const trainExamples = `Examples:
   stf train --preset toy-2d --data two-moons
   stf train --data cifar10 --arch ddpmpp --cbase 64 --objective stf --reference-batch 2048 --duration 0.1
-  stf train --resume runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --duration 0.05`;
+  stf train --resume runs/00000-cifar10-uncond-ddpmpp-edm-stf1024-batch16-fp32 --duration 0.05
+  mpirun -np 4 stf train --preset cifar10-edm-ddpmpp    in four processes: see docs/cluster.md`;
 
 /** Options on one line of the help. */
 const namesOnLine = 8;

@@ -1,18 +1,18 @@
-import type { Dataset } from '../data/dataset.ts';
 import { UsageError } from '../errors.ts';
 import { deviceRuntime } from '../node/devices.ts';
 import type { DeviceChoice } from '../node/devices.ts';
+import { joinRanks, leaveRanks, shareCores } from '../node/mpi/index.ts';
+import type { CoreShare } from '../node/mpi/index.ts';
 import { formatDuration } from '../node/progress.ts';
 import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../node/run-folder.ts';
 import { findResumable, hasSamples, isFinished } from '../node/run-reader.ts';
 import type { ResumableRun } from '../node/run-reader.ts';
+import type { RunFolderWish } from '../node/run-folder.ts';
 import { samplePool } from '../node/loader/sample-pool.ts';
-import type { SamplePool } from '../node/loader/sample-pool.ts';
 import { isPoints, loadTrainingData, shareTrainingData } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
-import type { Runtime } from '../runtime/index.ts';
-import { describeTarget, train } from '../training/index.ts';
-import type { PresetName, TrainingOptions, TrainingSummary } from '../training/index.ts';
+import { checkSizes, describeTarget, silentObserver, train } from '../training/index.ts';
+import type { PresetName, TrainingJob, TrainingOptions, TrainingSummary } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { shellPath, suggested } from './help.ts';
 import { Preempted, preemptionOf, stopIfInterrupted } from './io.ts';
@@ -109,18 +109,17 @@ export interface RunWish {
 }
 
 /**
- * Trains as planned, into a run folder.
+ * Trains as planned, into a run folder; together with the processes that `mpirun` started beside this one, of which rank 0
+ * has the folder.
  *
- * @returns nothing when the run was complete already
+ * @returns nothing when the run was complete already, or another rank has the folder
  * @throws Interrupted when the user stops it before training began
  * @throws Preempted when a scheduler stops it
  * @throws SaveError when the state can't be saved
  */
-export async function runPlan(
-  plan: TrainingPlan,
-  { device, threads, workers = defaultWorkers(plan.options), breakLock = false, tensorBoard = true, io }: RunWish,
-): Promise<TrainingOutcome | undefined> {
-  const { options, outdir, resumed } = plan;
+export async function runPlan(plan: TrainingPlan, wish: RunWish): Promise<TrainingOutcome | undefined> {
+  const { device, threads, workers = defaultWorkers(plan.options), breakLock = false, tensorBoard = true, io } = wish;
+  const { options, resumed } = plan;
   const console = makeConsole(io);
   plan.notes.forEach((line) => console.note(line));
   for (const { reason } of resumed?.damaged ?? []) console.note(`passed over a damaged checkpoint: ${reason}`);
@@ -129,49 +128,90 @@ export async function runPlan(
     return undefined;
   }
   const { precision } = options;
-  const runtime = await deviceRuntime({ device, precision, ...(threads !== undefined && { threads }) });
+  const ranks = await joinRanks();
+  checkSizes({ ...options, ranks: ranks.size });
+  const share = await shareCores(ranks);
+  const runtime = await deviceRuntime({ device, precision, threads: threads ?? share.threads });
+  // Rank 0 first: where data have to be fetched, the others find them.
+  if (ranks.rank > 0) await ranks.barrier();
   const { dataset, samples } =
     workers > 0
       ? await shareTrainingData(options, workers)
       : { dataset: await loadTrainingData(options), samples: undefined };
+  if (ranks.rank === 0) await ranks.barrier();
   await letSignalsIn();
   stopIfInterrupted(io, 'training had not begun, and nothing was written');
 
-  const show = (line: string): void => console.print(line);
-  const folder =
-    resumed?.folder !== undefined
-      ? await RunFolder.resume(
-          resumed.folder,
-          options,
-          resumed.checkpoint.progress,
-          resumed.damaged.map(({ file }) => file),
-          show,
-          { breakLock, tensorBoard },
-        )
-      : await RunFolder.create(outdir, options, show, { tensorBoard });
+  const loader = samples && samplePool(samples, workers);
+  const job: Omit<TrainingJob, 'observer'> = {
+    ...{ runtime, dataset, options, ranks, loader, signal: io.interrupt },
+    now: () => Date.now() / 1000,
+    clock: () => performance.now() / 1000,
+    memoryGb: () => process.memoryUsage.rss() / 2 ** 30,
+    ...(resumed && {
+      resume: {
+        ...resumed.checkpoint,
+        lacksSamples: resumed.folder !== undefined && !(await hasSamples(resumed.folder, resumed.checkpoint.progress)),
+      },
+    }),
+  };
   try {
-    return await trainInto(folder, plan, { runtime, dataset, loader: samples && samplePool(samples, workers), io });
+    if (ranks.rank > 0) {
+      await train({ ...job, observer: silentObserver });
+      return undefined;
+    }
+    const folder = await openFolder(plan, { breakLock, tensorBoard }, (line) => console.print(line));
+    try {
+      const note = threads === undefined && share.idle > 0 ? idleCores(share) : undefined;
+      return await trainInto(folder, job, plan, note, io);
+    } finally {
+      folder.release();
+    }
   } finally {
-    folder.release();
+    await loader?.release();
   }
 }
+
+/** The folder of the run that goes on, or a new one. */
+const openFolder = (
+  { options, outdir, resumed }: TrainingPlan,
+  wish: RunFolderWish,
+  show: (line: string) => void,
+): Promise<RunFolder> =>
+  resumed?.folder !== undefined
+    ? RunFolder.resume(
+        resumed.folder,
+        options,
+        resumed.checkpoint.progress,
+        resumed.damaged.map(({ file }) => file),
+        show,
+        wish,
+      )
+    : RunFolder.create(outdir, options, show, wish);
 
 /** Whether a run has nothing left to do. A checkpoint alone is complete when it has seen all images. */
 async function isComplete({ folder, checkpoint: { progress } }: ResumableRun, { durationKimg }: TrainingOptions) {
   return progress.nimg >= durationKimg * 1000 && (folder === undefined || (await isFinished(folder, progress)));
 }
 
+/** @param note  a sentence on the machine */
 async function trainInto(
   folder: RunFolder,
+  job: Omit<TrainingJob, 'observer'>,
   plan: TrainingPlan,
-  { runtime, dataset, loader, io }: { runtime: Runtime; dataset: Dataset; loader: SamplePool | undefined; io: Io },
+  note: string | undefined,
+  io: Io,
 ): Promise<TrainingOutcome> {
   const { options, resumed } = plan;
+  const { runtime, dataset, ranks } = job;
+  const where = `${runtime.engine} on ${runtime.device} with ${runtime.threads} threads`;
+  const inRanks = ranks && ranks.size > 1 ? ` in each of ${ranks.size} ranks` : '';
   const console = makeConsole(io);
   folder.print(`Run folder: ${folder.path}`);
   folder.print(
-    `Training ${grouped(plan.parameters)} parameters on ${grouped(dataset.length)} samples of ${dataset.name}, ${runtime.engine} on ${runtime.device} with ${runtime.threads} threads`,
+    `Training ${grouped(plan.parameters)} parameters on ${grouped(dataset.length)} samples of ${dataset.name}, ${where}${inRanks}`,
   );
+  if (note !== undefined) folder.print(`  ${note}`);
   folder.print(`Target: ${describeTarget(options)}`);
   if (resumed) folder.print(`Resuming ${resumed.file}: ${remaining(plan)}`);
 
@@ -193,9 +233,7 @@ async function trainInto(
   io.interrupt.addEventListener('abort', announce);
   try {
     const summary = await train({
-      runtime,
-      dataset,
-      options,
+      ...job,
       observer: {
         step: ({ nimg }) => bar.update(nimg / 1000),
         tick: (statistics) => folder.tick(statistics),
@@ -204,32 +242,26 @@ async function trainInto(
         save: (state) => folder.save(state),
         skipped: (report) => folder.skipped(report),
       },
-      now: () => Date.now() / 1000,
-      clock: () => performance.now() / 1000,
-      loader,
-      memoryGb: () => process.memoryUsage.rss() / 2 ** 30,
-      ...(resumed && {
-        resume: {
-          ...resumed.checkpoint,
-          lacksSamples:
-            resumed.folder !== undefined && !(await hasSamples(resumed.folder, resumed.checkpoint.progress)),
-        },
-      }),
-      signal: io.interrupt,
     });
     bar.end();
     await folder.finish(summary);
     folder.print(lastLine(folder, summary, options));
     const signal = preemptionOf(io);
-    if (!summary.finished && signal !== undefined)
+    if (!summary.finished && signal !== undefined) {
+      // All ranks are through: nothing is to be aborted.
+      await leaveRanks();
       throw new Preempted(`stopped by ${signal}; the state is saved, and the run goes on with --resume`);
+    }
     return { ...summary, folder };
   } finally {
     bar.end();
-    await loader?.release();
     io.interrupt.removeEventListener('abort', announce);
   }
 }
+
+/** What to do about cores that nobody may use. */
+const idleCores = ({ idle, ranksHere }: CoreShare): string =>
+  `${idle} cores of this machine are left idle: mpirun bound its ${ranksHere} ranks to fewer. mpirun --bind-to none frees them.`;
 
 function lastLine(
   folder: RunFolder,

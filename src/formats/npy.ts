@@ -1,12 +1,13 @@
-import { FormatError } from '../errors.ts';
+import { FormatError, ShapeError } from '../errors.ts';
 import { bytesInMemory } from './byte-source.ts';
 import { widenHalf } from './half.ts';
 import { readZipDirectory, readZipEntry } from './zip.ts';
+import { zipWriter } from './zip-writer.ts';
 
 /** An array of numbers, in C order. */
-export interface NumberArray {
+export interface NumberArray<T extends Float32Array | Float64Array = Float32Array> {
   readonly shape: readonly number[];
-  readonly data: Float32Array;
+  readonly data: T;
   /** Type in the file, e.g. `f8`. */
   readonly dtype: string;
 }
@@ -36,7 +37,13 @@ const mostDimensions = 32;
  * @param name  what it is, for messages
  * @throws FormatError when it is none, holds anything but numbers, or is cut off
  */
-export function readNpy(bytes: Uint8Array, name: string): NumberArray {
+export const readNpy = (bytes: Uint8Array, name: string): NumberArray => readNumbers(bytes, name, Float32Array);
+
+function readNumbers<T extends Float32Array | Float64Array>(
+  bytes: Uint8Array,
+  name: string,
+  arrayType: new (length: number) => T,
+): NumberArray<T> {
   const fail = (what: string): never => {
     throw new FormatError(`${name}: ${what}`);
   };
@@ -68,7 +75,7 @@ export function readNpy(bytes: Uint8Array, name: string): NumberArray {
     );
   const little = byteOrder !== '>';
   const source = order[1] === 'True' ? fortranOrder(shape) : (i: number) => i;
-  const data = new Float32Array(count);
+  const data = new arrayType(count);
   for (let i = 0; i < count; i++) data[i] = read(view, end + source(i) * size, little);
   return { shape, data, dtype };
 }
@@ -91,11 +98,61 @@ function fortranOrder(shape: readonly number[]): (index: number) => number {
  *
  * @throws FormatError that names the array that can't be read
  */
-export function readNpz(bytes: Uint8Array, name: string): ReadonlyMap<string, NumberArray> {
+export const readNpz = (bytes: Uint8Array, name: string): ReadonlyMap<string, NumberArray> =>
+  readArrays(bytes, name, Float32Array);
+
+/** The same in float64, which holds every number of such a file but integers beyond 2^53. */
+export const readNpzDoubles = (bytes: Uint8Array, name: string): ReadonlyMap<string, NumberArray<Float64Array>> =>
+  readArrays(bytes, name, Float64Array);
+
+function readArrays<T extends Float32Array | Float64Array>(
+  bytes: Uint8Array,
+  name: string,
+  arrayType: new (length: number) => T,
+): ReadonlyMap<string, NumberArray<T>> {
   const source = bytesInMemory(name, bytes);
   const arrays = readZipDirectory(source).map((entry) => {
     const key = entry.name.replace(/\.npy$/, '');
-    return [key, readNpy(readZipEntry(source, entry), `${name}, array ${JSON.stringify(key.slice(0, 80))}`)] as const;
+    const where = `${name}, array ${JSON.stringify(key.slice(0, 80))}`;
+    return [key, readNumbers(readZipEntry(source, entry), where, arrayType)] as const;
   });
   return new Map(arrays);
+}
+
+/** An array to write. */
+export interface WrittenArray {
+  readonly shape: readonly number[];
+  readonly data: Float64Array | Float32Array | BigInt64Array | Uint8Array;
+}
+
+/** A .npy file, version 1, little-endian and in C order. @throws ShapeError when the values do not fit the shape */
+export function encodeNpy({ shape, data }: WrittenArray): Uint8Array {
+  const count = shape.reduce((product, extent) => product * extent, 1);
+  if (count !== data.length)
+    throw new ShapeError(`npy: shape [${shape.join(', ')}] means ${count} values, but there are ${data.length}.`);
+  const kind =
+    data instanceof Uint8Array ? '|u1' : data instanceof BigInt64Array ? '<i8' : `<f${data.BYTES_PER_ELEMENT}`;
+  const extents = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
+  const text = `{'descr': '${kind}', 'fortran_order': False, 'shape': ${extents}, }`;
+  // The values begin at a multiple of 64 bytes.
+  const length = Math.ceil((10 + text.length + 1) / 64) * 64 - 10;
+  const file = new Uint8Array(10 + length + data.byteLength);
+  file.set([...magic, 1, 0, length & 0xff, length >> 8]);
+  file.set(new TextEncoder().encode(`${text.padEnd(length - 1)}\n`), 10);
+  file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), 10 + length);
+  return file;
+}
+
+/** A .npz file, an archive of stored .npy files, as `numpy.savez` writes it. */
+export function encodeNpz(arrays: Readonly<Record<string, WrittenArray>>): Uint8Array {
+  const zip = zipWriter();
+  const pieces = Object.entries(arrays).flatMap(([name, array]) => zip.file(`${name}.npy`, encodeNpy(array)));
+  pieces.push(...zip.end());
+  const file = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let offset = 0;
+  for (const piece of pieces) {
+    file.set(piece, offset);
+    offset += piece.length;
+  }
+  return file;
 }

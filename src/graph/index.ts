@@ -46,6 +46,7 @@ export {
 export { gather, largestIndices, oneHot, pickAt, replaceAt } from './ops/indexing.ts';
 export { matmul } from './ops/matmul.ts';
 export { groupNorm } from './ops/normalization.ts';
+export { averagePool2d, maxPool2d } from './ops/pooling.ts';
 export { max, mean } from './ops/reduction.ts';
 export { downsample2d, upsample2d } from './ops/resampling.ts';
 export { softmax } from './ops/softmax.ts';

@@ -2,10 +2,20 @@
 export type { Features } from './features.ts';
 export { featureAccumulator, featureStatistics } from './feature-statistics.ts';
 export type { FeatureAccumulator, FeatureMoments, FeatureStatistics } from './feature-statistics.ts';
+export { asColours, inBatches } from './feature-extractor.ts';
+export type { FeatureExtractor, ImageBatch, ImageFeatures } from './feature-extractor.ts';
 export { frechetDistance } from './frechet-distance.ts';
 export type { FrechetDistance, GaussianMoments } from './frechet-distance.ts';
 export { gaussianDiscrepancy, medianBandwidth } from './gaussian-discrepancy.ts';
 export type { GaussianDiscrepancy, GaussianDiscrepancyOptions } from './gaussian-discrepancy.ts';
+export {
+  inceptionExtractor,
+  inceptionNetwork,
+  inceptionShapes,
+  inceptionSize,
+  resizedValues,
+} from './inception/index.ts';
+export type { InceptionFile, InceptionOutputs, InceptionParameters } from './inception/index.ts';
 export { inceptionScore } from './inception-score.ts';
 export type { InceptionScore, InceptionScoreOptions } from './inception-score.ts';
 export { kernelDistance, kernelInceptionDistance } from './kernel-distance.ts';

@@ -140,16 +140,16 @@ export function readPlacements(log: string, device: Device): Omit<Placement, 'gr
 /** A runtime that compiles nothing and remembers the graphs that it was to compile. */
 export function recordingRuntime(): { runtime: Runtime; specs: GraphSpec[] } {
   const specs: GraphSpec[] = [];
+  const unable = (name: string): never => {
+    throw new StfError(`${name} was recorded, not compiled.`);
+  };
   const runtime: Runtime = {
     engine: 'none',
     device: 'none',
     threads: 1,
     compile: (spec) => {
       specs.push(spec);
-      const unable = (): never => {
-        throw new StfError(`${spec.name} was recorded, not compiled.`);
-      };
-      return Promise.resolve({ name: spec.name, run: unable, release: () => Promise.resolve() });
+      return Promise.resolve({ name: spec.name, run: () => unable(spec.name), release: () => Promise.resolve() });
     },
     createState: (entries) => ({
       entries: new Map(Object.entries(entries).map(([name, { shape, dtype }]) => [name, { shape, dtype }])),
@@ -158,6 +158,7 @@ export function recordingRuntime(): { runtime: Runtime; specs: GraphSpec[] } {
         return Promise.resolve(data ?? allocate(dtype, sizeOf(shape)));
       },
       write: () => {},
+      update: unable,
     }),
   };
   return { runtime, specs };

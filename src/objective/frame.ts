@@ -78,8 +78,9 @@ export function frameOf({ clean, noise, sigma }: Perturbation, reference: Tensor
     about,
     exact: about,
     exactSource: source,
+    // The factor comes last: engines take one that follows a product into it as a float32 attribute, in float64 as well.
     weighted: (weights, total) =>
-      sub(mul(weightedPixels(weights, reference, dtype), 1 / pixelSteps), mul(total, add(centre, 1))),
+      mul(sub(weightedPixels(weights, reference, dtype), mul(total, mul(add(centre, 1), pixelSteps))), 1 / pixelSteps),
   };
 }
 

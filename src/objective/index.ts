@@ -33,8 +33,11 @@ export type {
   ReferenceSource,
   ReferenceSourceOptions,
 } from './references/index.ts';
-export { compileStreamedMean, compileStreamedPosterior } from './streamed-posterior.ts';
+export { compileDetailedPosterior, compileStreamedMean, compileStreamedPosterior } from './streamed-posterior.ts';
 export type {
+  DetailedPosterior,
+  DetailedPosteriorValues,
+  Floats,
   PerturbedSamples,
   PositionRange,
   PosteriorValues,

@@ -92,7 +92,19 @@ export function takeReferences(
   centre: Tensor,
   options: PosteriorOptions = {},
 ): PosteriorSums {
-  return mergeSums(sums, sumsOver(perturbation, reference, centre, options));
+  return weighReferences(sums, perturbation, reference, centre, options).sums;
+}
+
+/** The same with the log-weights of this block's references [B, n], relative to the source. */
+export function weighReferences(
+  sums: PosteriorSums,
+  perturbation: Perturbation,
+  reference: Tensor,
+  centre: Tensor,
+  options: PosteriorOptions = {},
+): { sums: PosteriorSums; logWeights: Tensor } {
+  const block = sumsOver(perturbation, reference, centre, options);
+  return { sums: mergeSums(sums, block.sums), logWeights: block.logWeights };
 }
 
 /** The sums over one block of references alone. */
@@ -101,7 +113,7 @@ function sumsOver(
   reference: Tensor,
   centre: Tensor,
   options: PosteriorOptions,
-): PosteriorSums {
+): { sums: PosteriorSums; logWeights: Tensor } {
   const frame = frameOf(perturbation, reference, centre);
   const [batch] = perturbation.clean.shape;
   const { candidates = Math.max(mostCandidates, fewPairs / batch) } = options;
@@ -112,13 +124,14 @@ function sumsOver(
   // Where none counts the largest is that of those that do not.
   const weights = allowed ? where(allowed, all, 0) : all;
   const total = sum(weights, 1, true);
-  return {
+  const sums = {
     largest,
     total,
     weighted: frame.weighted(weights, total),
     squaredDistances: mul(sum(mul(weights, squaredDistances), 1, true), frame.unit ** 2),
     squaredWeights: sum(square(weights), 1, true),
   };
+  return { sums, logWeights };
 }
 
 /** The sums over the references of both. */
@@ -198,7 +211,7 @@ export function sumReferences(
     const part = slice(reference, 0, start, end);
     const labels = options.labels && { ...options.labels, reference: slice(options.labels.reference, 0, start, end) };
     const counts = options.counts && slice(options.counts, 1, start, end);
-    return sumsOver(perturbation, part, centre, { ...options, labels, counts });
+    return sumsOver(perturbation, part, centre, { ...options, labels, counts }).sums;
   });
   return blocks.reduce(mergeSums);
 }

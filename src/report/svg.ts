@@ -1,6 +1,7 @@
 import { plot, type PlotOptions } from '@observablehq/plot';
 // The bundled build of linkedom: a small DOM in plain JavaScript that imports nothing from Node.
 import { parseHTML } from 'linkedom/worker';
+import { FormatError } from '../errors.ts';
 import { textWidth, wrapText } from './text-width.ts';
 import { fontFamily, fontSizes, palette, spacing } from './theme.ts';
 
@@ -10,6 +11,8 @@ export interface FigurePart {
   title?: string;
   /** A short note at the right end of the heading's line, such as a count. */
   note?: string;
+  /** Below the heading, where parts have curves of their own. */
+  legend?: readonly LegendEntry[];
   plot: PlotOptions & { width: number; height: number; marginLeft: number; marginRight: number };
 }
 
@@ -29,6 +32,8 @@ export interface Figure {
   columns?: number;
   /** Small print below; broken into lines to fit. */
   caption?: string;
+  /** The numbers that are drawn, put into the file as JSON for programs to read back; see `figureData`. */
+  data?: unknown;
 }
 
 /** What is used of the element that Plot returns: the core compiles without the types of the DOM. */
@@ -44,7 +49,15 @@ interface SvgElement {
  *
  * @returns the text of the SVG, coordinates rounded to 1/100 pixel
  */
-export function figureSvg({ title, subtitle, legend = [], parts, columns = parts.length, caption }: Figure): string {
+export function figureSvg({
+  title,
+  subtitle,
+  legend = [],
+  parts,
+  columns = parts.length,
+  caption,
+  data,
+}: Figure): string {
   const rows: FigurePart[][] = [];
   for (let i = 0; i < parts.length; i += columns) rows.push(parts.slice(i, i + columns));
   const rowWidth = (row: readonly FigurePart[]): number =>
@@ -85,6 +98,15 @@ export function figureSvg({ title, subtitle, legend = [], parts, columns = parts
       }
       x = left;
     }
+    const legends = row.map((part, i) => {
+      const { width: partWidth, marginLeft, marginRight } = part.plot;
+      const at = left + row.slice(0, i).reduce((sum, each) => sum + each.plot.width + spacing.panelGap, 0);
+      return part.legend
+        ? legendRows(part.legend, at + marginLeft, y, partWidth - marginLeft - marginRight)
+        : { svg: '', height: 0 };
+    });
+    body.push(...legends.map(({ svg }) => svg));
+    y += Math.max(...legends.map((each) => each.height));
     for (const part of row) {
       body.push(plotSvg(part.plot, x, y));
       x += part.plot.width + spacing.panelGap;
@@ -99,11 +121,23 @@ export function figureSvg({ title, subtitle, legend = [], parts, columns = parts
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`,
     ` color="${palette.ink}" fill="currentColor" font-family='${fontFamily}' role="img">`,
     title === undefined ? '' : `<title>${escapeXml(title)}</title>`,
+    data === undefined ? '' : `<metadata>${escapeXml(JSON.stringify(data))}</metadata>`,
     `<style>${styleSheet}</style>`,
     `<rect width="${width}" height="${height}" fill="${palette.paper}"/>`,
     ...body,
     '</svg>\n',
   ].join('');
+}
+
+/**
+ * The numbers that a figure carries.
+ *
+ * @throws FormatError when it carries none
+ */
+export function figureData(svg: string): unknown {
+  const found = /<metadata>([^<]*)<\/metadata>/.exec(svg);
+  if (!found) throw new FormatError('figureData: the figure carries no data');
+  return JSON.parse(found[1].replace(/&#(\d+);/g, (_, code: string) => String.fromCharCode(Number(code))));
 }
 
 const styleSheet = [
@@ -159,4 +193,5 @@ function legendRows(legend: readonly LegendEntry[], left: number, top: number, w
   return { svg: parts.join(''), height: y + rowHeight - top };
 }
 
-const escapeXml = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+/** Text as it may stand in XML. */
+export const escapeXml = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);

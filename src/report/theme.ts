@@ -26,6 +26,9 @@ export const palette = {
   grid: '#e8e8e8',
 } as const;
 
+/** Backgrounds of ranges along an axis, in the order in which they come: so light that every curve keeps its contrast. */
+export const rangeTints = ['#eef4fb', '#fdf1e3', '#ecf5f0'] as const;
+
 /** Inter is what raster images are drawn with (src/node/raster.ts); a browser without it takes its own. */
 export const fontFamily = 'Inter, system-ui, -apple-system, "Segoe UI", sans-serif';
 
@@ -33,7 +36,15 @@ export const fontFamily = 'Inter, system-ui, -apple-system, "Segoe UI", sans-ser
 export const fontSizes = { title: 15, subtitle: 12, panel: 12, axis: 11, caption: 11 } as const;
 
 /** Lengths in pixels at scale 1. */
-export const spacing = { page: 18, panelGap: 18, panel: 300, line: 640, lineHeight: 300 } as const;
+export const spacing = {
+  page: 18,
+  panelGap: 18,
+  panel: 300,
+  line: 640,
+  lineHeight: 300,
+  smallLine: 366,
+  smallLineHeight: 250,
+} as const;
 
 /** Width of curves in pixels at scale 1. */
 export const strokeWidth = 1.75;

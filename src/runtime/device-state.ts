@@ -90,12 +90,25 @@ export class DeviceState implements EngineState {
   }
 
   read(name: string): Promise<TensorData> {
-    const type = known(this.entries, this.entries, name);
+    known(this.entries, this.entries, name);
+    return this.memory.queue(() => this.copy(name));
+  }
+
+  update(name: string, change: (data: TensorData) => Promise<void>): Promise<void> {
+    known(this.entries, this.entries, name);
     return this.memory.queue(async () => {
-      const present = this.fronts.get(name)!;
-      const onHost = present.location === 'cpu' ? present : await this.memory.transfers.move(present, 'cpu', type);
-      return fromOrt(onHost, type.dtype).slice();
+      const data = await this.copy(name);
+      await change(data);
+      this.write(name, data);
     });
+  }
+
+  /** To be called from within the device's queue. */
+  private async copy(name: string): Promise<TensorData> {
+    const type = this.entries.get(name)!;
+    const present = this.fronts.get(name)!;
+    const onHost = present.location === 'cpu' ? present : await this.memory.transfers.move(present, 'cpu', type);
+    return fromOrt(onHost, type.dtype).slice();
   }
 
   write(name: string, data: TensorData): void {

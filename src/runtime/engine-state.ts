@@ -135,6 +135,11 @@ export class HostState implements EngineState {
     return this.queue(() => Promise.resolve(this.fronts.get(name)!.data.slice() as TensorData));
   }
 
+  update(name: string, change: (data: TensorData) => Promise<void>): Promise<void> {
+    known(this.entries, this.fronts, name);
+    return this.queue(() => change(this.fronts.get(name)!.data));
+  }
+
   write(name: string, data: TensorData): void {
     checkData(name, known(this.entries, this.entries, name), data);
     if (this.underWay > 0)

@@ -9,8 +9,19 @@ export interface ModelInput {
   readonly data: TensorData;
 }
 
+/** What a model file says of an input or output. */
+export interface ModelValue {
+  readonly name: string;
+  /** Element type in the engine's words, such as `float32`; undefined for what is no tensor. */
+  readonly type: string | undefined;
+  /** Lengths of its axes; a text, or 0 or less, where a length is free. */
+  readonly shape: readonly (number | string)[];
+}
+
 /** A model file in the engine. Its shapes may be free, so inputs bring theirs. */
 export interface ModelFile {
+  readonly inputs: readonly ModelValue[];
+  readonly outputs: readonly ModelValue[];
   /** Runs the model: outputs by name, row-major values that the caller owns. */
   run(inputs: Readonly<Record<string, ModelInput>>): Promise<Record<string, TensorData>>;
   /** Frees the engine's memory. A model can't be run afterwards. */
@@ -38,7 +49,14 @@ export async function openModel(
     const name = typeof model === 'string' ? model : 'the model';
     throw new FormatError(`ONNX Runtime refused ${name}: ${error instanceof Error ? error.message : String(error)}`);
   });
+  const described = (values: InferenceSession['inputMetadata']): ModelValue[] =>
+    values.map((value) => ({
+      name: value.name,
+      ...(value.isTensor ? { type: value.type, shape: value.shape } : { type: undefined, shape: [] }),
+    }));
   return {
+    inputs: described(session.inputMetadata),
+    outputs: described(session.outputMetadata),
     run: async (inputs) => {
       const feeds: Record<string, OrtTensor> = {};
       for (const [name, { dtype, shape, data }] of Object.entries(inputs))

@@ -60,6 +60,11 @@ export interface State {
   read(name: string): Promise<TensorData>;
   /** Replaces an entry's value; the data are copied. */
   write(name: string, data: TensorData): void;
+  /**
+   * Lets the host change an entry's value: in place where state lies in the host's memory, else a copy that is written
+   * back. Runs of programs wait until it is done.
+   */
+  update(name: string, change: (data: TensorData) => Promise<void>): Promise<void>;
 }
 
 /** Something that compiles and runs graphs. */

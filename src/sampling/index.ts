@@ -15,6 +15,8 @@ export { generate, generateWith } from './generate.ts';
 export type { GenerateOptions } from './generate.ts';
 export { guided } from './guidance.ts';
 export type { NoiseSource, SamplerHooks, SamplerStep } from './hooks.ts';
+export { inRanks, listOfFirst } from './in-ranks.ts';
+export type { Group } from './in-ranks.ts';
 export { bitsPerDimension, drawProbes, logLikelihood, probeKinds } from './likelihood.ts';
 export type { DenoiseJacobian, Likelihood, LikelihoodOptions, ProbeKind } from './likelihood.ts';
 export { defaultSigmaRange, discretizations, discretizedLevels, edmNoiseLevels, withinRange } from './noise-levels.ts';

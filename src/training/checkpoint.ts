@@ -190,6 +190,13 @@ const progressSchema = z.object({
     })
     .optional(),
   skipped: z.object({ total: z.number().int().nonnegative(), inARow: z.number().int().nonnegative() }).optional(),
+  gradientProbe: z
+    .object({
+      earned: z.number(),
+      turn: z.number().int().nonnegative(),
+      sums: z.array(z.object({ signal: moment, variance: moment })),
+    })
+    .optional(),
   sinceTick: z
     .object({
       nimg: z.number().int().nonnegative(),

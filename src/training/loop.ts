@@ -2,15 +2,19 @@ import { sampleSize } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { NonFiniteError, UsageError } from '../errors.ts';
 import { sampleShapeOf } from '../networks/index.ts';
-import type { Runtime } from '../runtime/index.ts';
+import { alone } from '../runtime/index.ts';
+import type { Communicator, Runtime } from '../runtime/index.ts';
 import { compileDenoiser, generateWith } from '../sampling/index.ts';
 import type { CompiledDenoiser } from '../sampling/index.ts';
 import { batchSource } from './batches.ts';
+import { gradientProbe } from './gradient-probe.ts';
 import { afterGoodStep, afterOverflow, initialLossScale } from './loss-scale.ts';
 import type { LossScale } from './loss-scale.ts';
 import { describeNonFinite, isFiniteStep, mostSkippedInARow } from './non-finite.ts';
+import { silentObserver } from './observer.ts';
 import type { LiveState, Progress, TickPart, TrainingObserver, TrainingState } from './observer.ts';
 import type { TrainingOptions } from './options.ts';
+import { anyRank, requireSameState, stopAgreement } from './ranks.ts';
 import { emaBetaAt, learningRateAt } from './schedule.ts';
 import type { SampleLoader } from './samples.ts';
 import { StatisticsCollector } from './statistics.ts';
@@ -40,6 +44,8 @@ export interface TrainingJob {
     /** True when the samples that were due with the checkpoint have not been drawn, and are to be drawn first. */
     readonly lacksSamples?: boolean;
   };
+  /** The processes that train together; this one alone when left out. Rank 0 tells its observer, the others are silent. */
+  readonly ranks?: Communicator;
   /** Looked at after every step, of training and of sampling; when set, the run saves its state and ends. */
   readonly signal?: { readonly aborted: boolean };
 }
@@ -65,7 +71,9 @@ const samplingBatch = 4096;
  * @throws NonFiniteError when a loss or gradient is infinite or NaN, after saving the state
  */
 export async function train(job: TrainingJob): Promise<TrainingSummary> {
-  const { runtime, dataset, options, observer, now, signal } = job;
+  const { runtime, dataset, options, now, signal, ranks = alone } = job;
+  const isFirst = ranks.rank === 0;
+  const observer = isFirst ? job.observer : silentObserver;
   const clock = job.clock ?? now;
   checkData(dataset, options);
   const started = clock();
@@ -85,14 +93,16 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       precision: options.precision,
       checkpointing: options.checkpointing,
     },
-    { seed, ...(job.resume && { weights: job.resume.vectors.weights }) },
+    { seed, ranks, ...(job.resume && { weights: job.resume.vectors.weights }) },
   );
   if (job.resume) for (const name of trainingVectors) step.state.write(name, job.resume.vectors[name]);
-  const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample, undefined, {
+  const shard = { rank: ranks.rank, ranks: ranks.size };
+  const batches = await batchSource(runtime, dataset, options, step.dropoutPerSample, shard, {
     loader: job.loader,
     now: clock,
   });
-  const probe = await tickProbe(runtime, dataset, options);
+  const probe = isFirst ? await tickProbe(runtime, dataset, options) : undefined;
+  const gradients = gradientProbe(step, options, job.resume?.progress.gradientProbe, ranks.size);
   let sampler: CompiledDenoiser | undefined;
 
   const statistics = new StatisticsCollector();
@@ -117,8 +127,15 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
     nimg > tickStart.nimg
       ? { nimg: tickStart.nimg, seconds: clock() - tickStart.time, maintenance, moments: statistics.collected() }
       : undefined;
-  const save = (isLast = false): Promise<boolean> =>
-    saveState(observer, step, { options, progress: { ...progress(), sinceTick: sinceTick() }, isLast });
+  const save = async (isLast = false): Promise<boolean> => {
+    const now = { ...progress(), gradientProbe: gradients.state(), sinceTick: sinceTick() };
+    // Rank 0 has the state, and nobody leaves before it is safe.
+    return anyRank(ranks, isFirst && (await saveState(observer, step, { options, progress: now, isLast })));
+  };
+  // Only the clock may differ.
+  const requireSame = (when: string): Promise<void> =>
+    requireSameState(ranks, step.state, { options, progress: { ...progress(), seconds: 0 } }, when);
+  const stop = stopAgreement(ranks, signal);
   const total = options.durationKimg * 1000;
   let firstTick: TickStatistics | undefined;
   let lastTick: TickStatistics | undefined;
@@ -127,22 +144,25 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   const isDue = (every: number | null, tick: number): boolean =>
     nimg >= total || (every !== null && tick !== 0 && tick % every === 0);
   // A signal in the last step changes nothing: what is left to do is the picture, after the checkpoint.
-  const stops = (): boolean => nimg < total && (signal?.aborted ?? false);
+  const stops = (): boolean => nimg < total && stop.isAgreed();
   const draw = async (): Promise<void> => {
+    if (!isFirst) return;
     sampler ??= await compileDenoiser(runtime, denoiser, {
       batch: samplesAtATime(options, sampleSize(dataset)),
       precision: options.precision,
       state: step.state,
       entry: 'ema',
     });
-    const samples = await drawSamples(sampler, options, observer, stops);
+    const samples = await drawSamples(sampler, options, observer, () => nimg < total && stop.isAsked());
     if (samples) await observer.samples(samples, progress());
   };
   /** A state that could not be saved when it was due. */
   let isOwed = false;
 
   try {
+    await requireSame('before the first step');
     if (job.resume?.lacksSamples && tick > 0 && !part && isDue(options.sampleTicks, tick - 1)) await draw();
+    await stop.agree();
     while (nimg < total) {
       if (stops()) {
         await save(true);
@@ -167,17 +187,16 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
           statistics.report('Optimizer/overflows', lossScale.overflows);
         }
         skipped = { ...skipped, inARow: 0 };
-        statistics.report(
-          'Loss/loss',
-          result.lossPerSample.map((loss) => loss / sampleSize(dataset)),
-        );
+        const perElement = result.lossPerSample.map((loss) => loss / sampleSize(dataset));
+        statistics.report('Loss/loss', perElement);
         statistics.report('Optimizer/learning_rate', learningRate);
         statistics.report('Optimizer/gradient_norm', result.gradientNorm);
         statistics.report('Optimizer/ema_beta', emaBeta);
-        countDrawn(statistics, data, options);
+        reportRanges(statistics, result, perElement, options);
+        gradients.step();
       } else {
         const gradient = (await step.state.read('gradient')) as Float32Array;
-        const report = describeNonFinite(result, data, steps + 1, step.table, gradient);
+        const report = describeNonFinite(result, steps + 1, step.table, gradient);
         if (options.onNonFinite === 'stop' || skipped.inARow === mostSkippedInARow) {
           await save(true);
           throw new NonFiniteError(nonFiniteMessage(report, skipped.inARow));
@@ -188,6 +207,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       steps++;
       nimg += batch;
       observer.step(progress(), result.lossPerSample.reduce((a, b) => a + b, 0) / sampleSize(dataset) / batch);
+      await stop.agree();
 
       const done = nimg >= total;
       if (!done && tick !== 0 && nimg < tickStart.nimg + options.kimgPerTick * 1000) continue;
@@ -205,9 +225,11 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         memoryGb: job.memoryGb?.() ?? 0,
         secondsBefore,
       });
-      await probe.report(tick, statistics);
+      await probe?.report(tick, statistics);
+      if (isFirst && isFiniteStep(result)) await gradients.report(tick, data[0], statistics);
       lastTick = statistics.take(now());
       firstTick ??= lastTick;
+      await requireSame(`after step ${steps}`);
       await observer.tick(lastTick);
       tickStart = { time: clock(), nimg };
       const saves = isOwed || stops() || isDue(options.checkpointTicks, tick);
@@ -215,6 +237,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       tick++;
       if (saves) isOwed = !(await save(done || stops()));
       if (draws && !stops()) await draw();
+      await stop.agree();
       if (stops()) {
         if (!saves || isOwed) await save(true);
         break;
@@ -226,7 +249,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
     return { progress: progress(), finished: nimg >= total, firstTick, lastTick };
   } finally {
     await sampler?.release();
-    await probe.release();
+    await probe?.release();
     await batches.release();
     await step.release();
   }
@@ -285,13 +308,18 @@ const nonFiniteMessage = (report: string, skippedInARow: number): string =>
   `${report}. ${skippedInARow > 0 ? `The ${skippedInARow} steps before it were left out for the same reason. ` : ''}` +
   'The state before it was saved; a smaller learning rate or a longer ramp-up may help.';
 
-function countDrawn(
+/** The noise levels that were drawn, and the loss, in each range of them. */
+function reportRanges(
   statistics: StatisticsCollector,
-  data: readonly RoundData[],
+  { sigma }: StepResult,
+  losses: Float32Array,
   { sigmaRanges }: TrainingOptions,
 ): void {
-  for (const { sigma } of data)
-    for (const level of sigma) statistics.report(`Target/drawn/${rangeOf(level, sigmaRanges)}`, level);
+  for (const [sample, level] of sigma.entries()) {
+    const range = rangeOf(level, sigmaRanges);
+    statistics.report(`Target/drawn/${range}`, level);
+    statistics.report(`Loss/${range}`, losses[sample]);
+  }
 }
 
 interface TickTimes {

@@ -1,7 +1,6 @@
 import { sizeOf } from '../graph/index.ts';
 import { viewsOf } from '../nn/index.ts';
 import type { ParameterTable } from '../nn/index.ts';
-import type { RoundData } from './round.ts';
 import type { StepResult } from './train-step.ts';
 
 /*
@@ -23,13 +22,12 @@ export const isFiniteStep = ({ lossPerSample, gradientNorm }: StepResult): boole
  * @param gradient  of the step, a flat vector
  */
 export function describeNonFinite(
-  { lossPerSample, gradientNorm }: StepResult,
-  data: readonly Pick<RoundData, 'sigma'>[],
+  { lossPerSample, sigma, gradientNorm }: StepResult,
   step: number,
   table: ParameterTable,
   gradient: Float32Array,
 ): string {
-  const levels = data.flatMap(({ sigma }) => [...sigma]);
+  const levels = [...sigma];
   const bad = [...lossPerSample.keys()].filter((sample) => !Number.isFinite(lossPerSample[sample]));
   const [first] = bad;
   const range = (own: readonly number[]): string => `sigma from ${Math.min(...own)} to ${Math.max(...own)}`;

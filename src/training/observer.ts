@@ -1,4 +1,5 @@
 import type { ParameterTable } from '../nn/index.ts';
+import type { GradientProbeState } from './gradient-probe.ts';
 import type { LossScale } from './loss-scale.ts';
 import type { TrainingOptions } from './options.ts';
 import type { Moments, TickStatistics } from './statistics.ts';
@@ -18,6 +19,8 @@ export interface Progress {
   readonly lossScale?: LossScale | undefined;
   /** Steps whose update was left out because a loss or gradient was not finite; of them, the last ones in a row. */
   readonly skipped?: { readonly total: number; readonly inARow: number } | undefined;
+  /** Of a state that is saved, where the probe of gradient noise stands. */
+  readonly gradientProbe?: GradientProbeState | undefined;
   /** Of a state between two ticks, what has been collected since the first of them. */
   readonly sinceTick?: TickPart | undefined;
 }
@@ -73,3 +76,10 @@ export interface TrainingObserver {
   /** When a step is left out because a loss or gradient is not finite; `report` says which and why. */
   skipped?(report: string): void;
 }
+
+/** For ranks that another one speaks for. */
+export const silentObserver: TrainingObserver = {
+  step: () => {},
+  tick: () => Promise.resolve(),
+  samples: () => Promise.resolve(),
+};

@@ -35,6 +35,8 @@ export interface TrainStepConfig {
   readonly batch: number;
   /** Gradient accumulation: the batch is taken in this many rounds. */
   readonly rounds: number;
+  /** Processes that share the batch, each with as many samples of it; 1 when left out. */
+  readonly ranks?: number;
   /** How samples arrive: images as stored, value u meaning u / 127.5 - 1, or floats as they are. */
   readonly sampleDtype: 'uint8' | 'float32';
   /** What is done to the samples, which arrive as floats then; references are left as they are. Nothing when left out. */
@@ -48,7 +50,7 @@ export interface TrainStepConfig {
   readonly checkpointing?: boolean;
 }
 
-/** Data of one accumulation round: `batch / rounds` samples. All randomness comes in here. */
+/** Data of one accumulation round: `batch / rounds / ranks` samples. All randomness comes in here. */
 export interface RoundData {
   readonly clean: Uint8Array | Float32Array;
   /** Unit normal noise, as many values as `clean`. */
@@ -84,17 +86,22 @@ export interface RoundData {
   readonly dropoutKeep?: Uint8Array | (() => Uint8Array) | undefined;
 }
 
-/** Whether batch, rounds and references fit together. @throws UsageError when they do not */
+/** Whether batch, rounds, ranks and references fit together. @throws UsageError when they do not */
 export function checkSizes({
   batch,
   rounds,
+  ranks = 1,
   objective,
   denoiser,
-}: Pick<TrainStepConfig, 'batch' | 'rounds' | 'objective' | 'denoiser'>): void {
+}: Pick<TrainStepConfig, 'batch' | 'rounds' | 'ranks' | 'objective' | 'denoiser'>): void {
   if (!Number.isInteger(batch) || batch < 1)
     throw new UsageError(`--batch must be an integer of at least 1, got ${batch}.`);
   if (!Number.isInteger(rounds) || rounds < 1 || batch % rounds !== 0) {
     throw new UsageError(`--batch (${batch}) must be divisible by --rounds, got ${rounds}.`);
+  }
+  if (batch % (rounds * ranks) !== 0) {
+    const per = rounds > 1 ? `${ranks} ranks times --rounds ${rounds}` : `the number of ranks, ${ranks}`;
+    throw new UsageError(`--batch (${batch}) must be divisible by ${per}: every rank takes as many samples.`);
   }
   if (objective.kind === 'stf')
     checkReferences(objective.references, batch, restrictsClass(objective, denoiser.network.labelDim));
@@ -112,11 +119,11 @@ export interface Round {
   feeds(data: RoundData): Record<string, TensorData>;
 }
 
-/** Builds loss and gradient of one round of `batch / rounds` samples. */
+/** Builds loss and gradient of one round of `batch / rounds / ranks` samples. */
 export function buildRound(config: TrainStepConfig, table: ParameterTable, weights: Tensor): Round {
   const { denoiser: denoiserConfig, objective, sampleDtype, augmentation } = config;
   const { network } = denoiserConfig;
-  const size = config.batch / config.rounds;
+  const size = config.batch / config.rounds / (config.ranks ?? 1);
   const sampleShape = sampleShapeOf(network);
   const shape = [size, ...sampleShape];
   const inputs = new Map<keyof RoundData, Tensor>();

@@ -13,8 +13,14 @@ import type { StatisticsCollector } from './statistics.ts';
 /** Names of the ranges of sigma that `sigmaRanges` divides. */
 export const rangeNames = ['low', 'mid', 'high'] as const;
 
-export const rangeOf = (sigma: number, [first, second]: readonly [number, number]): (typeof rangeNames)[number] =>
+export type RangeName = (typeof rangeNames)[number];
+
+export const rangeOf = (sigma: number, [first, second]: readonly [number, number]): RangeName =>
   sigma < first ? 'low' : sigma < second ? 'mid' : 'high';
+
+/** The noise levels among `levels` that lie in a range, in their order. */
+export const levelsIn = (range: RangeName, levels: Float64Array, borders: readonly [number, number]): Float64Array =>
+  levels.filter((level) => rangeOf(level, borders) === range);
 
 /** Samples measured in each range at each tick. */
 const perRange = 16;
@@ -98,7 +104,7 @@ function drawSamples(
   rows: Uint32Array,
   { seed, noiseLevels, sigmaRanges, denoiser, objective }: TrainingOptions,
   tick: number,
-): { samples: PerturbedSamples; ranges: ((typeof rangeNames)[number] | undefined)[] } {
+): { samples: PerturbedSamples; ranges: (RangeName | undefined)[] } {
   const size = sampleSize(dataset);
   const count = rows.length;
   const clean = new Float32Array(count * size);
@@ -112,10 +118,7 @@ function drawSamples(
   const perRangeCount = count / rangeNames.length;
   const sigma = new Float32Array(count).fill(sigmaRanges[0]);
   const ranges = rangeNames.flatMap((range, r) => {
-    const found: number[] = [];
-    for (let k = 0; k < levels.length && found.length < perRangeCount; k++) {
-      if (rangeOf(levels[k], sigmaRanges) === range) found.push(levels[k]);
-    }
+    const found = levelsIn(range, levels, sigmaRanges).subarray(0, perRangeCount);
     sigma.set(found, r * perRangeCount);
     return Array.from({ length: perRangeCount }, (_, i) => (i < found.length ? range : undefined));
   });

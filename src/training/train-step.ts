@@ -4,8 +4,8 @@ import { add, concatFlat, countFlops, input, mul, sqrt, square, sub, sum, where 
 import type { Tensor } from '../graph/index.ts';
 import { fromFlat, initialize, parameterTable } from '../nn/index.ts';
 import type { ParameterTable } from '../nn/index.ts';
-import { serial } from '../runtime/index.ts';
-import type { Program, Runtime, State } from '../runtime/index.ts';
+import { alone, serial } from '../runtime/index.ts';
+import type { Communicator, Program, Runtime, State } from '../runtime/index.ts';
 import { adam, adamDefaults, adamScalars } from './adam.ts';
 import { buildRound, checkSizes, lossScaleName } from './round.ts';
 import type { RoundData, TrainStepConfig } from './round.ts';
@@ -20,9 +20,11 @@ export interface StepScalars {
 }
 
 export interface StepResult {
-  /** Loss summed over the elements of each sample, in the order of the batch. */
+  /** Loss summed over the elements of each sample, in the order of the batch; of all ranks. */
   readonly lossPerSample: Float32Array;
-  /** Euclidean norm of the gradient. */
+  /** Noise level of each sample. */
+  readonly sigma: Float32Array;
+  /** Euclidean norm of the gradient of the whole batch. */
   readonly gradientNorm: number;
 }
 
@@ -38,27 +40,39 @@ export interface TrainStep {
   /** Floating-point operations of matrix products and convolutions of one whole step. */
   readonly flops: number;
   /**
-   * Takes one step. When a loss or the gradient is infinite or NaN the state stays as it was: the caller looks at the
-   * result.
+   * Takes one step, on this rank's samples together with what the other ranks take. When a loss or the gradient is
+   * infinite or NaN the state stays as it was: the caller looks at the result.
    *
    * @throws UsageError when there are more or fewer rounds than `rounds`, or data are missing from one
    */
   run(rounds: readonly RoundData[], scalars: StepScalars): Promise<StepResult>;
+  /**
+   * Euclidean norm of the gradient of one round by itself, averaged over its samples; weights, moments and average stay as
+   * they are. Of this rank alone.
+   */
+  gradientNorm(round: RoundData): Promise<number>;
   release(): Promise<void>;
 }
 
 /**
  * Compiles the training step of a denoiser: one graph of noise, target, network, loss and gradient, which adds up over
- * rounds, and one of Adam and the moving average, which writes over the state when loss and gradient are finite.
+ * rounds, and one of Adam and the moving average, which writes over the state when loss and gradient are finite. Between
+ * the two the gradient is summed over the ranks, one vector at once. Every rank then takes the same step on the same state.
  *
  * @param weights  starting values; drawn from `seed` when left out
- * @throws UsageError when batch and rounds do not fit, or the reference batch is smaller than the batch
+ * @param ranks    the processes that share the batch: rank r takes samples r B / R to (r + 1) B / R - 1 of it
+ * @throws UsageError when batch, rounds and ranks do not fit, or the reference batch is smaller than the batch
  */
 export async function compileTrainStep(
   runtime: Runtime,
-  config: TrainStepConfig,
-  { seed = 0, weights }: { seed?: number; weights?: Float32Array } = {},
+  given: Omit<TrainStepConfig, 'ranks'>,
+  {
+    seed = 0,
+    weights,
+    ranks = alone,
+  }: { readonly seed?: number; readonly weights?: Float32Array; readonly ranks?: Communicator } = {},
 ): Promise<TrainStep> {
+  const config: TrainStepConfig = { ...given, ranks: ranks.size };
   checkSizes(config);
   const table = parameterTable((source) => makeDenoiser(source, config.denoiser));
   // First of all, so that the starting values are gone from memory when the step needs it.
@@ -118,13 +132,32 @@ export async function compileTrainStep(
       gradient: { current: current.gradient },
     },
   });
-  const perRound = config.batch / config.rounds;
+  const norm =
+    ranks.size > 1 &&
+    (await compile({
+      name: 'gradient norm',
+      outputs: { gradientNorm: normOf(before) },
+      state: { gradient: { current: current.gradient } },
+    }));
+  const perRank = config.batch / ranks.size;
+  const perRound = perRank / config.rounds;
   // A step is several runs over one state: steps that are started together wait for each other.
   const queue = serial();
+  const feedsOf = (data: RoundData, starts: boolean, lossScale: number) => ({
+    ...round.feeds(data),
+    ...(isFirst && { isFirst: Uint8Array.of(Number(starts)) }),
+    ...(config.precision === 'float16' && { [lossScaleName]: Float32Array.of(lossScale) }),
+  });
   return {
     table,
     state,
     dropoutPerSample: round.dropoutPerSample,
+    gradientNorm: (data) =>
+      // The gradient is scratch: the next step writes over it. The graph divides by the batch, of which a round is a part.
+      queue(async () => {
+        const { gradientNorm } = await differentiate.run(feedsOf(data, true, 1), state);
+        return (gradientNorm as Float32Array)[0] * (config.batch / perRound);
+      }),
     flops: countFlops([...round.gradients, round.lossPerSample]) * config.rounds,
     release: async () => {
       for (const program of programs) await program.release();
@@ -132,23 +165,28 @@ export async function compileTrainStep(
     run: (rounds, { learningRate, emaBeta, step, lossScale = 1 }) =>
       queue(async () => {
         checkRounds(rounds, config);
-        const lossPerSample = new Float32Array(config.batch);
+        const perSample = new Float32Array(2 * config.batch);
+        const lossPerSample = perSample.subarray(0, config.batch);
+        const sigma = perSample.subarray(config.batch);
         let gradientNorm = 0;
         for (const [index, data] of rounds.entries()) {
-          const feeds = {
-            ...round.feeds(data),
-            ...(isFirst && { isFirst: Uint8Array.of(Number(index === 0)) }),
-            ...(config.precision === 'float16' && { [lossScaleName]: Float32Array.of(lossScale) }),
-          };
-          const result = await differentiate.run(feeds, state);
-          lossPerSample.set(result.lossPerSample as Float32Array, index * perRound);
+          const result = await differentiate.run(feedsOf(data, index === 0, lossScale), state);
+          const first = ranks.rank * perRank + index * perRound;
+          lossPerSample.set(result.lossPerSample as Float32Array, first);
+          sigma.set(data.sigma, first);
           [gradientNorm] = result.gradientNorm as Float32Array;
+        }
+        if (norm) {
+          // The others left zeros where this rank's samples are.
+          await ranks.allReduce(perSample);
+          await state.update('gradient', (gradient) => ranks.allReduce(gradient as Float32Array));
+          [gradientNorm] = (await norm.run({}, state)).gradientNorm as Float32Array;
         }
         if (Number.isFinite(gradientNorm) && lossPerSample.every(Number.isFinite)) {
           const values = adamScalars(config.adam ?? adamDefaults, step, learningRate);
           await update.run({ ...values, emaBeta: Float32Array.of(emaBeta) }, state);
         }
-        return { lossPerSample, gradientNorm };
+        return { lossPerSample, sigma, gradientNorm };
       }),
   };
 }

@@ -9,6 +9,8 @@ const commands = [
   '',
   'train',
   'sample',
+  'evaluate',
+  'reference',
   'import',
   'export',
   'dataset',
@@ -16,6 +18,9 @@ const commands = [
   'dataset convert',
   'dataset info',
   'dataset check',
+  'analyze',
+  'analyze phases',
+  'analyze targets',
   'doctor',
   'quickstart',
 ];

@@ -145,6 +145,11 @@ const exchanging = (cpu: Runtime, device: Runtime): Promise<Record<string, numbe
     }
     state.write('b', Float32Array.of(7, 8, 9));
     await readAll();
+    await state.update('a', (data) => {
+      (data as Float32Array).forEach((value, i) => (data[i] = value * 3));
+      return Promise.resolve();
+    });
+    await readAll();
     // Two at once wait for each other.
     await Promise.all([program.run({}, state), program.run({}, state)]);
     await readAll();

@@ -69,4 +69,9 @@ class TwinState implements State {
     this.a.write(name, data);
     this.b.write(name, data);
   }
+
+  async update(name: string, change: (data: TensorData) => Promise<void>): Promise<void> {
+    await this.a.update(name, change);
+    await this.b.update(name, change);
+  }
 }

@@ -77,7 +77,7 @@ describe('a run whose end was lost', () => {
     const { code, stdout, stderr } = await resume(run);
     expect(code).toBe(0);
     expect(stderr).toMatch(
-      /^passed over a damaged checkpoint: .*checkpoint-000002\.safetensors: damaged: its checksum is xxh32:\S+, and its content gives xxh32:\S+\.\n$/,
+      /^passed over a damaged checkpoint: .*checkpoint-000002\.safetensors: damaged: its checksum is xxh32:\S+, and its content gives xxh32:\S+\.\n/,
     );
     expect(stdout).toContain(`Resuming ${join(run, before)}`);
     expect(existsSync(`${file}.damaged`)).toBe(true);

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../src/errors.ts';
 import { readCsv } from '../../src/formats/csv.ts';
 import { readIdx } from '../../src/formats/idx.ts';
-import { readNpy, readNpz } from '../../src/formats/npy.ts';
+import { encodeNpy, encodeNpz, readNpy, readNpz, readNpzDoubles } from '../../src/formats/npy.ts';
 
 /** A .npy file as the format's description lays it out. */
 function npy(descr: string, shape: string, data: ArrayBufferView, { fortran = 'False', version = 1 } = {}): Uint8Array {
@@ -45,6 +45,20 @@ describe('npy', () => {
     expect(() => readNpy(npy('|O8', '(1,)', new Float64Array(1)), 'a.npy')).toThrow(FormatError);
     expect(() => readNpy(npy('<c8', '(1,)', new Float64Array(1)), 'a.npy')).toThrow('a.npy: has values of type c8');
     expect(() => readNpy(npy('<f4', '(1000000000, 3)', new Float32Array(6)), 'a.npy')).toThrow(/truncated/);
+  });
+
+  test('what is written is what NumPy writes, and keeps float64', () => {
+    const data = Float64Array.of(0.1, -2, 1e300, 4, 5, 6);
+    expect(encodeNpy({ shape: [2, 3], data })).toEqual(npy('<f8', '(2, 3)', data));
+    expect(encodeNpy({ shape: [3], data: Uint8Array.of(1, 2, 3) })).toEqual(npy('|u1', '(3,)', Uint8Array.of(1, 2, 3)));
+    const file = encodeNpz({
+      mu: { shape: [2], data: data.slice(0, 2) },
+      n: { shape: [], data: BigInt64Array.of(7n) },
+    });
+    const arrays = readNpzDoubles(file, 'a.npz');
+    expect(arrays.get('mu')).toEqual({ shape: [2], data: data.slice(0, 2), dtype: 'f8' });
+    expect([...arrays.get('n')!.data]).toEqual([7]);
+    expect(() => encodeNpy({ shape: [4], data })).toThrow('shape [4] means 4 values, but there are 6');
   });
 
   test('npz holds several by name', () => {

@@ -9,12 +9,15 @@ import { ddimFiles } from './ddim-files.ts';
 import { edmSamplerFiles } from './edm-sampler-files.ts';
 import { datasetArchives, datasetFolders } from './dataset-files.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
+import { inceptionNetworks, inceptionWeights } from './inception-files.ts';
 import { lossFiles } from './loss-files.ts';
 import { frechetFiles } from './frechet-files.ts';
 import { inceptionScoreFiles } from './inception-score-files.ts';
 import { kernelFiles } from './kernel-files.ts';
 import { manifoldFiles } from './manifold-files.ts';
 import { networkFiles } from './network-files.ts';
+import { posteriorFiles } from './phase-files.ts';
+import { storedTargetFiles, targetErrorFiles } from './phase-target-files.ts';
 import { pickleFiles } from './pickle-files.ts';
 import { pixelFiles } from './pixel-files.ts';
 import { processFiles } from './process-files.ts';
@@ -22,7 +25,9 @@ import type { FileReport } from './report.ts';
 import { likelihoodFiles, odeFiles, predictorCorrectorFiles } from './sde-sampler-files.ts';
 import { stableTargetFiles } from './stable-target-files.ts';
 import { iddpmTables, veTables, vpTables } from './table-files.ts';
+import { torchFiles } from './torch-files.ts';
 import { trainingFiles } from './training-files.ts';
+import { twoGaussiansFiles } from './two-gaussians-files.ts';
 
 /** Every kind of file that can be checked. What a file is, its manifest says. */
 const checkers: readonly Checker[] = [
@@ -43,9 +48,16 @@ const checkers: readonly Checker[] = [
   odeFiles,
   likelihoodFiles,
   ddimFiles,
+  posteriorFiles,
+  targetErrorFiles,
+  storedTargetFiles,
+  twoGaussiansFiles,
   pixelFiles,
   datasetArchives,
   datasetFolders,
+  inceptionWeights,
+  inceptionNetworks,
+  torchFiles,
   frechetFiles,
   inceptionScoreFiles,
   kernelFiles,

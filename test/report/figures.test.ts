@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { ShapeError, UsageError } from '../../src/errors.ts';
 import { svgToPng } from '../../src/node/raster.ts';
-import { lineFigure } from '../../src/report/loss-curve.ts';
+import { lineFigure } from '../../src/report/line-figure.ts';
 import { scatterFigure, type ScatterPanel } from '../../src/report/scatter.ts';
 import { roleColors } from '../../src/report/theme.ts';
 

@@ -103,6 +103,17 @@ describe('state', () => {
     ]);
   });
 
+  test('the host changes an entry, and a run that is started meanwhile reads what it made', async () => {
+    const state = made();
+    const changing = state.update('a', async (data) => {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      (data as Float32Array).forEach((value, i) => (data[i] = 10 * value));
+    });
+    await Promise.all([changing, swap.run({}, state)]);
+    expect(await values(state)).toEqual([[3, 4], [10, 20], [1]]);
+    expect(() => state.update('c', () => Promise.resolve())).toThrow('there is no state "c"');
+  });
+
   test('an output that is an entry as it is stays the same when the entry changes', async () => {
     const state = made();
     const { before } = await reader.run({ scale: Float32Array.of(1) }, state);

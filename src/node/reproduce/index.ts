@@ -1,0 +1,56 @@
+import type { Claim, ClaimContext, ClaimResult, Scale, TrainingRun } from './claim.ts';
+import { consistency } from './claims/consistency.ts';
+import { phases } from './claims/phases.ts';
+import { referenceSize } from './claims/reference-size.ts';
+import { samplers } from './claims/samplers.ts';
+import { speed } from './claims/speed.ts';
+import { stability } from './claims/stability.ts';
+import { varianceVsN } from './claims/variance-vs-n.ts';
+
+/** A claim at a scale, its settings filled in. */
+export interface ClaimPlan {
+  readonly name: string;
+  readonly summary: string;
+  readonly statement: string;
+  readonly scale: Scale;
+  readonly settings: object;
+  readonly trainings: readonly TrainingRun[];
+  /** Of its runs, or of its noisy images. */
+  readonly seeds: readonly number[];
+  run(context: ClaimContext): Promise<ClaimResult>;
+}
+
+function planner<Settings extends object>(claim: Claim<Settings>) {
+  const { name, summary, statement } = claim;
+  return {
+    name,
+    summary,
+    at: (scale: Scale): ClaimPlan => {
+      const settings = claim.settings[scale];
+      const trainings = claim.trainings(settings);
+      return {
+        ...{ name, summary, statement, scale, settings, trainings, seeds: seedsOf(settings, trainings) },
+        run: (context) => claim.run(settings, context),
+      };
+    },
+  };
+}
+
+const seedsOf = (settings: object, trainings: readonly TrainingRun[]): number[] =>
+  'seed' in settings ? [Number(settings.seed)] : [...new Set(trainings.map(({ options }) => options.seed))];
+
+/** All claims, in the order of the paper's argument; each is one file in claims/. */
+export const claims = [
+  planner(phases),
+  planner(varianceVsN),
+  planner(consistency),
+  planner(speed),
+  planner(stability),
+  planner(referenceSize),
+  planner(samplers),
+] as const;
+
+export { ClaimStopped, scales } from './claim.ts';
+export type { ClaimContext, ClaimResult, Scale, Verdict } from './claim.ts';
+export { estimateSeconds } from './estimate.ts';
+export { writeClaim } from './write-claim.ts';

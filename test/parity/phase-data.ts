@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto';
+import { memoryDataset, sampleSize, subset } from '../../src/data/dataset.ts';
+import type { Dataset } from '../../src/data/dataset.ts';
+import { readExactly } from '../../src/analysis/index.ts';
+import { loadCifar10 } from '../../src/node/index.ts';
+import type { PerturbedSamples } from '../../src/objective/index.ts';
+import { BadData } from './check.ts';
+import type { ParityFile, ParityFolder } from './folder.ts';
+import { hashNormal } from './hash-noise.ts';
+
+/** The first images of the training set; a hash in the manifest's conventions, where there is one, must be theirs. */
+export async function firstCifarImages(folder: ParityFolder, count: number): Promise<Dataset> {
+  const images = subset(
+    await loadCifar10({ split: 'train' }),
+    Array.from({ length: count }, (_, i) => i),
+  );
+  const conventions = Object(folder.conventions) as Record<string, unknown>;
+  const key = Object.keys(conventions).find((name) => name.startsWith('images_sha256'));
+  const stated = new RegExp(`\\b${count}\\b`).test(String(conventions.images));
+  if (key !== undefined && stated) {
+    const found = hashOf(images);
+    if (found !== conventions[key])
+      throw new BadData(`SHA-256 of the images is ${found}, not ${String(conventions[key])}`);
+  }
+  return images;
+}
+
+/** SHA-256 of the pixels in the order height, width, channel. */
+function hashOf(images: Dataset): string {
+  const [channels, height, width] = images.sampleShape;
+  const plane = height * width;
+  const planar = new Uint8Array(channels * plane);
+  const hash = createHash('sha256');
+  for (let i = 0; i < images.length; i++) {
+    images.read(i, planar, 0);
+    hash.update(Uint8Array.from(planar, (_, j) => planar[(j % channels) * plane + Math.floor(j / channels)]));
+  }
+  return hash.digest('hex');
+}
+
+/** The images that a file stores as [N, H, W, C]. */
+export function storedImages(file: ParityFile, name: string): Dataset {
+  const { shape, data } = file.get(name);
+  if (!(data instanceof Uint8Array)) throw new BadData(`tensor "${name}" in ${file.name} is not U8`);
+  const [count, height, width, channels] = shape;
+  const plane = height * width;
+  const planar = Uint8Array.from(data, (_, at) => {
+    const [image, j] = [Math.floor(at / (plane * channels)), at % (plane * channels)];
+    return data[image * plane * channels + (j % plane) * channels + Math.floor(j / plane)];
+  });
+  return memoryDataset({ name: `${count} images`, data: planar, sampleShape: [channels, height, width] });
+}
+
+/** Noise of the first points at noise level number k, by the reference's hash [points, d]. */
+export const hashedNoise = (offset: number, k: number, points: number, size: number): Float64Array =>
+  Float64Array.from({ length: points * size }, (_, i) => hashNormal(offset + k, i));
+
+/** Noisy samples in float64 from rows of a data set. */
+export function perturbedRows(
+  dataset: Dataset,
+  rows: readonly number[],
+  noise: ArrayLike<number>,
+  sigma: number,
+): PerturbedSamples & { readonly clean: Float64Array; readonly noise: Float64Array; readonly sigma: Float64Array } {
+  const size = sampleSize(dataset);
+  const clean = new Float64Array(rows.length * size);
+  rows.forEach((row, s) => readExactly(dataset, row, clean.subarray(s * size, (s + 1) * size)));
+  return { clean, noise: Float64Array.from(noise), sigma: new Float64Array(rows.length).fill(sigma) };
+}
