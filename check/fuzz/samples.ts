@@ -335,7 +335,7 @@ export const hostilePickles = [
   `L${'9'.repeat(4000)}L\n.`,
   `\x80\x02(lq\0${'h\0a'.repeat(5000)}.`,
   // The state of an array, set again and again.
-  `\x80\x02cnumpy.core.multiarray\n_reconstruct\n(tR(I1\n(I4000000\ntcnumpy\ndtype\n(S'u1'\ntR(I3\nS'|'\ntbI00\nT${String.fromCharCode(0, 9, 61, 0)}${'x'.repeat(4_000_000)}tq\0${'h\0b'.repeat(20_000)}b.`,
+  `\x80\x02cnumpy.core.multiarray\n_reconstruct\n(tR(I1\n(I4000000\ntcnumpy\ndtype\n(S'u1'\ntR(I3\nS'|'\ntbI00\nT${String.fromCharCode(0, 9, 61, 0)}${'x'.repeat(4_000_000)}tq\0b${'h\0b'.repeat(20_000)}b.`,
 ].map(text);
 
 /** Headers of npy files with shapes that no file has. */

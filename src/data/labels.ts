@@ -4,7 +4,7 @@ import { FormatError } from '../errors.ts';
 export type LabelTable = ReadonlyMap<string, number>;
 
 /** A class beyond this is a mistake. */
-const mostClasses = 1_000_000;
+export const mostClasses = 1_000_000;
 
 /**
  * Reads the labels of a `dataset.json` as EDM and StyleGAN keep them: `{"labels": [["00000/img00000000.png", 6], ...]}`,

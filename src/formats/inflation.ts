@@ -15,6 +15,9 @@ const mostRatio = 100;
 /** Bytes that are unpacked at a time, where there is more to it than fits. */
 const piece = 16_384;
 
+/** Bytes that so many packed ones may become. */
+export const mostUnpacked = (packed: number): number => Math.max(harmless, packed * mostRatio);
+
 /**
  * Refuses what would unpack to much more than it takes, before memory is asked for.
  *
@@ -24,7 +27,7 @@ const piece = 16_384;
  * @throws FormatError
  */
 export function refuseBomb(name: string, packed: number, unpacked: number): void {
-  if (unpacked > harmless && !(unpacked <= packed * mostRatio))
+  if (!(unpacked <= mostUnpacked(packed)))
     throw new FormatError(
       `${name}: ${packed} bytes that become ${unpacked} are refused: more than ${harmless} bytes are unpacked only up to ${mostRatio} times as much.`,
     );
