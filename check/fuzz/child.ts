@@ -50,5 +50,7 @@ const tell = (report: Report): Promise<void> =>
     process.send!(report, undefined, {}, (error) => (error ? reject(error) : resolve())),
   );
 
+// Nobody is left to be told.
+process.on('disconnect', () => process.exit());
 await work(JSON.parse(process.argv[2]) as Work);
 process.disconnect();

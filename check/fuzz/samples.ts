@@ -159,7 +159,7 @@ export const archiveOf = (picture: Uint8Array, labels: Uint8Array): Uint8Array =
 
 export const archives = [
   archiveOf(rgb, labelFile),
-  zipSync({ 'a.png': rgb, 'b/c.png': grey, 'dataset.json': labelFile }),
+  zipSync({ 'a.png': rgb, 'b/c.png': rgb, 'dataset.json': labelFile }),
 ];
 export const damagedPicture = (bytes: Uint8Array): Uint8Array => archiveOf(bytes, labelFile);
 export const damagedLabels = (bytes: Uint8Array): Uint8Array => archiveOf(rgb, bytes);
@@ -221,7 +221,7 @@ export function networkState(): ReadonlyMap<string, NamedTensor> {
 /** A pickle of protocol 4 with most kinds of values. */
 export const pickles = [
   text(
-    '\x80\x04\x95\x2a\0\0\0\0\0\0\0}\x94(\x8c\x01a\x94K\x01\x8c\x01b\x94G?\xf0\0\0\0\0\0\0\x8c\x01c\x94]\x94(K\x01M\x01\x01\x88Neu.',
+    '\x80\x04\x95\x27\0\0\0\0\0\0\0}\x94(\x8c\x01a\x94K\x01\x8c\x01b\x94G?\xf0\0\0\0\0\0\0\x8c\x01c\x94]\x94(K\x01M\x01\x01\x88Neu.',
   ),
   text("(dp0\nS'a'\np1\nI1\nsS'b'\n(lp2\nF1.5\naL12L\nasS'c'\n(I1\nVx\nt."),
 ];
