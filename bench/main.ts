@@ -6,6 +6,7 @@ import { matmulBench } from './matmul.ts';
 import { phasesBench } from './phases.ts';
 import { sampleBench } from './sample.ts';
 import { scalingBench } from './scaling.ts';
+import { serveBench } from './serve.ts';
 import { stableTargetBench } from './stable-target.ts';
 import { startupBench } from './startup.ts';
 import { tableBench } from './table.ts';
@@ -26,6 +27,7 @@ const benches: Readonly<Record<string, (argv: readonly string[]) => Promise<Repo
   phases: phasesBench,
   sample: sampleBench,
   scaling: scalingBench,
+  serve: serveBench,
   'stable-target': stableTargetBench,
   startup: startupBench,
   table: tableBench,

@@ -503,6 +503,7 @@ export {
   exportPyTorch,
   formulationOf,
   formulations,
+  gradientNoise,
   importPyTorch,
   isCheckpoint,
   keepMasks,
@@ -527,12 +528,16 @@ export type {
   CheckpointSink,
   EmaOptions,
   FormulationName,
+  GradientComparison,
+  GradientNoise,
+  GradientNoiseOptions,
   ImportedCheckpoint,
   ImportOptions,
   LiveState,
   Moments,
   PresetName,
   Progress,
+  RangeName,
   RoundData,
   SampleBatch,
   SampleLoader,
@@ -551,6 +556,7 @@ export type {
   TrainingSummary,
   TrainStep,
   TrainStepConfig,
+  WithError,
 } from './training/index.ts';
 
 // Figures, as SVG, and grids of images.

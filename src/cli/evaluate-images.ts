@@ -48,7 +48,7 @@ interface Candidate {
   readonly seeds: readonly number[] | undefined;
   readonly count: number;
   /** Opens the set; `bar` is told of samples that are drawn. */
-  open(bar: () => Counting | undefined): Promise<{ set: ImageSet; nfe: () => number | undefined }>;
+  readonly open: (bar: () => Counting | undefined) => Promise<{ set: ImageSet; nfe: () => number | undefined }>;
 }
 
 /** The reference: images, or statistics out of a file. */
@@ -71,69 +71,95 @@ export async function evaluateImages(job: EvaluationJob, runtime: Runtime): Prom
   const ofFeatures = wanted.filter((name) => name !== 'memorization');
   const counts = [...candidates.map(({ count }) => count), comparison.kind === 'images' ? comparison.set.length : 0];
   const extraction = ofFeatures.length > 0 ? await openExtraction(io, flags, runtime, Math.max(...counts)) : undefined;
-  const warnings = new Set<string>();
-  const pictures: { name: string; bytes: Uint8Array; what: string }[] = [];
-  const rows: Row[] = [];
+  const measured: Measured[] = [];
   try {
     const reference = extraction && (await referenceOf(io, comparison, ofFeatures, extraction));
-    for (const candidate of candidates) {
-      let bar: Counting | undefined;
-      const { set, nfe } = await candidate.open(() => bar);
-      try {
-        for (const warning of warningsAbout(set, comparison, extraction?.extractor)) warnings.add(warning);
-        const numbers: Record<string, number> = {};
-        if (extraction && reference) {
-          const features = await featuresUnderBar(io, set, extraction, (made) => (bar = made));
-          bar = undefined;
-          note(`Measuring ${set.name}${candidate.seeds ? `, seeds ${seedText(candidate.seeds)}` : ''} ...`);
-          Object.assign(
-            numbers,
-            await measureFeatures(features, reference, ofFeatures, { runtime, extractor: extraction.extractor }),
-          );
-        }
-        if (wanted.includes('memorization')) {
-          const { numbers: found, picture } = await memorizationOf(
-            job,
-            runtime,
-            set,
-            comparison,
-            (made) => (bar = made),
-          );
-          Object.assign(numbers, found);
-          const suffix = candidates.length === 1 ? '' : `-${rows.length + 1}`;
-          pictures.push({
-            name: `nearest-images${suffix}.png`,
-            bytes: picture,
-            what: 'samples beside the nearest training images',
-          });
-        }
-        rows.push({
-          group: candidate.group,
-          kimg: candidate.kimg,
-          seeds: candidate.seeds && seedText(candidate.seeds),
-          count: set.length,
-          origin: set.origin,
-          nfe: nfe(),
-          numbers,
-        });
-      } finally {
-        await set.close();
-      }
-    }
-    return {
-      rows,
-      conditions: {
-        extractor: extraction?.extractor,
-        reference: referenceName(comparison),
-        version: packageVersion,
-      },
-      warnings: [...warnings],
-      details: detailsOf(job, { comparison, rows, wanted, extraction }),
-      pictures,
-    };
+    for (const candidate of candidates)
+      measured.push(await measure(job, runtime, candidate, { comparison, reference, wanted, extraction }));
   } finally {
     await extraction?.extractor.release();
     if (comparison.kind === 'images') await comparison.set.close();
+  }
+  const rows = measured.map(({ row }) => row);
+  return {
+    rows,
+    conditions: {
+      extractor: extraction?.extractor,
+      reference: referenceName(comparison),
+      version: packageVersion,
+    },
+    warnings: [...new Set(measured.flatMap(({ warnings }) => warnings))],
+    details: detailsOf(job, { comparison, rows, wanted, extraction }),
+    pictures: measured.flatMap(({ picture }, i) =>
+      picture
+        ? [
+            {
+              name: `nearest-images${measured.length === 1 ? '' : `-${i + 1}`}.png`,
+              bytes: picture,
+              what: 'samples beside the nearest training images',
+            },
+          ]
+        : [],
+    ),
+  };
+}
+
+/** What came out of one set of samples. */
+interface Measured {
+  readonly row: Row;
+  readonly warnings: readonly string[];
+  /** Samples beside the nearest training images. */
+  readonly picture: Uint8Array | undefined;
+}
+
+/** Measures one set of samples, and closes it. */
+async function measure(
+  job: EvaluationJob,
+  runtime: Runtime,
+  { group, kimg, seeds, open }: Candidate,
+  {
+    comparison,
+    reference,
+    wanted,
+    extraction,
+  }: {
+    comparison: Comparison;
+    reference: Reference | undefined;
+    wanted: readonly ImageMetric[];
+    extraction: Extraction | undefined;
+  },
+): Promise<Measured> {
+  const { io } = job;
+  let bar: Counting | undefined;
+  const show = (made: Counting): void => void (bar = made);
+  const { set, nfe } = await open(() => bar);
+  try {
+    const numbers: Record<string, number> = {};
+    if (extraction && reference) {
+      const features = await featuresUnderBar(io, set, extraction, show);
+      bar = undefined;
+      makeConsole(io).note(`Measuring ${set.name}${seeds ? `, seeds ${seedText(seeds)}` : ''} ...`);
+      const { extractor } = extraction;
+      Object.assign(numbers, await measureFeatures(features, reference, wanted, { runtime, extractor }));
+    }
+    let picture: Uint8Array | undefined;
+    if (wanted.includes('memorization')) {
+      const found = await memorizationOf(job, runtime, set, comparison, show);
+      Object.assign(numbers, found.numbers);
+      ({ picture } = found);
+    }
+    const row: Row = {
+      group,
+      kimg,
+      seeds: seeds && seedText(seeds),
+      count: set.length,
+      origin: set.origin,
+      nfe: nfe(),
+      numbers,
+    };
+    return { row, warnings: warningsAbout(set, comparison, extraction?.extractor), picture };
+  } finally {
+    await set.close();
   }
 }
 

@@ -18,6 +18,7 @@ import { quickstartCommand } from './quickstart.ts';
 import { referenceCommand } from './reference.ts';
 import { reproduceCommand } from './reproduce.ts';
 import { sampleCommand } from './sample.ts';
+import { serveCommand } from './serve.ts';
 import { trainCommand } from './train.ts';
 
 /**
@@ -92,6 +93,7 @@ export function makeProgram(io: Io): Command {
     .addCommand(datasetCommand(io))
     .addCommand(reproduceCommand(io))
     .addCommand(analyzeCommand(io))
+    .addCommand(serveCommand(io))
     .addCommand(doctorCommand(io))
     .addCommand(quickstartCommand(io))
     .addHelpText(

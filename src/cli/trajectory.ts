@@ -16,6 +16,9 @@ const mostFrames = 32;
 const [animated, columns, rows] = [16, 10, 4];
 /** Standard deviation of data in [-1, 1], about. */
 const spreadOfData = 0.5;
+/** What noisy samples are multiplied by to be shown: they then have about the range of the data at every noise level. */
+export const shownScale = (sigma: number): number => spreadOfData / Math.hypot(spreadOfData, sigma);
+
 /** How long a frame of the animation stays, and the last one, in milliseconds. */
 const timing = { delay: 90, lastDelay: 2000 };
 
@@ -49,7 +52,7 @@ export function trajectory(sampleShape: readonly number[]): Trajectory {
       if (done < (moments.length + 1) / mostFrames && done < 1) return;
       samples = Math.min(x.length / size, isImage ? animated : Infinity);
       // In the end the samples themselves.
-      const factor = done === 1 ? 1 : spreadOfData / Math.hypot(spreadOfData, sigma);
+      const factor = done === 1 ? 1 : shownScale(sigma);
       moments.push({ sigma, x: keep(x, factor), denoised: keep(denoised) });
     },
     write: async (outdir) => {

@@ -42,6 +42,24 @@ export type { CoreShare, Launch } from './mpi/index.ts';
 export { devices, nodeRuntime, openOnnxFile } from './onnxruntime.ts';
 export type { Device, NodeRuntimeOptions } from './onnxruntime.ts';
 export type { Placement } from './placement.ts';
+export { axes } from './serve/api.ts';
+export type {
+  Axis,
+  CheckpointFile,
+  Curve,
+  RunDetail,
+  RunSeries,
+  RunState,
+  RunSummary,
+  SamplePicture,
+  SamplingEvent,
+  SamplingLimits,
+  SamplingRequest,
+  ServerEvent,
+  SystemUse,
+} from './serve/api.ts';
+export { serveDashboard } from './serve/server.ts';
+export type { Dashboard, DashboardOptions } from './serve/server.ts';
 export { svgToPng } from './raster.ts';
 export type { RasterOptions } from './raster.ts';
 export { imageGridPng, RunFolder } from './run-folder.ts';

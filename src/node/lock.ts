@@ -144,6 +144,18 @@ function heldMessage(folder: string, path: string, owner: LockOwner | undefined)
   );
 }
 
+/**
+ * Whether who holds a lock lives, as far as can be seen from here.
+ *
+ * @param text  what is in the lock's file
+ */
+export function ownerState(text: string): 'lives' | 'gone' | 'unseen' {
+  const owner = parseOwner(text);
+  if (!owner) return 'unseen';
+  if (whyGone(owner) !== undefined) return 'gone';
+  return isVisible(owner) ? 'lives' : 'unseen';
+}
+
 const describe = ({ pid, host, started }: LockOwner): string => `process ${pid} on ${host}, since ${started}`;
 
 /** Why the owner is gone; undefined when it lives or can't be seen. */

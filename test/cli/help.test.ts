@@ -21,6 +21,9 @@ const commands = [
   'analyze',
   'analyze phases',
   'analyze targets',
+  'serve',
+  'analyze gradients',
+  'reproduce',
   'doctor',
   'quickstart',
 ];

@@ -1,0 +1,234 @@
+import { readSync } from 'node:fs';
+import { constants, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { StatBuckets } from './stat-buckets.ts';
+
+/** Bytes that are read and parsed at a time: about a millisecond, so that other requests wait no longer. */
+const chunkBytes = 2 ** 18;
+/** A line longer than this is no line of statistics. */
+const mostLineBytes = 2 ** 20;
+/** Up to so many bytes are read at once when they are asked for; of more, some lines give an overview first. */
+const atOnceBytes = 2 ** 21;
+/** Lines of an overview. */
+const overviewLines = 400;
+/** Lines in the stretch that is zoomed into, up to which the file is read again. */
+const mostZoomedLines = 20_000;
+const newline = 0x0a;
+
+/** The values of the last line. */
+export type LastLine = ReadonlyMap<string, number>;
+
+/**
+ * A `stats.jsonl` that grows, or that a resumed run wrote anew. Reads what has been added since the last time and keeps
+ * it in buckets (see `StatBuckets`), so that memory does not grow with the file. Broken lines are counted and passed over.
+ */
+export class StatFile {
+  private buckets = new StatBuckets();
+  private overview: StatBuckets | undefined;
+  /** Bytes that are in the buckets. */
+  private position = 0;
+  private inode = 0;
+  private stamp: string | undefined;
+  private looking: Promise<void> | undefined;
+  private completing: Promise<void> | undefined;
+  damagedLines = 0;
+  last: LastLine = new Map();
+  /** Bytes of the file when it was last looked at. */
+  size = 0;
+
+  constructor(readonly path: string) {}
+
+  /** Whether every line is in the buckets. */
+  get isExact(): boolean {
+    return this.position >= this.size;
+  }
+
+  /** What is known of the whole file: all lines, or some of them while a long file is read. */
+  get known(): StatBuckets {
+    return this.isExact || !this.overview ? this.buckets : this.overview;
+  }
+
+  /**
+   * Looks at the file: reads what is new if that is little, otherwise takes some lines from all over it, which takes
+   * milliseconds however long it is. A file that is not there counts as empty.
+   *
+   * @param stamp  the file is opened only if this is another than the last time
+   */
+  look(stamp?: string): Promise<void> {
+    if (this.completing || (stamp !== undefined && stamp === this.stamp)) return Promise.resolve();
+    this.looking ??= this.withFile(async (file) => {
+      const isLong = this.size - this.position > atOnceBytes;
+      if (isLong) this.glance(file.fd);
+      else await this.readOn(file);
+      this.stamp = stamp;
+    }).finally(() => (this.looking = undefined));
+    return this.looking;
+  }
+
+  /**
+   * Reads all that is new, however long it takes.
+   *
+   * @param pause  waited for between two pieces, so that others have their turn
+   */
+  complete(pause?: () => Promise<void>): Promise<void> {
+    this.completing ??= Promise.resolve(this.looking)
+      .then(() => this.withFile((file) => this.readOn(file, pause)))
+      .finally(() => (this.completing = undefined));
+    return this.completing;
+  }
+
+  /**
+   * Lines whose mean of `key` lies in an interval, from the file if they are few enough for that to show more than the
+   * buckets do.
+   *
+   * @returns buckets and which of them lie in the interval
+   */
+  async zoom(key: string, from: number, to: number) {
+    const known = this.known;
+    const range = known.find(key, from, to);
+    const isWorthIt =
+      this.isExact &&
+      known.linesPerBucket > 1 &&
+      (range.to - range.from) * known.linesPerBucket <= mostZoomedLines &&
+      range.to > range.from;
+    if (!isWorthIt) return { buckets: known, range };
+    const detail = new StatBuckets();
+    // The buckets beside may have lines of the interval as well.
+    const [first, behind] = [Math.max(0, range.from - 1), range.to + 1];
+    const end = behind < known.length ? known.startOf(behind) : this.position;
+    await this.withFile(async (file) => {
+      await readLines(file, known.startOf(first), end, (line, position) => {
+        const values = valuesOf(line);
+        if (values) detail.add(values, position);
+      });
+    });
+    return { buckets: detail, range: detail.find(key, from, to) };
+  }
+
+  private async withFile(work: (file: FileHandle) => Promise<void>): Promise<void> {
+    let file: FileHandle;
+    try {
+      file = await open(this.path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    } catch {
+      this.reset(0);
+      return;
+    }
+    try {
+      const { size, ino, isFile } = await file.stat().then((stat) => ({ ...stat, isFile: stat.isFile() }));
+      if (!isFile) return;
+      // Written anew, as when a run is resumed from an earlier point.
+      if (ino !== this.inode || size < this.position) this.reset(ino);
+      this.size = size;
+      await work(file);
+    } finally {
+      await file.close();
+    }
+  }
+
+  private reset(inode: number): void {
+    this.buckets = new StatBuckets();
+    this.overview = undefined;
+    this.position = 0;
+    this.inode = inode;
+    this.size = 0;
+    this.stamp = undefined;
+    this.damagedLines = 0;
+    this.last = new Map();
+  }
+
+  private async readOn(file: FileHandle, pause?: () => Promise<void>): Promise<void> {
+    const { buckets } = this;
+    const take = (line: string, position: number): void => {
+      const values = valuesOf(line);
+      if (values) {
+        buckets.add(values, position);
+        this.last = values;
+      } else this.damagedLines++;
+    };
+    const end = await readLines(file, this.position, this.size, take, pause);
+    // A last line without its end is read when it is complete.
+    if (buckets !== this.buckets) return; // the file was written anew meanwhile
+    this.position = end;
+    this.size = Math.min(this.size, end);
+    this.overview = undefined;
+  }
+
+  /** Takes the first lines behind places that are spread evenly over the file, and the last one. */
+  private glance(file: number): void {
+    const overview = new StatBuckets(512);
+    const piece = new Uint8Array(2 ** 14);
+    for (let i = 0; i < overviewLines; i++) {
+      const place = Math.floor((i / overviewLines) * this.size);
+      const read = readSync(file, piece, 0, piece.length, place);
+      const start = place === 0 ? 0 : piece.indexOf(newline) + 1;
+      const end = piece.indexOf(newline, start);
+      if ((start === 0 && place > 0) || end < 0 || end > read) continue;
+      const values = valuesOf(textOf(piece, start, end));
+      if (values) overview.add(values, place + start);
+    }
+    const tail = new Uint8Array(Math.min(this.size, 2 ** 16));
+    const read = readSync(file, tail, 0, tail.length, this.size - tail.length);
+    const end = tail.subarray(0, read).lastIndexOf(newline);
+    const start = end < 0 ? -1 : tail.subarray(0, end).lastIndexOf(newline) + 1;
+    const values = start > 0 ? valuesOf(textOf(tail, start, end)) : undefined;
+    if (values) {
+      overview.add(values, this.size - tail.length + start);
+      this.last = values;
+    }
+    this.overview = overview;
+  }
+}
+
+const decoder = new TextDecoder();
+const textOf = (bytes: Uint8Array, from: number, to: number): string => decoder.decode(bytes.subarray(from, to));
+
+/**
+ * Reads whole lines between two places of a file.
+ *
+ * @returns where the first line begins that is not complete
+ */
+async function readLines(
+  file: FileHandle,
+  from: number,
+  to: number,
+  take: (line: string, position: number) => void,
+  pause?: () => Promise<void>,
+): Promise<number> {
+  let chunk = new Uint8Array(Math.min(chunkBytes, Math.max(to - from, 1)));
+  let position = from;
+  while (position < to) {
+    const { bytesRead } = await file.read(chunk, 0, Math.min(chunk.length, to - position), position);
+    if (bytesRead === 0) break;
+    let start = 0;
+    for (let end = chunk.indexOf(newline); end >= 0 && end < bytesRead; end = chunk.indexOf(newline, start)) {
+      if (end > start) take(textOf(chunk, start, end), position + start);
+      start = end + 1;
+    }
+    if (start === 0 && position + bytesRead >= to) break; // no end of a line yet
+    if (start === 0 && chunk.length >= mostLineBytes) {
+      take('', position); // counts as broken
+      start = bytesRead;
+    } else if (start === 0) chunk = new Uint8Array(chunk.length * 2);
+    position += start;
+    await pause?.();
+  }
+  return position;
+}
+
+/** The values of a line: means of summaries, and plain numbers. Undefined when it is not a JSON object. */
+function valuesOf(line: string): Map<string, number> | undefined {
+  let entry: unknown;
+  try {
+    entry = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) return undefined;
+  const values = new Map<string, number>();
+  for (const [key, value] of Object.entries(entry as Record<string, unknown>)) {
+    if (typeof value === 'number') values.set(key, value);
+    else if (typeof value === 'object' && value !== null && 'mean' in value && typeof value.mean === 'number')
+      values.set(key, value.mean);
+  }
+  return values;
+}
