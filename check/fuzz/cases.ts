@@ -48,7 +48,7 @@ export async function fileOf(seed: number, number: number): Promise<Uint8Array> 
   const start = hostile.length > 0 && random.chance(0.1) ? random.pick(hostile) : random.pick(whole);
   const bytes = mutated(start, random, random.pick(whole));
   const isRepaired = reader.repair !== undefined && bytes.length > 0 && random.chance(0.7);
-  const content = isRepaired ? reader.repair!(bytes) : bytes;
+  const content = isRepaired ? reader.repair(bytes) : bytes;
   // A Buffer has methods of its own under the same names.
   return new Uint8Array(reader.wrap ? reader.wrap(content) : content);
 }

@@ -83,14 +83,15 @@ function inFile(folder: string, name: string, bytes: Uint8Array): string {
 const points =
   (ending: string): Reader['read'] =>
   (bytes, folder) => {
-    const { length, sampleShape, read, classes, label } = readPointFile(inFile(folder, `points.${ending}`, bytes));
+    const dataset = readPointFile(inFile(folder, `points.${ending}`, bytes));
+    const { length, sampleShape, classes } = dataset;
     require(length >= 1 &&
       sampleShape.length === 1 &&
       Number.isSafeInteger(length * sampleShape[0]), `${length} points of [${sampleShape.join()}]`);
     const out = new Float32Array(sampleShape[0]);
-    read(length - 1, out, 0);
+    dataset.read(length - 1, out, 0);
     require(out.every(Number.isFinite), 'a point that is not finite');
-    require(classes === 0 || label(0) < classes, 'a label beyond the classes');
+    require(classes === 0 || dataset.label(0) < classes, 'a label beyond the classes');
   };
 
 async function readArchive(bytes: Uint8Array, folder: string): Promise<void> {
@@ -306,8 +307,8 @@ export const readers: readonly Reader[] = [
     hostile: () => [made.hostileGzip()],
     read: async (bytes, folder) => {
       inFile(folder, 'x-labels-idx1-ubyte.gz', bytes);
-      const { length, label, classes } = await readMnist(inFile(folder, 'x-images-idx3-ubyte', made.idxImages));
-      require(length === 2 && label(1) < classes, 'a label beyond the classes');
+      const dataset = await readMnist(inFile(folder, 'x-images-idx3-ubyte', made.idxImages));
+      require(dataset.length === 2 && dataset.label(1) < dataset.classes, 'a label beyond the classes');
     },
   },
 ];

@@ -209,7 +209,7 @@ export const state = stateDict;
 export function networkState(): ReadonlyMap<string, NamedTensor> {
   const { denoiser } = presets.quickstart;
   const network = { ...denoiser.network, resolution: 4, modelChannels: 4, channelMult: [1], blocks: 1, augmentDim: 0 };
-  const table = parameterTable((source) => makeDenoiser(source, { ...denoiser, network } as typeof denoiser));
+  const table = parameterTable((source) => makeDenoiser(source, { ...denoiser, network }));
   return new Map(
     table.specs.map(({ name, shape }): [string, NamedTensor] => {
       const count = shape.reduce((product, extent) => product * extent, 1);
