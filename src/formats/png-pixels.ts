@@ -82,13 +82,17 @@ function spread(
   place: { start: number; step: number; columns: number; channels: number; bits: number },
 ): void {
   const { start, step, columns, channels, bits } = place;
+  if (bits === 8) {
+    for (let column = 0, from = 0, to = start; column < columns; column++, to += step)
+      for (let channel = 0; channel < channels; channel++) values[to + channel] = line[from++];
+    return;
+  }
   const most = 2 ** bits - 1;
   for (let column = 0; column < columns; column++)
     for (let channel = 0; channel < channels; channel++) {
       const number = column * channels + channel;
       const to = start + column * step + channel;
       if (bits === 16) values[to] = (line[2 * number] << 8) | line[2 * number + 1];
-      else if (bits === 8) values[to] = line[number];
       else values[to] = (line[(number * bits) >> 3] >> (8 - bits - ((number * bits) & 7))) & most;
     }
 }
