@@ -247,9 +247,16 @@ export async function isFinished(folder: string, { nimg }: { readonly nimg: numb
 
 const summarySchema = z.object({ finished: z.boolean(), progress: z.object({ nimg: z.number() }) });
 
-/** Whether the picture is there that belongs to a point of a run. */
-export const hasSamples = (folder: string, { nimg }: { readonly nimg: number }): Promise<boolean> =>
-  isFile(join(folder, runFiles.samples(nimg)));
+/**
+ * Whether the picture is there that belongs to the checkpoint at a point of a run. Names count whole thousands of images: a
+ * picture that is older than the checkpoint may be of a tick before.
+ */
+export async function hasSamples(folder: string, { nimg }: { readonly nimg: number }): Promise<boolean> {
+  const [picture, checkpoint] = await Promise.all(
+    [runFiles.samples(nimg), runFiles.checkpoint(nimg)].map((name) => stat(join(folder, name)).catch(() => undefined)),
+  );
+  return picture !== undefined && picture.isFile() && !(checkpoint && picture.mtimeMs < checkpoint.mtimeMs);
+}
 
 /** What a network is called: DDPM++ and NCSN++ are told apart by how they embed the noise level. */
 export function archName(network: NetworkConfig): 'ddpmpp' | 'ncsnpp' | 'adm' | 'mlp' {
