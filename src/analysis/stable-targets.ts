@@ -78,7 +78,7 @@ const sharing = 8;
 /** Slopes are fitted over sizes from a 64th of the largest on, where the law of large n may hold. */
 const fittedRange = 64;
 
-/** Traces below this share of the data's variance are rounding. */
+/** Traces below this, in squared data units, are rounding. */
 const nil = 1e-6;
 
 /**

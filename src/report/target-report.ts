@@ -12,7 +12,7 @@ const nil = 1e-6;
 /** Panels of a figure are at most so many noise levels. */
 const mostPanels = 6;
 
-/** Levels spread evenly over all, those of the intermediate phase first where there are too many. */
+/** All levels, or where there are too many, some that are spread evenly over them. */
 function chosenLevels({ levels }: TargetAnalysis): readonly TargetLevel[] {
   if (levels.length <= mostPanels) return levels;
   return Array.from({ length: mostPanels }, (_, i) => levels[Math.round((i / (mostPanels - 1)) * (levels.length - 1))]);

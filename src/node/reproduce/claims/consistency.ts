@@ -3,6 +3,7 @@ import { lineFigure } from '../../../report/line-figure.ts';
 import type { Table } from '../../../report/table.ts';
 import type { Claim, Verdict } from '../claim.ts';
 import { short } from '../comparison.ts';
+import { estimateTargets } from '../estimate.ts';
 import { seriesOf } from '../figures.ts';
 import { measureTargets, phasesOf, targetSettings, targetTable } from '../targets.ts';
 import type { TargetSettings } from '../targets.ts';
@@ -15,6 +16,7 @@ export const consistency: Claim<TargetSettings> = {
     'As the reference batch grows the stable target tends to the exact score: bias and trace of the covariance go to zero, the latter as 1 / n.',
   settings: targetSettings,
   trainings: () => [],
+  estimate: (settings, runtime) => estimateTargets(runtime, settings),
   run: async (settings, context) => {
     const analysis = await measureTargets(settings, context);
     const table = targetTable(analysis);
