@@ -67,7 +67,7 @@ async function reproduce(name: string, flags: ReproduceFlags, io: Io): Promise<v
   print(`Claim:  ${plan.statement}`);
   if (scale === 'paper') {
     const runs = plan.trainings.length;
-    note(`timing ${runs > 0 ? 'a round of each training recipe' : 'a piece of it'}, for the estimate`);
+    note(`timing ${runs > 0 ? 'a few images of each training recipe' : 'a piece of it'}, for the estimate`);
     const time = `${formatDuration(await plan.estimate(runtime))} on ${runtime.device} with ${runtime.threads} threads`;
     print(
       runs > 0

@@ -2,6 +2,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { phaseThreshold } from '../../src/analysis/index.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
+import { consistency } from '../../src/node/reproduce/claims/consistency.ts';
 import { claims, scales } from '../../src/node/reproduce/index.ts';
 import type { LineFigureData } from '../../src/report/line-figure.ts';
 import { figureData } from '../../src/report/svg.ts';
@@ -100,6 +101,28 @@ test('a claim that was interrupted goes on where it was, and ends as if it had n
   expect(verdict(second.stdout)).toBe(verdict(whole.stdout));
   for (const table of ['table.csv', 'per-seed.csv', 'curves.csv'])
     expect(readFileSync(`${dest}/${table}`, 'utf8')).toBe(readFileSync(folder.join('whole', table), 'utf8'));
+});
+
+test('consistency: where targets do not vary, rounding is no bias', async () => {
+  // Planes have a grain of 0.02: at σ = 0.001 each is its own only source, and targets differ from the exact one by 1e-14
+  // at every noisy image, which is many standard errors.
+  const { tables, verdict } = await consistency.run(
+    {
+      data: { kind: 'planes', side: 8, length: 300 },
+      ...{ sigmas: [0.001, 20], sizes: [1, 16, 64], images: 16, batches: 4, seed: 0 },
+    },
+    {
+      runtime: nodeRuntime({ threads: 1 }),
+      folder: folder.join('unused'),
+      note: () => undefined,
+      begin: () => () => undefined,
+      signal: { aborted: false },
+    },
+  );
+  expect(tables.table.rows[0]).toMatchObject({ phase: 'near', bias: 0 });
+  expect(Number(tables.errors.rows[0].bias)).not.toBe(0);
+  expect(Number(tables.table.rows[1].bias)).toBeGreaterThan(0);
+  expect(verdict.outcome).toBe('shown');
 });
 
 test('a run that was stopped between the writing of its checkpoint and of its curve is measured again', async () => {

@@ -97,7 +97,7 @@ describe('phases', () => {
 });
 
 test('the noise level of the largest score variance is that of the process', () => {
-  // Over s² σ⁴: 10, 1.25 and 0.41 for VE; with s = 1 / √(1 + σ²) of VP 20, 6.2 and 22.7.
+  // Over s² σ⁴: 10, 1.25 and 0.45 for VE; with s = 1 / √(1 + σ²) of VP 20, 6.2 and 22.7.
   const made = [1, 2, 7].map((sigma, i) => ({ sigma, variance: { mean: [10, 20, 1091][i], standardError: 0 } }));
   const levels = made.map(
     (level) => ({ ...level, distanceToPoint: 0.5, distanceToPrior: 0.5 }) as unknown as PhaseLevel,

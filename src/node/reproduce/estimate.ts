@@ -9,9 +9,9 @@ import type { TrainingRun } from './recipes.ts';
 import type { TargetSettings } from './targets.ts';
 
 /**
- * How long training runs will take on this machine: of each recipe and objective one round of a step is timed, after one
- * to warm up, without its measurements of quality. Takes about three rounds a recipe, tens of seconds for the networks of
- * the paper on two cores.
+ * How long training runs will take on this machine: of each recipe and objective a step of a few images is timed, after one
+ * to warm up, without its measurements of quality. A whole batch of the paper's network takes minutes and 17 GiB on two
+ * cores, and says the same of an image.
  */
 export async function estimateSeconds(runtime: Runtime, runs: readonly TrainingRun[]): Promise<number> {
   const perKimg = new Map<string, number>();
@@ -24,9 +24,12 @@ export async function estimateSeconds(runtime: Runtime, runs: readonly TrainingR
   return seconds;
 }
 
+/** Images of a step that is timed. */
+const timedImages = 16;
+
 async function secondsPerKimg(runtime: Runtime, { recipe, options }: Pick<TrainingRun, 'recipe' | 'options'>) {
   const { train } = await loadClaimData(recipe.data);
-  const oneRound = { ...options, batch: options.batch / options.rounds, rounds: 1 };
+  const oneRound = { ...options, batch: Math.min(timedImages, options.batch / options.rounds), rounds: 1 };
   const step = await compileTrainStep(runtime, { ...oneRound, sampleDtype: train.dtype }, { seed: 0 });
   const batches = await batchSource(runtime, train, oneRound, step.dropoutPerSample);
   try {
@@ -53,7 +56,7 @@ export async function estimatePhases(
   { data, sigmas, images }: { data: ClaimData; sigmas: readonly number[]; images: number },
 ): Promise<number> {
   const { dataset, length } = standInFor(data, timedReferences);
-  const count = Math.min(images, 256);
+  const count = Math.min(images, 64);
   const times: number[] = [];
   await analyzePhases(runtime, dataset, {
     ...{ sigmas: [1, 2], images: count, seed: 0 },
