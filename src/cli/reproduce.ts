@@ -36,7 +36,7 @@ export function reproduceCommand(io: Io): Command {
       valueOption('--scale', choice('NAME', scales), `How much is spent: ${scales.join(', ')} (see below)`, 'small'),
     )
     .addOption(textOption('--dest', 'DIR', 'Where the results go').default(undefined, 'reproduce/CLAIM-SCALE'))
-    .addOption(new Option('--yes', 'Start the scale paper, which takes weeks without a large machine'))
+    .addOption(new Option('--yes', 'Start the scale paper, which takes years without a large machine'))
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addHelpText('after', () => `\n${listOfClaims()}\n\n${listOfScales}\n\n${examples}`)
