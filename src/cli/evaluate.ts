@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { UsageError } from '../errors.ts';
+import { StfError, UsageError } from '../errors.ts';
 import { imageMetrics, pointMetrics } from '../node/evaluation/measure.ts';
 import type { ImageMetric, PointMetric } from '../node/evaluation/measure.ts';
 import { joinRanks, shareCores } from '../node/mpi/index.ts';
@@ -11,6 +13,7 @@ import { lineFigure } from '../report/line-figure.ts';
 import { makeConsole } from './console.ts';
 import { evaluateImages } from './evaluate-images.ts';
 import { evaluatePoints } from './evaluate-points.ts';
+import { snapshotName } from './evaluation-drawing.ts';
 import { extractorOptions, interruptible, runtimeOf } from './evaluation-flags.ts';
 import { paperLine, summaries, tableLines, titleOf } from './evaluation-report.ts';
 import type { EvaluateFlags, Evaluation, EvaluationJob } from './evaluation-job.ts';
@@ -177,6 +180,7 @@ async function evaluate(io: Io, words: readonly string[], flags: EvaluateFlags, 
     print(`For a paper: ${json.paper}`);
     if (flags.json !== undefined) await writeFileAtomic(flags.json, text);
   }
+  await leaveReports(sources, json, note);
   if (flags.outdir !== undefined) {
     for (const { name, bytes, what } of files) {
       await writeFileAtomic(join(flags.outdir, name), bytes);
@@ -184,6 +188,35 @@ async function evaluate(io: Io, words: readonly string[], flags: EvaluateFlags, 
     }
   } else if (files.length > 0)
     note(`--outdir DIR also makes ${[...new Set(files.map(({ what }) => what))].join(' and ')}.`);
+}
+
+/**
+ * Leaves in each run folder what was measured of the run, where `stf serve` finds it. The same numbers again have the same
+ * name. A folder that can't be written to, as one of somebody else, is left as it is.
+ */
+async function leaveReports(
+  sources: readonly Source[],
+  json: { readonly rows: readonly Row[] },
+  note: (line: string) => void,
+): Promise<void> {
+  const groups = new Map<string, Set<string>>();
+  for (const source of sources) {
+    if (source.kind !== 'network' || !statSync(source.path).isDirectory()) continue;
+    groups.set(source.path, (groups.get(source.path) ?? new Set()).add(snapshotName(source)));
+  }
+  for (const [folder, own] of groups) {
+    const rows = json.rows.filter(({ group }) => own.has(group));
+    const text = `${JSON.stringify({ ...json, rows, summaries: summaries(rows) }, undefined, 2)}\n`;
+    const digest = createHash('sha256').update(text).digest('hex').slice(0, 12);
+    const file = join(folder, `evaluation-${digest}.json`);
+    try {
+      await writeFileAtomic(file, text);
+      note(`For stf serve: ${file}`);
+    } catch (error) {
+      if (!(error instanceof StfError)) throw error;
+      note(`Nothing is left for stf serve: ${error.message}`);
+    }
+  }
 }
 
 /** Each number over training, where snapshots of one run were measured: the smallest or largest of its seeds. */

@@ -364,8 +364,17 @@ describe('networks', () => {
     expect(readdirSync(outdir)).toEqual(
       ['mmd', 'swd'].flatMap((name) => ['png', 'svg'].map((kind) => `${name}-over-training.${kind}`)),
     );
+    const left = (): Report[] =>
+      readdirSync(run)
+        .filter((name) => /^evaluation-[0-9a-f]{12}\.json$/.test(name))
+        .map((name) => JSON.parse(readFileSync(join(run, name), 'utf8')) as Report);
+    expect(left()).toEqual([report]);
     const newest = reportIn(await stf([...argv, '--json', '-']));
     expect(newest.rows[0].numbers).toEqual(report.rows.at(-1)!.numbers);
+    expect(left().length).toBe(2);
+    // The same numbers again are no further report.
+    expect((await stf(argv)).stderr).toContain('For stf serve: ');
+    expect(left().length).toBe(2);
     expect(await stf([...argv, '--snapshots', '7'])).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('has no checkpoint-000007.safetensors. It has: checkpoint-') as string,

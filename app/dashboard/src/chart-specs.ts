@@ -15,6 +15,8 @@ export interface ChartSpec {
   readonly lines: readonly Line[];
   /** What is drawn of a value, where it is not the value itself. */
   readonly transform?: (value: number) => number;
+  /** Single measurements, which are not smoothed. */
+  readonly isMeasured?: boolean;
   /** Half of the width or a third of it. */
   readonly size: 'half' | 'third';
 }
@@ -48,7 +50,7 @@ export function chartGroups(keys: readonly string[]): ChartGroup[] {
     pattern: RegExp,
     title: string,
     unit: string,
-    more: { label?: string; transform?: (value: number) => number } = {},
+    more: { label?: string; transform?: (value: number) => number; isMeasured?: boolean } = {},
   ): ChartSpec[] =>
     pick(pattern).map((key) => {
       const { label = title.toLowerCase(), ...rest } = more;
@@ -57,7 +59,8 @@ export function chartGroups(keys: readonly string[]): ChartGroup[] {
 
   const training = [
     ...single(/^Loss\/loss$/, 'Loss', 'per data value, mean of a tick'),
-    ...single(/(?:^|\/)fid\b/i, 'FID', 'of samples drawn at each evaluation', { label: 'FID' }),
+    ...single(/(?:^|\/)fid\b/i, 'FID', 'of samples, by stf evaluate', { label: 'FID', isMeasured: true }),
+    ...single(/^Metrics\/swd$/, 'Sliced Wasserstein distance', 'of samples, by stf evaluate', { isMeasured: true }),
     ...single(/noise_scale$/i, 'Gradient noise scale', 'images'),
     ...single(/^Optimizer\/gradient_norm$/, 'Gradient norm', 'mean of a tick'),
     ...single(/^Timing\/sec_per_kimg$/, 'Rate', 'images a second', { transform: (value) => 1000 / value }),
@@ -103,7 +106,14 @@ export function chartGroups(keys: readonly string[]): ChartGroup[] {
   const others = keys
     .filter((key) => !used.has(key) && !hidden.test(key))
     .sort()
-    .map((key): ChartSpec => ({ id: key, title: key, unit: '', lines: [{ key, label: key, ...main }], size: 'third' }));
+    .map((key): ChartSpec => ({
+      id: key,
+      title: key,
+      unit: '',
+      lines: [{ key, label: key, ...main }],
+      size: 'third',
+      isMeasured: key.startsWith('Metrics/'),
+    }));
   return [
     { title: 'Training', charts: training },
     {

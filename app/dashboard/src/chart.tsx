@@ -48,7 +48,7 @@ export function Chart(props: ChartProps): JSX.Element {
   useEffect(() => onThemeChange(() => setColors((count) => count + 1)), []);
 
   const shape = JSON.stringify([
-    lines.map(({ label, color, dash, data }) => [label, color, dash, !!data.max]),
+    lines.map(({ label, color, dash, data }) => [label, color, dash, !!data.max, hasMarks(x, data.smooth)]),
     isLog,
     isSmooth,
     height,
@@ -137,6 +137,12 @@ function zoomedByKey(
   return undefined;
 }
 
+/** Whether each value is marked: of two a line shows little, and single measurements are far between. */
+const hasMarks = (x: readonly number[], values: readonly (number | null)[]): boolean => {
+  const known = values.filter((value) => value !== null).length;
+  return x.length < 3 || (known > 0 && known <= 50 && 2 * known < x.length);
+};
+
 /** Columns: the axis; for each line its band if it has one, its values where they are smoothed, and the smooth ones. */
 function dataOf(x: readonly number[], lines: readonly ChartLine[], isSmooth: boolean): uPlot.AlignedData {
   return [
@@ -166,13 +172,12 @@ function optionsOf(
       series.push({ ...common, stroke: 'transparent', width: 0 }, { ...common, stroke: 'transparent', width: 0 });
     }
     if (isSmooth) series.push({ ...common, stroke: alpha(color, 0.28), width: 1 });
-    const isShort = x.length < 3;
     series.push({
       ...common,
       stroke: color,
       width: 1.75,
       ...(dash && { dash: [...dash] }),
-      points: { show: isShort, size: 6, fill: color },
+      points: { show: hasMarks(x, data.smooth), size: 6, fill: color },
     });
   }
   const axis = {

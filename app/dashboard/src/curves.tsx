@@ -154,7 +154,11 @@ function OneChart({
       const at = placesOn(places, own.x);
       return spec.lines.flatMap((line): ChartLine[] => {
         const { transform } = spec;
-        const data = drawnLine(own, line.key, at, places.length, { weight: smoothing, isLog, transform });
+        const data = drawnLine(own, line.key, at, places.length, {
+          weight: spec.isMeasured ? 0 : smoothing,
+          isLog,
+          transform,
+        });
         if (!data) return [];
         const label = isOne ? line.label : spec.lines.length > 1 ? `${run.name}, ${line.label}` : run.name;
         const color = isOne ? line.color : run.color;

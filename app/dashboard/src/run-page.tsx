@@ -119,9 +119,11 @@ function useRuns(
   useEffect(() => {
     if (!live.runs) return;
     for (const id of ids.filter((each) => known.current.get(each) !== versionOf(each))) {
-      known.current.set(id, versionOf(id));
+      const version = versionOf(id);
+      known.current.set(id, version);
       fetchRun(id).then(
-        (detail) => setDetails((before) => new Map(before).set(id, detail)),
+        // An answer that was overtaken by a later one is not shown.
+        (detail) => known.current.get(id) === version && setDetails((before) => new Map(before).set(id, detail)),
         (error: unknown) => setFault(`${id}: ${error instanceof Error ? error.message : String(error)}`),
       );
     }

@@ -1,4 +1,3 @@
-import { constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { Hono } from 'hono';
@@ -11,7 +10,9 @@ import { UsageError } from '../../errors.ts';
 import { axes } from './api.ts';
 import type { RunSeries, SamplingEvent } from './api.ts';
 import { guard } from './guard.ts';
+import { latestOnly } from './latest-only.ts';
 import type { PageFile } from './page-files.ts';
+import { openPlain } from './plain-file.ts';
 import type { RunWatcher } from './run-watcher.ts';
 import type { RunView } from './run-view.ts';
 import { samplingArguments, startSampling } from './sampling-process.ts';
@@ -20,13 +21,13 @@ import { samplingArguments, startSampling } from './sampling-process.ts';
 const [mostRuns, mostKeys, mostPoints, mostWatchers] = [64, 64, 4000, 64];
 
 /** Files of a run that may be had, by their name's ending. */
-const fileTypes: Readonly<Record<string, string>> = {
-  png: 'image/png',
-  json: 'application/json; charset=utf-8',
-  jsonl: 'application/x-ndjson; charset=utf-8',
-  txt: 'text/plain; charset=utf-8',
-  safetensors: 'application/octet-stream',
-};
+const fileTypes: ReadonlyMap<string, string> = new Map([
+  ['png', 'image/png'],
+  ['json', 'application/json; charset=utf-8'],
+  ['jsonl', 'application/x-ndjson; charset=utf-8'],
+  ['txt', 'text/plain; charset=utf-8'],
+  ['safetensors', 'application/octet-stream'],
+]);
 
 const finite = z.coerce.number().refine(Number.isFinite);
 const seriesQuery = z.object({
@@ -112,13 +113,18 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
 
   app.get('/api/events', (context) => {
     if (watcher.watchers >= mostWatchers) return context.json({ error: 'too many pages are open' }, 503);
+    // Who asks for the headers alone reads no stream, so that nothing would tell of its end.
+    if (context.req.method === 'HEAD') return context.body(null, 200, { 'Content-Type': 'text/event-stream' });
     return streamSSE(context, async (stream) => {
-      const send = (event: unknown): void => void stream.writeSSE({ data: JSON.stringify(event) });
-      const end = watcher.watch(send);
+      const send = latestOnly((event) => stream.writeSSE({ data: JSON.stringify(event) }));
       const isOver = new Promise<void>((resolve) => stream.onAbort(resolve));
-      send({ kind: 'runs', runs: await watcher.runs() });
-      await isOver;
-      end();
+      const end = watcher.watch(send);
+      try {
+        send({ kind: 'runs', runs: await watcher.runs() });
+        await isOver;
+      } finally {
+        end();
+      }
     });
   });
 
@@ -151,8 +157,9 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
               event.kind === 'start'
                 ? { ...event, command: `${checkpoint.command} ${argv.slice(2).join(' ')}` }
                 : event;
-            const written = stream.writeSSE({ data: JSON.stringify(shown) });
-            if (event.kind === 'done' || event.kind === 'error') void written.then(resolve, resolve);
+            void stream.writeSSE({ data: JSON.stringify(shown) });
+            // Others may draw now, even if this page has stopped reading.
+            if (event.kind === 'done' || event.kind === 'error') resolve();
           });
           stream.onAbort(() => {
             job.cancel();
@@ -198,9 +205,9 @@ function sendPage(context: Context, { type, tag, plain, gzip, brotli, isHashed }
 
 /** A file of a run: one that was listed, regular, and no link. */
 async function sendFile(context: Context, run: RunView, name: string): Promise<Response> {
-  const type = fileTypes[/\.(\w+)$/.exec(name)?.[1] ?? ''];
+  const type = fileTypes.get(/\.(\w+)$/.exec(name)?.[1] ?? '');
   if (type === undefined || !run.files.has(name)) return missing(context);
-  const file = await open(join(run.path, name), constants.O_RDONLY | constants.O_NOFOLLOW).catch(() => undefined);
+  const file = await openPlain(join(run.path, name)).catch(() => undefined);
   if (!file) return missing(context);
   const { size, mtimeMs } = await file.stat();
   const tag = `"${size}-${Math.round(mtimeMs)}"`;

@@ -72,7 +72,9 @@ const isSignOfRun = (name: string): boolean =>
 
 async function leadsInside(path: string, root: string): Promise<boolean> {
   const real = await realpath(path).catch(() => undefined);
-  return real !== undefined && real.startsWith(root + sep) && (await stat(real)).isDirectory();
+  if (real === undefined || !real.startsWith(root + sep)) return false;
+  const found = await stat(real).catch(() => undefined); // it may just have gone
+  return found?.isDirectory() ?? false;
 }
 
 async function filesOf(folder: string, names: readonly string[]): Promise<Map<string, ListedFile>> {

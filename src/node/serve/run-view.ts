@@ -1,4 +1,3 @@
-import { constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { samplerKinds } from '../../sampling/index.ts';
 import { lockName, ownerState } from '../lock.ts';
@@ -16,6 +15,8 @@ import type {
   SamplePicture,
   SamplingLimits,
 } from './api.ts';
+import { EvaluationReports } from './evaluation-reports.ts';
+import { openPlain } from './plain-file.ts';
 import { dataLabel, objectiveLabel } from './run-labels.ts';
 import type { ListedRun } from './run-listing.ts';
 import { runState } from './run-state.ts';
@@ -53,6 +54,8 @@ export class RunView {
     { readonly written: number; readonly value: unknown; readonly fault: string | undefined } | undefined;
   private summaryRead: { readonly written: number; readonly finished: boolean | undefined } | undefined;
   private lastLogLine: { readonly written: number; readonly line: string | undefined } | undefined;
+  private readonly evaluations: EvaluationReports;
+  private fault: string | undefined;
   private owner: ReturnType<typeof ownerState> | undefined;
   summary!: RunSummary;
 
@@ -62,6 +65,7 @@ export class RunView {
   ) {
     this.listed = listed;
     this.statistics = new StatFile(join(listed.path, runFiles.statistics));
+    this.evaluations = new EvaluationReports((name) => this.readJson(name));
   }
 
   get path(): string {
@@ -75,9 +79,15 @@ export class RunView {
   /** Looks at what is new in the folder. */
   async look(listed: ListedRun, now: number): Promise<RunSummary> {
     this.listed = listed;
-    const file = listed.files.get(runFiles.statistics);
-    await this.statistics.look(file && `${file.bytes} ${file.written}`);
-    await this.readSmallFiles();
+    try {
+      const file = listed.files.get(runFiles.statistics);
+      await this.statistics.look(file && `${file.bytes} ${file.written}`);
+      await this.readSmallFiles();
+      this.fault = undefined;
+    } catch (error) {
+      // A disk that does not answer must not hide the other runs.
+      this.fault = `the folder can't be read: ${error instanceof Error ? error.message : String(error)}`;
+    }
     this.summary = this.summarize(now);
     return this.summary;
   }
@@ -101,7 +111,7 @@ export class RunView {
       samples: this.pictures(/^samples-(\d{6,})\.png$/),
       figures: this.pictures(/^(?:phases\/)?(?!samples-)[\w.-]+?(\d*)\.png$/),
       checkpoints: this.checkpoints(),
-      keys: known.keys,
+      keys: [...new Set([...known.keys, ...(known.lines > 0 ? this.evaluations.keys : [])])],
       lines: known.lines,
       damagedLines,
       sampling: this.samplingLimits(),
@@ -123,7 +133,7 @@ export class RunView {
       ? { buckets: known, range: { from: 0, to: known.length } }
       : await this.statistics.zoom(key, wish.from / factor, wish.to / factor);
     const x = [...buckets.thin(key, range, wish.points).mean].map((value) => rounded(value * factor) ?? 0);
-    const keys = (wish.keys ?? buckets.keys).filter((each) => buckets.keys.includes(each));
+    const keys = buckets.keys.filter((each) => wish.keys?.includes(each) ?? true);
     const isThinned = wish.band && x.length > 0 && (range.to - range.from) * buckets.linesPerBucket > x.length;
     const curves: Record<string, Curve> = {};
     for (const each of keys) {
@@ -133,6 +143,10 @@ export class RunView {
         ...(isThinned && { min: Array.from(min, rounded), max: Array.from(max, rounded) }),
       };
     }
+    const kimg = buckets.thin(kimgKey, range, wish.points).mean;
+    for (const each of this.evaluations.keys)
+      if (curves[each] === undefined && (wish.keys?.includes(each) ?? true))
+        curves[each] = { mean: this.evaluations.along(each, kimg, { isAll: whole }) };
     return { id: this.listed.id, version: this.summary.version, exact: this.statistics.isExact, x, curves };
   }
 
@@ -163,6 +177,7 @@ export class RunView {
       const finished = (value as { finished?: unknown } | null)?.finished;
       this.summaryRead = { written: summary.written, finished: typeof finished === 'boolean' ? finished : undefined };
     }
+    await this.evaluations.look(files);
     this.owner = files.has(lockName) ? ownerState(await this.tailOf(lockName, 4096)) : undefined;
     const log = files.get(runFiles.log);
     if (log && this.lastLogLine?.written !== log.written) {
@@ -188,9 +203,7 @@ export class RunView {
   /** The end of a file as text; empty where there is none. */
   private async tailOf(name: string, bytes: number): Promise<string> {
     if (!this.listed.files.has(name)) return '';
-    const file = await open(join(this.listed.path, name), constants.O_RDONLY | constants.O_NOFOLLOW).catch(
-      () => undefined,
-    );
+    const file = await openPlain(join(this.listed.path, name)).catch(() => undefined);
     if (!file) return '';
     try {
       const { size } = await file.stat();
@@ -206,7 +219,10 @@ export class RunView {
     const { id, files } = this.listed;
     const { known, last } = this.statistics;
     const written = (name: string): number => (files.get(name)?.written ?? 0) / 1000;
-    const updated = Math.max(0, ...[...files.values()].map((file) => file.written / 1000));
+    const newest = (names: readonly string[]): number => Math.max(0, ...names.map(written));
+    const changed = newest([...files.keys()]);
+    // What others leave here, such as reports and figures, is no sign of life.
+    const updated = newest([...files.keys()].filter(isWrittenByTraining));
     const finished = this.summaryRead?.finished;
     const { state, note } = this.faults() ?? {
       ...runState({
@@ -234,13 +250,13 @@ export class RunView {
       loss: last.get('Loss/loss') ?? null,
       rate: secondsPerKimg ? 1000 / secondsPerKimg : null,
       spark: Array.from(spark, (value) => rounded(value)),
-      version: `${known.lines}-${files.size}-${Math.round(updated * 1000)}-${this.statistics.isExact ? 1 : 0}`,
+      version: `${known.lines}-${files.size}-${Math.round(changed * 1000)}-${this.statistics.isExact ? 1 : 0}`,
     };
   }
 
   private faults(): { state: 'broken'; note: string } | undefined {
     if (!this.listed.files.has(runFiles.options)) return { state: 'broken', note: 'options.json is missing' };
-    const fault = this.optionsRead?.fault;
+    const fault = this.fault ?? this.optionsRead?.fault;
     if (fault !== undefined) return { state: 'broken', note: fault };
     const { damagedLines, known } = this.statistics;
     if (damagedLines > 0 && damagedLines >= known.lines)
@@ -281,6 +297,10 @@ export class RunView {
     };
   }
 }
+
+const isWrittenByTraining = (name: string): boolean =>
+  /^(?:checkpoint-\d+\.safetensors|samples-\d+\.png|events\.out\.tfevents\..+)$/.test(name) ||
+  [runFiles.options, runFiles.log, runFiles.statistics, runFiles.summary, lockName].some((own) => own === name);
 
 function labelsOf(options: Partial<TrainingOptions>): string[] {
   try {

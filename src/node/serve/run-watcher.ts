@@ -121,7 +121,11 @@ export class RunWatcher {
   private async lookAndTell(): Promise<void> {
     const told = (): string => JSON.stringify(this.summaries().map(({ id, state, version }) => [id, state, version]));
     const before = told();
-    await this.look();
+    try {
+      await this.look();
+    } catch {
+      return; // the folder can't be looked at now; whoever asks for something is told
+    }
     if (told() !== before) this.tell({ kind: 'runs', runs: this.summaries() });
   }
 

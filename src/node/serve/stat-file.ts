@@ -1,6 +1,6 @@
 import { readSync } from 'node:fs';
-import { constants, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { openPlain } from './plain-file.ts';
 import { StatBuckets } from './stat-buckets.ts';
 
 /** Bytes that are read and parsed at a time: about a millisecond, so that other requests wait no longer. */
@@ -11,6 +11,8 @@ const mostLineBytes = 2 ** 20;
 const atOnceBytes = 2 ** 21;
 /** Lines of an overview. */
 const overviewLines = 400;
+/** Bytes before the place up to which was read, by which one knows that it is still the same file. */
+const markBytes = 256;
 /** Lines in the stretch that is zoomed into, up to which the file is read again. */
 const mostZoomedLines = 20_000;
 const newline = 0x0a;
@@ -28,6 +30,8 @@ export class StatFile {
   /** Bytes that are in the buckets. */
   private position = 0;
   private inode = 0;
+  /** What stood right before `position`. */
+  private mark = new Uint8Array(0);
   private stamp: string | undefined;
   private looking: Promise<void> | undefined;
   private completing: Promise<void> | undefined;
@@ -108,16 +112,15 @@ export class StatFile {
   private async withFile(work: (file: FileHandle) => Promise<void>): Promise<void> {
     let file: FileHandle;
     try {
-      file = await open(this.path, constants.O_RDONLY | constants.O_NOFOLLOW);
+      file = await openPlain(this.path);
     } catch {
       this.reset(0);
       return;
     }
     try {
-      const { size, ino, isFile } = await file.stat().then((stat) => ({ ...stat, isFile: stat.isFile() }));
-      if (!isFile) return;
-      // Written anew, as when a run is resumed from an earlier point.
-      if (ino !== this.inode || size < this.position) this.reset(ino);
+      const { size, ino } = await file.stat();
+      // Written anew, as when a run is resumed from an earlier point; it may be longer than before by now.
+      if (ino !== this.inode || size < this.position || !(await this.isMarked(file))) this.reset(ino);
       this.size = size;
       await work(file);
     } finally {
@@ -125,10 +128,16 @@ export class StatFile {
     }
   }
 
+  private async isMarked(file: FileHandle): Promise<boolean> {
+    const found = await bytesBefore(file, this.position);
+    return found.length === this.mark.length && found.every((byte, i) => byte === this.mark[i]);
+  }
+
   private reset(inode: number): void {
     this.buckets = new StatBuckets();
     this.overview = undefined;
     this.position = 0;
+    this.mark = new Uint8Array(0);
     this.inode = inode;
     this.size = 0;
     this.stamp = undefined;
@@ -149,6 +158,7 @@ export class StatFile {
     // A last line without its end is read when it is complete.
     if (buckets !== this.buckets) return; // the file was written anew meanwhile
     this.position = end;
+    this.mark = await bytesBefore(file, end);
     this.size = Math.min(this.size, end);
     this.overview = undefined;
   }
@@ -177,6 +187,13 @@ export class StatFile {
     }
     this.overview = overview;
   }
+}
+
+async function bytesBefore(file: FileHandle, end: number): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(Math.min(end, markBytes));
+  if (bytes.length === 0) return bytes; // of which `read` would make an error
+  const { bytesRead } = await file.read(bytes, 0, bytes.length, end - bytes.length);
+  return bytes.subarray(0, bytesRead);
 }
 
 const decoder = new TextDecoder();

@@ -229,6 +229,14 @@ test.each(others)('%s', async (_, bytes, statuses) => {
   await isAlive();
 });
 
+test('a hundred who ask for the headers of the events alone leave room for those who read them', async () => {
+  for (let i = 0; i < 100; i++)
+    expect(statusOf(await send(lines('HEAD /api/events HTTP/1.1', host(), 'Connection: close')))).toBe(200);
+  const answer = await send(get('/api/events'), 500);
+  expect(statusOf(answer)).toBe(200);
+  expect(answer).toContain('"kind":"runs"');
+});
+
 test('three thousand connections that say nothing, and some that say half a request', { timeout: 60_000 }, async () => {
   const sockets: Socket[] = [];
   for (let i = 0; i < 3000; i++) {

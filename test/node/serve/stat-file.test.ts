@@ -42,6 +42,17 @@ describe('a file that grows', () => {
     expect(ticks(file)).toEqual([0, 1, 2, 3]);
   });
 
+  test('and was cut back and has outgrown its former length before anybody looked again is read anew', async () => {
+    writeFileSync(path, lines(0, 6));
+    const file = new StatFile(path);
+    await file.look();
+    // In place, so that neither the inode nor the length tells.
+    writeFileSync(path, lines(0, 3) + lines(100, 140));
+    await file.look();
+    expect(ticks(file)).toEqual([0, 1, 2, ...Array.from({ length: 40 }, (_, i) => 100 + i)]);
+    expect(file.damagedLines).toBe(0);
+  });
+
   test('and is looked at twice at once has each line once', async () => {
     writeFileSync(path, lines(0, 50));
     const file = new StatFile(path);

@@ -1,0 +1,105 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, test, vi } from 'vitest';
+import { RunWatcher } from '../../../src/node/serve/run-watcher.ts';
+import { StatFile } from '../../../src/node/serve/stat-file.ts';
+import { temporaryFolder } from '../../cli/support.ts';
+import { writeRun } from './run-fixture.ts';
+
+const folder = temporaryFolder();
+const watchers: RunWatcher[] = [];
+const watcherOf = (root: string): RunWatcher => {
+  const watcher = new RunWatcher(root, (file) => `stf sample --network ${file}`);
+  watchers.push(watcher);
+  return watcher;
+};
+afterEach(() => {
+  vi.restoreAllMocks();
+  for (const watcher of watchers.splice(0)) watcher.stop();
+});
+
+const everything = {
+  axis: 'images',
+  from: -Infinity,
+  to: Infinity,
+  points: 600,
+  keys: undefined,
+  band: false,
+} as const;
+
+test('a disk that fails under one run makes that run broken, and the others stay as they are', async () => {
+  writeRun(folder.join('00000-good'), { summary: { finished: true } });
+  writeRun(folder.join('00001-bad'), { summary: { finished: true } });
+  const look = StatFile.prototype.look;
+  const spy = vi.spyOn(StatFile.prototype, 'look').mockImplementation(function (this: StatFile, stamp) {
+    return this.path.includes('bad') ? Promise.reject(new Error('EIO: i/o error, read')) : look.call(this, stamp);
+  });
+  const watcher = watcherOf(folder.path);
+  const stateOf = async () => (await watcher.runs()).map(({ id, state, note }) => [id, state, note]);
+  expect(await stateOf()).toEqual([
+    ['00001-bad', 'broken', "the folder can't be read: EIO: i/o error, read"],
+    ['00000-good', 'done', null],
+  ]);
+  spy.mockRestore();
+  await vi.waitFor(async () => expect((await stateOf())[0]).toEqual(['00001-bad', 'done', null]), { timeout: 5000 });
+});
+
+test.skipIf(process.platform === 'win32')('a named pipe in the place of a file keeps nobody waiting', async () => {
+  writeRun(folder.join('00000-good'));
+  mkdirSync(folder.join('00001-pipe'));
+  writeFileSync(folder.join('00001-pipe', 'options.json'), '{}');
+  for (const name of ['stats.jsonl', 'log.txt', 'summary.json', 'lock.json', 'samples-000001.png'])
+    execFileSync('mkfifo', [folder.join('00001-pipe', name)]);
+  const runs = await watcherOf(folder.path).runs();
+  expect(runs.map(({ id }) => id)).toEqual(['00001-pipe', '00000-good']);
+});
+
+test('a figure or a report that somebody adds to a dead run is no sign of life', async () => {
+  const run = folder.join('00000-run');
+  writeRun(run);
+  const before = new Date(Date.now() - 86_400_000);
+  for (const name of ['options.json', 'stats.jsonl', 'log.txt']) utimesSync(join(run, name), before, before);
+  mkdirSync(join(run, 'phases'));
+  writeFileSync(join(run, 'phases', 'phases.png'), '');
+  writeFileSync(join(run, 'evaluation-0.json'), '{}');
+  const [{ state }] = await watcherOf(folder.path).runs();
+  expect(state).toBe('failed');
+});
+
+test('what stf evaluate leaves in a run folder becomes curves beside the statistics', async () => {
+  const run = folder.join('00000-run');
+  writeRun(run, { lines: 21 }); // 0, 2, ... 40 thousand images
+  const report = (name: string, rows: unknown, age: number): void => {
+    writeFileSync(join(run, name), JSON.stringify({ rows }));
+    const time = new Date(Date.now() - 1000 * age);
+    utimesSync(join(run, name), time, time);
+  };
+  report(
+    'evaluation-first.json',
+    [
+      { kimg: 10, count: 5000, numbers: { fid: 9, is: 3, isStd: 0.1 } },
+      { kimg: 10, count: 5000, numbers: { fid: 8, is: 2, isStd: 0.1 } },
+      { kimg: 41, count: 5000, numbers: { fid: 4 } },
+    ],
+    9,
+  );
+  report('evaluation-few.json', [{ kimg: 10, count: 100, numbers: { fid: 99 } }], 3);
+  report('evaluation-again.json', [{ kimg: 41, count: 5000, numbers: { fid: 5 } }], 1);
+  writeFileSync(join(run, 'evaluation-broken.json'), '{"rows": [null, 1, {"kimg": "a"}, {"kimg": 1, "numbers": [2');
+  writeFileSync(join(run, 'evaluation-odd.json'), '{"rows": [null, 1, {"kimg": "a"}, {"kimg": 1, "numbers": null}]}');
+  const view = (await watcherOf(folder.path).run('00000-run'))!;
+  expect(view.detail().keys).toEqual(expect.arrayContaining(['Loss/loss', 'Metrics/fid', 'Metrics/is']));
+  expect(view.detail().keys).not.toContain('Metrics/isStd');
+  const { x, curves } = await view.series(everything);
+  const known = (name: string) => curves[name].mean.flatMap((value, i) => (value === null ? [] : [[x[i], value]]));
+  // Of seeds the best, of reports the one of most samples and then the newest; at the nearest moment.
+  expect(known('Metrics/fid')).toEqual([
+    [10, 8],
+    [40, 5],
+  ]);
+  expect(known('Metrics/is')).toEqual([[10, 3]]);
+  const zoomed = await view.series({ ...everything, from: 4, to: 20, keys: ['Metrics/fid'] });
+  expect(Object.keys(zoomed.curves)).toEqual(['Metrics/fid']);
+  expect(zoomed.curves['Metrics/fid'].mean.filter((value) => value !== null)).toEqual([8]);
+});
