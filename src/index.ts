@@ -45,6 +45,8 @@ export { singularValues } from './numerics/singular-values.ts';
 export { bytesInMemory } from './formats/byte-source.ts';
 export type { ByteSource } from './formats/byte-source.ts';
 export { readCsv } from './formats/csv.ts';
+export { eventsOf, readEventFile } from './formats/event-file.ts';
+export type { EventImage, EventTime, FileEvent } from './formats/event-file.ts';
 export { readIdx } from './formats/idx.ts';
 export type { IdxArray } from './formats/idx.ts';
 export { readNpy, readNpz } from './formats/npy.ts';

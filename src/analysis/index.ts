@@ -16,7 +16,7 @@ export { posteriorMeasures, posteriorWeights } from './posterior-measures.ts';
 export type { PosteriorMeasures } from './posterior-measures.ts';
 export { fitPowerLaw } from './power-law.ts';
 export type { PowerLaw } from './power-law.ts';
-export { analyzeTargets } from './stable-targets.ts';
+export { analyzeTargets, nilVariance } from './stable-targets.ts';
 export type { SizeErrors, TargetAnalysis, TargetLevel, TargetOptions, TraceInequality } from './stable-targets.ts';
 export { targetErrors } from './target-errors.ts';
 export type { TargetErrors } from './target-errors.ts';

@@ -78,8 +78,8 @@ const sharing = 8;
 /** Slopes are fitted over sizes from a 64th of the largest on, where the law of large n may hold. */
 const fittedRange = 64;
 
-/** Traces below this share of the data's variance are rounding. */
-const nil = 1e-6;
+/** Variances and squared biases below this, in squared data units over all elements, are rounding of float32. */
+export const nilVariance = 1e-6;
 
 /**
  * Bias and covariance of the stable target against the exact posterior mean over the whole data set (Xu et al. 2023, Sect. 4
@@ -239,7 +239,7 @@ function slopeOf(points: readonly PointErrors[], sizes: readonly number[], fitte
   if (fitted.length < 2) return null;
   const traces = points.map((point) => fitted.map((size) => point.withSource[sizes.indexOf(size)].trace));
   const means = fitted.map((_, i) => mean(traces.map((each) => each[i])));
-  return Math.min(...means) > nil ? fitPowerLaw(fitted, traces) : null;
+  return Math.min(...means) > nilVariance ? fitPowerLaw(fitted, traces) : null;
 }
 
 /**

@@ -72,6 +72,7 @@ async function run(flags: AnalyzeFlags, io: Io): Promise<void> {
   }
   const advice = phaseAdvice(
     analysis,
+    subject,
     trained.map(({ process, noiseLevels }) => ({
       process,
       shares: phaseShares(noiseLevels, analysis.borders, analysis.levels),

@@ -35,12 +35,19 @@ export interface AnalyzeFlags {
   readonly threads?: number;
 }
 
+/** What an analysis does when it is not told otherwise. */
+export interface AnalyzeDefaults {
+  readonly name: string;
+  readonly levels: number;
+  readonly images: number;
+  /** Noise levels of an analysis that a process does not change, and which does not ask for one; else the process's. */
+  readonly range?: { readonly sigmaMin: number; readonly sigmaMax: number };
+}
+
 /** Adds the options that analyses have in common. */
-export function withAnalyzeOptions(
-  command: Command,
-  { name, levels, images }: { name: string; levels: number; images: number },
-): Command {
-  return command
+export function withAnalyzeOptions(command: Command, { name, levels, images, range }: AnalyzeDefaults): Command {
+  const ends = range ? [String(range.sigmaMin), String(range.sigmaMax)] : ["the process's", "the process's"];
+  command
     .addOption(
       textOption(
         '--data',
@@ -49,13 +56,17 @@ export function withAnalyzeOptions(
       ).default(undefined, 'cifar10'),
     )
     .addOption(valueOption('--max-images', integer('INT', { min: 2 }), 'Take the first INT images, or INT points'))
-    .addOption(valueOption('--dimension', integer('INT', { min: 1 }), 'Coordinates of a point of two-gaussians'))
-    .addOption(valueOption('--process', choice('NAME', analyzedProcesses), 'Forward process: edm, ve, vp', 'edm'))
+    .addOption(valueOption('--dimension', integer('INT', { min: 1 }), 'Coordinates of a point of two-gaussians'));
+  if (!range)
+    command.addOption(
+      valueOption('--process', choice('NAME', analyzedProcesses), 'Forward process: edm, ve, vp', 'edm'),
+    );
+  return command
     .addOption(
       valueOption('--levels', integer('INT', { min: 2 }), 'Noise levels, evenly spaced in ln σ', String(levels)),
     )
-    .addOption(valueOption('--sigma-min', number('SIGMA', { above: 0 }), 'Smallest noise level', "the process's"))
-    .addOption(valueOption('--sigma-max', number('SIGMA', { above: 0 }), 'Largest noise level', "the process's"))
+    .addOption(valueOption('--sigma-min', number('SIGMA', { above: 0 }), 'Smallest noise level', ends[0]))
+    .addOption(valueOption('--sigma-max', number('SIGMA', { above: 0 }), 'Largest noise level', ends[1]))
     .addOption(valueOption('--images', integer('INT', { min: 2 }), 'Noisy samples a noise level', String(images)))
     .addOption(valueOption('--seed', integer('INT', { min: 0 }), 'Of sources, noise and references', '0'))
     .addOption(textOption('--dest', 'DIR', 'Folder that the results go to').default(undefined, `analysis/${name}-DATA`))
@@ -85,7 +96,7 @@ export interface AnalyzeSetup {
  */
 export async function setUpAnalysis(
   flags: AnalyzeFlags,
-  { name, levels: defaultLevels, images: defaultImages }: { name: string; levels: number; images: number },
+  { name, levels: defaultLevels, images: defaultImages, range }: AnalyzeDefaults,
 ): Promise<AnalyzeSetup> {
   const { data: word = 'cifar10', process: kind = 'edm', seed = 0 } = flags;
   const { levels = defaultLevels, images = defaultImages } = flags;
@@ -95,10 +106,10 @@ export async function setUpAnalysis(
     ...(flags.dimension === undefined ? [] : [['dimension', String(flags.dimension)] as [string, string]]),
   ];
   const { data } = newRunOptions(undefined, new Map(given));
-  const range = sigmaRange(formulations[kind].preconditioning);
+  const known = sigmaRange(formulations[kind].preconditioning);
   // EDM's networks know every noise level; its sampler goes from 0.002 to 80.
-  const [least, most] = kind === 'edm' ? [0.002, 80] : [range.min, range.max];
-  const { sigmaMin = least, sigmaMax = most } = flags;
+  const [least, most] = kind === 'edm' ? [0.002, 80] : [known.min, known.max];
+  const { sigmaMin = range?.sigmaMin ?? least, sigmaMax = range?.sigmaMax ?? most } = flags;
   if (!(sigmaMin < sigmaMax))
     throw new UsageError(`--sigma-min must be below --sigma-max, got ${sigmaMin} and ${sigmaMax}.`);
   const dataset = await loadTrainingData({ data, seed });
@@ -120,7 +131,10 @@ export async function setUpAnalysis(
     images,
     seed,
     folder,
-    record: { analysis: name, data, samples: dataset.length, process: kind, levels, sigmaMin, sigmaMax, images, seed },
+    record: {
+      ...{ analysis: name, data, samples: dataset.length, ...(!range && { process: kind }) },
+      ...{ levels, sigmaMin, sigmaMax, images, seed },
+    },
     trained: analyzedProcesses.map((each) => ({
       process: each.toUpperCase(),
       noiseLevels: formulations[each].noiseLevels,

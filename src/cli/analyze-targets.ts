@@ -22,11 +22,10 @@ interface TargetFlags extends AnalyzeFlags {
 }
 
 const name = 'targets';
-const defaults = { name, levels: 6, images: 16 };
+/** Levels from where the posterior begins to spread on CIFAR-10. Targets of a denoiser depend on a process only by σ. */
+const defaults = { name, levels: 6, images: 16, range: { sigmaMin: 4, sigmaMax: 80 } };
 const defaultSizes = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
 const defaultBatches = 64;
-/** Levels of the default grid: from where the posterior begins to spread on CIFAR-10. */
-const defaultRange = { sigmaMin: 4, sigmaMax: 80 };
 
 /** `stf analyze targets`. */
 export const targetsCommand = (io: Io): Command =>
@@ -36,7 +35,8 @@ export const targetsCommand = (io: Io): Command =>
       .description(
         'Bias and trace of the covariance of the stable target over n references, against the exact posterior mean over the ' +
           'whole data set, with and without the source among them: figures in log-log with the law of large n, a table with ' +
-          'standard errors, and slopes with confidence intervals. The noise levels are 4 to 80 unless told otherwise.',
+          'standard errors, and slopes with confidence intervals. All is told of the denoiser, whose targets depend on the ' +
+          'forward process through σ alone.',
       ),
     defaults,
   )
@@ -56,7 +56,7 @@ async function run(flags: TargetFlags, io: Io): Promise<void> {
   const { sizes = defaultSizes, batches = defaultBatches } = flags;
   if (sizes.some((size, i) => i > 0 && size <= sizes[i - 1]))
     throw new UsageError(`--sizes must rise, got ${sizes.join(',')}.`);
-  const setup = await setUpAnalysis({ ...defaultRange, ...flags }, defaults);
+  const setup = await setUpAnalysis(flags, defaults);
   const { runtime, dataset, subject, sigmas, images, seed, folder } = setup;
   await ensureWritableFolder(folder);
   const started = performance.now();

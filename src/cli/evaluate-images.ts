@@ -31,7 +31,6 @@ import type { Extraction } from './evaluation-flags.ts';
 import { seedText } from './evaluation-report.ts';
 import type { Row } from './evaluation-report.ts';
 import type { Source } from './evaluation-sources.ts';
-import type { Io } from './io.ts';
 import { greyNote } from './reference.ts';
 
 /** As papers have it. */
@@ -62,20 +61,25 @@ type Comparison =
  * @throws UsageError or FormatError for whatever can't be measured, as far as possible before any work
  */
 export async function evaluateImages(job: EvaluationJob, runtime: Runtime): Promise<Evaluation> {
-  const { io, flags } = job;
+  const { io, flags, ranks } = job;
   const { note } = makeConsole(io);
   refuseSampling(job);
+  // Rank 0 first: what has to be downloaded, the others find.
+  if (ranks.rank > 0) await ranks.barrier();
   const comparison = await openReference(job);
   const wanted = wantedMetrics(job, comparison);
   const candidates = await candidatesOf(job, runtime, note);
   const ofFeatures = wanted.filter((name) => name !== 'memorization');
   const counts = [...candidates.map(({ count }) => count), comparison.kind === 'images' ? comparison.set.length : 0];
   const extraction = ofFeatures.length > 0 ? await openExtraction(io, flags, runtime, Math.max(...counts)) : undefined;
+  if (ranks.rank === 0) await ranks.barrier();
   const measured: Measured[] = [];
   try {
-    const reference = extraction && (await referenceOf(io, comparison, ofFeatures, extraction));
-    for (const candidate of candidates)
-      measured.push(await measure(job, runtime, candidate, { comparison, reference, wanted, extraction }));
+    const reference = extraction && (await referenceOf(job, comparison, ofFeatures, extraction));
+    for (const candidate of candidates) {
+      const found = await measure(job, runtime, candidate, { comparison, reference, wanted, extraction });
+      if (found) measured.push(found);
+    }
   } finally {
     await extraction?.extractor.release();
     if (comparison.kind === 'images') await comparison.set.close();
@@ -112,7 +116,7 @@ interface Measured {
   readonly picture: Uint8Array | undefined;
 }
 
-/** Measures one set of samples, and closes it. */
+/** Measures one set of samples, and closes it. Of ranks, the first one has what comes of it. */
 async function measure(
   job: EvaluationJob,
   runtime: Runtime,
@@ -128,15 +132,18 @@ async function measure(
     wanted: readonly ImageMetric[];
     extraction: Extraction | undefined;
   },
-): Promise<Measured> {
-  const { io } = job;
+): Promise<Measured | undefined> {
+  const { io, ranks } = job;
   let bar: Counting | undefined;
   const show = (made: Counting): void => void (bar = made);
   const { set, nfe } = await open(() => bar);
   try {
     const numbers: Record<string, number> = {};
-    if (extraction && reference) {
-      const features = await featuresUnderBar(io, set, extraction, show);
+    const features = extraction && reference && (await featuresUnderBar(job, set, extraction, show));
+    // Rank 0 may have found its part in the cache, and another one drawn.
+    const evaluations = Math.max(...(await ranks.gather(Float32Array.of(nfe() ?? 0))));
+    if (ranks.rank > 0) return undefined;
+    if (extraction && reference && features) {
       bar = undefined;
       makeConsole(io).note(`Measuring ${set.name}${seeds ? `, seeds ${seedText(seeds)}` : ''} ...`);
       const { extractor } = extraction;
@@ -154,7 +161,7 @@ async function measure(
       seeds: seeds && seedText(seeds),
       count: set.length,
       origin: set.origin,
-      nfe: nfe(),
+      nfe: nfe() ?? (evaluations > 0 ? evaluations : undefined),
       numbers,
     };
     return { row, warnings: warningsAbout(set, comparison, extraction?.extractor), picture };
@@ -258,7 +265,7 @@ async function networkCandidates(
 
 /** Computes features with images a second and time left on the screen. */
 async function featuresUnderBar(
-  io: Io,
+  { io, ranks }: EvaluationJob,
   set: ImageSet,
   { extractor, cache, engine }: Extraction,
   show: (bar: Counting) => void = () => {},
@@ -275,6 +282,7 @@ async function featuresUnderBar(
       engine,
       // Of samples that are drawn the drawing is what takes the time, and is what the bar counts.
       onProgress: (done) => (isDrawn ? bar.activity(`features of ${done}`) : bar.update(done)),
+      ranks,
       signal: io.interrupt,
     });
     const seconds = (performance.now() - started) / 1000;
@@ -293,7 +301,7 @@ async function featuresUnderBar(
 
 /** Moments of the reference, and its features where they are needed. */
 async function referenceOf(
-  io: Io,
+  job: EvaluationJob,
   comparison: Comparison,
   wanted: readonly ImageMetric[],
   extraction: Extraction,
@@ -316,7 +324,7 @@ async function referenceOf(
   // The Inception Score alone needs no reference.
   if (wanted.every((name) => name === 'is'))
     return { statistics: { mu: new Float64Array(0), sigma: new Float64Array(0) } };
-  const features = await featuresUnderBar(io, comparison.set, extraction);
+  const features = await featuresUnderBar(job, comparison.set, extraction);
   return { statistics: featureStatistics(features.features, extractor.dimension), features, images: comparison.set };
 }
 

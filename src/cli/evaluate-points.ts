@@ -1,14 +1,17 @@
 import { statSync } from 'node:fs';
 import { toyDataset, toyDimensions } from '../data/toy.ts';
 import { UsageError } from '../errors.ts';
+import { sizeOf } from '../graph/index.ts';
 import { medianBandwidth } from '../metrics/index.ts';
 import { readPointFile } from '../node/dataset/point-file.ts';
 import { packageVersion } from '../node/doctor.ts';
 import { measurePoints, pointMetrics } from '../node/evaluation/measure.ts';
 import { samplesOf } from '../node/evaluation/sampled-set.ts';
+import type { Samples } from '../node/evaluation/sampled-set.ts';
 import { dataName, freshPoints, toyKindOf } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
-import type { Runtime } from '../runtime/index.ts';
+import type { Communicator, Runtime } from '../runtime/index.ts';
+import { inRanks } from '../sampling/index.ts';
 import { makeConsole } from './console.ts';
 import type { Evaluation, EvaluationJob } from './evaluation-job.ts';
 import { drawingOf, refuseSampling, seedRanges, snapshotName } from './evaluation-drawing.ts';
@@ -31,7 +34,7 @@ interface Points {
 
 /** Measures points: sliced Wasserstein distance and MMD. @throws UsageError or FormatError for what can't be measured */
 export async function evaluatePoints(job: EvaluationJob, runtime: Runtime): Promise<Evaluation> {
-  const { flags, sources, io } = job;
+  const { flags, sources, io, ranks } = job;
   const { note, progress } = makeConsole(io);
   refuseSampling(job);
   const wrong = flags.metrics?.find((name) => !pointMetrics.some((known) => known === name));
@@ -48,6 +51,7 @@ export async function evaluatePoints(job: EvaluationJob, runtime: Runtime): Prom
   const bandwidth = medianBandwidth(reference.points, reference.points, dimension);
   const rows: Row[] = [];
   const measured = (points: Points, row: Omit<Row, 'count' | 'origin' | 'numbers'>): void => {
+    if (ranks.rank > 0) return;
     if (points.dimension !== dimension)
       throw new UsageError(
         `${points.name} has points of ${points.dimension} coordinates, ${reference.name} of ${dimension}.`,
@@ -66,7 +70,7 @@ export async function evaluatePoints(job: EvaluationJob, runtime: Runtime): Prom
       const bar = progress({ unit: 'samples', total: seeds.length, rate: { unit: 'samples/s', perUnit: 1 } });
       const samples = samplesOf(runtime, { ...drawing, seeds, onProgress: (done) => bar.update(done) });
       try {
-        const points = await samples.draw(0, seeds.length);
+        const points = await drawnTogether(ranks, samples, seeds, drawing.batch);
         const name = snapshotName(source);
         const [own] = samples.shape;
         const origin = { ...samples.origin, seeds: seedText(seeds) };
@@ -97,6 +101,25 @@ export async function evaluatePoints(job: EvaluationJob, runtime: Runtime): Prom
     },
     pictures: [],
   };
+}
+
+/** Draws in ranks: the batches are those of one process, and every rank is given all points. */
+async function drawnTogether(
+  ranks: Communicator,
+  samples: Samples,
+  seeds: readonly number[],
+  batch: number,
+): Promise<Float32Array> {
+  const size = sizeOf(samples.shape);
+  const work = (some: readonly number[], first: number): Promise<Float32Array> =>
+    samples.draw(first, first + some.length);
+  const all = new Float32Array(seeds.length * size);
+  let filled = 0;
+  for await (const { values } of inRanks(ranks, seeds, { batch: Math.min(batch, seeds.length), size, work })) {
+    all.set(values, filled);
+    filled += values.length;
+  }
+  return all;
 }
 
 /** What samples are compared with: what --ref names, or fresh points of the data of the networks. */

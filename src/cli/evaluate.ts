@@ -5,6 +5,7 @@ import { Command, Option } from 'commander';
 import { StfError, UsageError } from '../errors.ts';
 import { imageMetrics, pointMetrics } from '../node/evaluation/measure.ts';
 import type { ImageMetric, PointMetric } from '../node/evaluation/measure.ts';
+import { joinRanks, shareCores } from '../node/mpi/index.ts';
 import { ensureWritableFolder, writeFileAtomic } from '../node/files.ts';
 import { packageVersion } from '../node/doctor.ts';
 import { svgToPng } from '../node/raster.ts';
@@ -145,10 +146,14 @@ async function evaluate(io: Io, words: readonly string[], flags: EvaluateFlags, 
     throw new UsageError(
       'points and images can not be compared with one reference: evaluate them one after the other.',
     );
-  if (flags.outdir !== undefined) await ensureWritableFolder(flags.outdir);
-  const job: EvaluationJob = { io, flags, sources, sampler };
-  const runtime = await runtimeOf(flags);
+  const ranks = await joinRanks();
+  const isFirst = ranks.rank === 0;
+  if (isFirst && flags.outdir !== undefined) await ensureWritableFolder(flags.outdir);
+  const job: EvaluationJob = { io, flags, sources, sampler, ranks };
+  const share = await shareCores(ranks);
+  const runtime = await runtimeOf(ranks.size > 1 ? { ...flags, threads: flags.threads ?? share.threads } : flags);
   const evaluation = await (ofPoints > 0 ? evaluatePoints(job, runtime) : evaluateImages(job, runtime));
+  if (!isFirst) return;
   const { rows, conditions, warnings, details, pictures } = evaluation;
 
   for (const warning of warnings) note(`Note: ${warning}`);

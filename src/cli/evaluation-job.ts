@@ -1,5 +1,6 @@
 import type { Precision } from '../graph/index.ts';
 import type { ImageMetric, PointMetric } from '../node/evaluation/measure.ts';
+import type { Communicator } from '../runtime/index.ts';
 import type { ExtractorFlags } from './evaluation-flags.ts';
 import type { Conditions, Row } from './evaluation-report.ts';
 import type { Snapshots, Source } from './evaluation-sources.ts';
@@ -40,4 +41,6 @@ export interface EvaluationJob {
   readonly flags: EvaluateFlags;
   readonly sources: readonly Source[];
   readonly sampler: SamplerWish;
+  /** Processes that share the drawing of samples and their features. Rank 0 has the results. */
+  readonly ranks: Communicator;
 }

@@ -5,7 +5,7 @@ import { deviceRuntime } from '../node/devices.ts';
 import type { DeviceChoice } from '../node/devices.ts';
 import { ensureWritableFolder } from '../node/files.ts';
 import { formatDuration } from '../node/progress.ts';
-import { claims, ClaimStopped, estimateSeconds, scales, writeClaim } from '../node/reproduce/index.ts';
+import { claims, ClaimStopped, scales, writeClaim } from '../node/reproduce/index.ts';
 import type { Scale } from '../node/reproduce/index.ts';
 import { verdictLine } from '../node/reproduce/write-claim.ts';
 import { makeConsole } from './console.ts';
@@ -36,7 +36,7 @@ export function reproduceCommand(io: Io): Command {
       valueOption('--scale', choice('NAME', scales), `How much is spent: ${scales.join(', ')} (see below)`, 'small'),
     )
     .addOption(textOption('--dest', 'DIR', 'Where the results go').default(undefined, 'reproduce/CLAIM-SCALE'))
-    .addOption(new Option('--yes', 'Start the scale paper, which takes weeks without a large machine'))
+    .addOption(new Option('--yes', 'Start the scale paper, which takes years without a large machine'))
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addHelpText('after', () => `\n${listOfClaims()}\n\n${listOfScales}\n\n${examples}`)
@@ -67,13 +67,13 @@ async function reproduce(name: string, flags: ReproduceFlags, io: Io): Promise<v
   print(`Claim:  ${plan.statement}`);
   if (scale === 'paper') {
     const runs = plan.trainings.length;
-    if (runs > 0) {
-      note('timing a round of each training recipe, for the estimate');
-      const seconds = await estimateSeconds(runtime, plan.trainings);
-      print(
-        `Time:   about ${formatDuration(seconds)} for ${runs} training ${runs === 1 ? 'run' : 'runs'} on ${runtime.device} with ${runtime.threads} threads, and measuring them.`,
-      );
-    }
+    note(`timing ${runs > 0 ? 'a few images of each training recipe' : 'a piece of it'}, for the estimate`);
+    const time = `${formatDuration(await plan.estimate(runtime))} on ${runtime.device} with ${runtime.threads} threads`;
+    print(
+      runs > 0
+        ? `Time:   about ${time} for ${runs} training ${runs === 1 ? 'run' : 'runs'}; measuring their quality comes on top.`
+        : `Time:   about ${time}.`,
+    );
     if (!yes) throw new UsageError(`--scale paper starts with --yes only.`);
   }
   await ensureWritableFolder(folder);

@@ -66,7 +66,7 @@ const headStartMs = 3000;
 const flushMs = 500;
 
 /** Commands that several processes can share. */
-const sharedCommands = ['train', 'sample'];
+const sharedCommands = ['train', 'sample', 'evaluate'];
 
 /** @throws UsageError for a command that every process would do once more */
 function requireForRanks(command: Command, { launcher, size }: Launch): void {

@@ -158,15 +158,17 @@ export function phasesTable({ levels, borders, sources }: PhaseAnalysis, { scale
 /** Where the phases lie and what that means for training, in sentences. */
 export function phaseAdvice(
   { levels, borders, sources }: PhaseAnalysis,
+  { scale }: Pick<ReportSubject, 'scale'>,
   shares: readonly { readonly process: string; readonly shares: Readonly<Record<Phase, number>> }[],
 ): string[] {
   const { lower, upper, threshold } = borders;
   const shown = (sigma: number): string => String(Number(sigma.toPrecision(3)));
   const percent = (share: number): string => `${(100 * share).toFixed(share < 0.095 ? 1 : 0)} %`;
-  const peak = (form: 'noise' | 'score'): number =>
-    levels.reduce((a, b) =>
-      b.variance.mean * varianceFactor(form, b.sigma, 1) > a.variance.mean * varianceFactor(form, a.sigma, 1) ? b : a,
-    ).sigma;
+  const peak = (form: 'noise' | 'score'): number => {
+    const inForm = ({ sigma, variance }: PhaseLevel): number =>
+      variance.mean * varianceFactor(form, sigma, scale(sigma));
+    return levels.reduce((a, b) => (inForm(b) > inForm(a) ? b : a)).sigma;
+  };
   const [first, last] = [levels[0].sigma, levels[levels.length - 1].sigma];
   return [
     lower === null

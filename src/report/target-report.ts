@@ -1,4 +1,4 @@
-import { phaseBorders, phaseOf, phases } from '../analysis/index.ts';
+import { nilVariance, phaseBorders, phaseOf, phases } from '../analysis/index.ts';
 import type { Phase, PhaseBorders, SizeErrors, TargetAnalysis, TargetLevel } from '../analysis/index.ts';
 import { panelFigure } from './line-figure.ts';
 import type { LinePanel, Series } from './line-figure.ts';
@@ -6,13 +6,10 @@ import type { ReportSubject } from './phase-report.ts';
 import type { Table } from './table.ts';
 import { grouped } from './ticks.ts';
 
-/** Variances below this, in squared data units, are rounding. */
-const nil = 1e-6;
-
 /** Panels of a figure are at most so many noise levels. */
 const mostPanels = 6;
 
-/** Levels spread evenly over all, those of the intermediate phase first where there are too many. */
+/** All levels, or where there are too many, some that are spread evenly over them. */
 function chosenLevels({ levels }: TargetAnalysis): readonly TargetLevel[] {
   if (levels.length <= mostPanels) return levels;
   return Array.from({ length: mostPanels }, (_, i) => levels[Math.round((i / (mostPanels - 1)) * (levels.length - 1))]);
@@ -42,7 +39,7 @@ const curve = (
 ): Series => ({
   name,
   x: errors.map(({ references }) => references),
-  y: errors.map((each) => (value === 'trace' && each.trace.mean < nil ? NaN : each[value].mean)),
+  y: errors.map((each) => (value === 'trace' && each.trace.mean < nilVariance ? NaN : each[value].mean)),
   error: errors.map((each) => each[value].standardError),
   ...more,
 });
@@ -56,7 +53,7 @@ export function covarianceFigure(analysis: TargetAnalysis, subject: ReportSubjec
       : '';
     const { sizes } = analysis;
     const atMost = level.posterior.variance.mean;
-    const limit = sizes.map((n) => (atMost < nil ? Infinity : level.inequality.asymptote.mean / n));
+    const limit = sizes.map((n) => (atMost < nilVariance ? Infinity : level.inequality.asymptote.mean / n));
     return {
       title: `σ = ${shown(level.sigma)}, ${phaseAt(analysis, level, borders)}${slope}`,
       xLabel: 'references n',
@@ -64,7 +61,7 @@ export function covarianceFigure(analysis: TargetAnalysis, subject: ReportSubjec
       logX: true,
       logY: true,
       series: [
-        ...(atMost < nil ? [] : [{ name: 'DSM', x: sizes, y: sizes.map(() => atMost), kind: 'dsm' as const }]),
+        ...(atMost < nilVariance ? [] : [{ name: 'DSM', x: sizes, y: sizes.map(() => atMost), kind: 'dsm' as const }]),
         curve('without the source', level.withoutSource, 'trace', { kind: 'samples' }),
         curve('stable target, with the source', level.withSource, 'trace', { kind: 'stf' }),
         // Above DSM's variance the law of large n does not hold yet.
@@ -201,7 +198,7 @@ export function targetsSummary(analysis: TargetAnalysis): string[] {
     const average = (value: (level: TargetLevel) => number): number =>
       own.reduce((sum, level) => sum + value(level), 0) / own.length;
     const dsm = average((level) => level.posterior.variance.mean);
-    if (dsm < nil) return [`${phase}: neither target varies; the stable target equals DSM's.`];
+    if (dsm < nilVariance) return [`${phase}: neither target varies; the stable target equals DSM's.`];
     // Over one reference the target is DSM's: what its draws miss they miss for all sizes.
     if (sizes[0] === 1 && average((level) => level.withSource[0].trace.mean) < dsm / 2)
       return [`${phase}: too few reference batches to meet the rare sources that its variance comes from.`];

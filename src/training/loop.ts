@@ -198,6 +198,8 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
         const gradient = (await step.state.read('gradient')) as Float32Array;
         const report = describeNonFinite(result, steps + 1, step.table, gradient);
         if (options.onNonFinite === 'stop' || skipped.inARow === mostSkippedInARow) {
+          // Before the state is saved, which may fail, or be tried for minutes.
+          observer.skipped?.(report);
           await save(true);
           throw new NonFiniteError(nonFiniteMessage(report, skipped.inARow));
         }

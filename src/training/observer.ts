@@ -73,7 +73,7 @@ export interface TrainingObserver {
    * @returns false when that failed and is to be tried again at the next tick
    */
   save?(state: LiveState): Promise<boolean>;
-  /** When a step is left out because a loss or gradient is not finite; `report` says which and why. */
+  /** When a step is left out because a loss or gradient is not finite, also when the run ends with it; `report` says why. */
   skipped?(report: string): void;
 }
 

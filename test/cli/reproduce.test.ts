@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { phaseThreshold } from '../../src/analysis/index.ts';
+import { nodeRuntime } from '../../src/node/onnxruntime.ts';
+import { consistency } from '../../src/node/reproduce/claims/consistency.ts';
 import { claims, scales } from '../../src/node/reproduce/index.ts';
 import type { LineFigureData } from '../../src/report/line-figure.ts';
 import { figureData } from '../../src/report/svg.ts';
@@ -101,6 +103,45 @@ test('a claim that was interrupted goes on where it was, and ends as if it had n
     expect(readFileSync(`${dest}/${table}`, 'utf8')).toBe(readFileSync(folder.join('whole', table), 'utf8'));
 });
 
+test('consistency: where targets do not vary, rounding is no bias', async () => {
+  // Planes have a grain of 0.02: at σ = 0.001 each is its own only source, and targets differ from the exact one by 1e-14
+  // at every noisy image, which is many standard errors.
+  const { tables, verdict } = await consistency.run(
+    {
+      data: { kind: 'planes', side: 8, length: 300 },
+      ...{ sigmas: [0.001, 20], sizes: [1, 16, 64], images: 16, batches: 4, seed: 0 },
+    },
+    {
+      runtime: nodeRuntime({ threads: 1 }),
+      folder: folder.join('unused'),
+      note: () => undefined,
+      begin: () => () => undefined,
+      signal: { aborted: false },
+    },
+  );
+  expect(tables.table.rows[0]).toMatchObject({ phase: 'near', bias: 0 });
+  expect(Number(tables.errors.rows[0].bias)).not.toBe(0);
+  expect(Number(tables.table.rows[1].bias)).toBeGreaterThan(0);
+  expect(verdict.outcome).toBe('shown');
+});
+
+test('a run that was stopped between the writing of its checkpoint and of its curve is measured again', async () => {
+  const dest = folder.join('torn');
+  const whole = await stf(smoke('stability', dest));
+  expect(whole.code).toBe(0);
+  const tables = ['table.csv', 'curves.csv'].map((name) => `${dest}/${name}`);
+  const before = tables.map((file) => readFileSync(file, 'utf8'));
+  const file = `${dest}/runs/ve-dsm-seed1.json`;
+  const curve = JSON.parse(readFileSync(file, 'utf8')) as { points: unknown[] };
+  writeFileSync(file, JSON.stringify({ ...curve, points: curve.points.slice(0, -1) }));
+  rmSync(`${dest}/runs/ve-stf32-seed1.safetensors`);
+  const again = await stf(smoke('stability', dest));
+  expect(again.code).toBe(0);
+  expect(again.stdout).toContain('ve-stf32-seed1:'); // without its checkpoint it is trained anew
+  expect(again.stdout).not.toContain('ve-dsm-seed1:');
+  expect(tables.map((name) => readFileSync(name, 'utf8'))).toEqual(before);
+});
+
 test('a claim or scale that there is not is refused, with those that there are', async () => {
   const unknown = await stf(['reproduce', 'fid']);
   expect(unknown.code).toBe(2);
@@ -108,8 +149,22 @@ test('a claim or scale that there is not is refused, with those that there are',
   expect((await stf(['reproduce', 'speed', '--scale', 'huge'])).stderr).toContain(scales.join(', '));
 });
 
-test('the scale paper does not start by itself', async () => {
-  const { code, stderr } = await stf(['reproduce', 'phases', '--scale', 'paper', '--dest', folder.join('paper')]);
-  expect({ code, stderr }).toEqual({ code: 2, stderr: 'stf reproduce: --scale paper starts with --yes only.\n' });
+test('the scale paper says how long it takes, and does not start by itself', async () => {
+  const { code, stdout, stderr } = await stf([
+    ...['reproduce', 'phases', '--scale', 'paper', '--threads', '1', '--dest', folder.join('paper')],
+  ]);
+  expect(code).toBe(2);
+  expect(stdout).toMatch(/^Time: +about \S.* on cpu with 1 threads\.$/m);
+  expect(stderr).toMatch(/stf reproduce: --scale paper starts with --yes only\.\n$/);
   expect(folder.list()).toEqual([]);
+});
+
+test.each(['variance-vs-n', 'speed'])('there is an estimate of the time of %s', async (name) => {
+  const seconds = await claims
+    .find((claim) => claim.name === name)!
+    .at('smoke')
+    .estimate(nodeRuntime({ threads: 1 }));
+  expect(seconds).toBeGreaterThan(0);
+  // Of scale smoke, with a machine a hundred times slower.
+  expect(seconds).toBeLessThan(3600);
 });

@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
@@ -150,6 +151,18 @@ test('a run that ended but for its last picture draws it, and nothing else', asy
     lastTick: ticks.at(-1),
   });
   expect((await resume(run)).stdout).toMatch(/4\.0 of 4 kimg done, 0\.0 kimg remain\. A longer --duration goes on\./);
+});
+
+test('a picture that an earlier tick left under the same name is drawn anew', async () => {
+  const run = copied();
+  const file = join(run, 'samples-000004.png');
+  const picture = readFileSync(file);
+  rmSync(join(run, 'summary.json'));
+  // Ticks of less than a thousand images share names, and this one was before the checkpoint.
+  writeFileSync(file, 'another picture');
+  utimesSync(file, 1e9, 1e9);
+  expect((await resume(run)).code).toBe(0);
+  expect(readFileSync(file).equals(picture)).toBe(true);
 });
 
 describe('a clock that is set', () => {

@@ -92,7 +92,7 @@ export const targetErrorFiles: Checker = {
       const exact = await posterior.over(perturbedRows(dataset, rows, noise, sigma));
       for (let p = 0; p < points; p++) {
         const draws = stored
-          ? recordedDraws(stored.data as Uint8Array, (s * points + p) * batches * most, batches, most)
+          ? recordedDraws(numbers(stored.data), (s * points + p) * batches * most, batches, most)
           : hashedDraws(drawOffset + k * points + p, batches, most, dataset.length);
         results.push(
           await errorsAt({
@@ -125,9 +125,9 @@ interface Draws {
   readonly others: readonly number[][];
 }
 
-function recordedDraws(rows: Uint8Array, from: number, batches: number, most: number): Draws {
+function recordedDraws(rows: ArrayLike<number>, from: number, batches: number, most: number): Draws {
   const all = Array.from({ length: batches }, (_, b) =>
-    Array.from(rows.subarray(from + b * most, from + (b + 1) * most)),
+    Array.from({ length: most }, (_each, j) => rows[from + b * most + j]),
   );
   return { first: all.map(([first]) => first), others: all.map((batch) => batch.slice(1)) };
 }

@@ -3,7 +3,7 @@ import { float64Sum, mixtureLevel, mixturePosterior, nestedTargets, targetErrors
 import type { TargetErrors, TwoGaussians } from '../../src/analysis/index.ts';
 import { memoryDataset } from '../../src/data/dataset.ts';
 import { fillNormal, fillUniform, streams } from '../../src/numerics/random.ts';
-import { closeCheck, compare, makeCheck, numbers, same } from './check.ts';
+import { BadData, closeCheck, compare, makeCheck, numbers, same } from './check.ts';
 import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
 import { field } from './folder.ts';
@@ -26,15 +26,16 @@ const entrySchema = z.looseObject({
     stf_batches: z.number(),
     stf_points: z.number(),
   }),
-  tolerance: z.looseObject({ rtol: z.number(), atol: z.number() }),
+  tolerance: z.looseObject({ rtol: z.number(), atol: z.number(), stf: z.string() }),
   expected: z.record(z.string(), z.number()).optional(),
 });
 
-/**
- * Combined standard errors that a Monte-Carlo value may be off by. The manifest says 4; among the few hundred values of a
- * file, whose squared distances have a long tail, 5 is passed by one file in some thousands.
- */
-const mostErrors = 5;
+/** Combined standard errors that a Monte-Carlo value may be off by, as the manifest's tolerance says in words. */
+function allowedErrors(words: string): number {
+  const found = /within (\d+(?:\.\d+)?) combined standard errors/.exec(words);
+  if (!found) throw new BadData(`tolerance "${words}" does not say how many combined standard errors are allowed`);
+  return Number(found[1]);
+}
 
 /**
  * An unbiased estimate of a squared bias of 0 is T / B (c - 1), with c at most a χ² number of one degree of freedom, T the
@@ -103,6 +104,7 @@ export const twoGaussiansFiles: Checker = {
         sample,
         points: kwargs.stf_points,
         batches: kwargs.stf_batches,
+        mostErrors: allowedErrors(tolerance.stf),
       })),
     ];
     if (kwargs.mean_distance !== undefined)
@@ -141,10 +143,12 @@ interface Setting {
   readonly sample: (level: number, point: number) => Float64Array;
   readonly points: number;
   readonly batches: number;
+  /** Combined standard errors. */
+  readonly mostErrors: number;
 }
 
 async function targetChecks(file: ParityFile, mixture: TwoGaussians, setting: Setting): Promise<Check[]> {
-  const { sigmas, sample, points, batches } = setting;
+  const { sigmas, sample, points, batches, mostErrors } = setting;
   const sizes = file.integers('stf_n_ref').data;
   const indices = file.integers('stf_sigma_index').data;
   const values = (name: string): Float64Array => file.doubles(name);

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { analyzePhases, analyzeTargets, logSpaced } from '../../src/analysis/index.ts';
-import type { PhaseAnalysis, TargetAnalysis } from '../../src/analysis/index.ts';
+import type { PhaseAnalysis, PhaseLevel, TargetAnalysis } from '../../src/analysis/index.ts';
 import { toyDataset } from '../../src/data/toy.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { svgToPng } from '../../src/node/raster.ts';
@@ -88,12 +88,25 @@ describe('phases', () => {
 
   test('the advice names the borders and the shares', () => {
     const shares = { near: 0.94, intermediate: 0.05, far: 0.01 };
-    const text = phaseAdvice(analysis, [{ process: 'EDM', shares }]).join('\n');
+    const text = phaseAdvice(analysis, subject, [{ process: 'EDM', shares }]).join('\n');
     expect(text).toContain(`σ < ${Number(analysis.borders.lower!.toPrecision(3))}`);
     expect(text).toContain(
       '94 % near,  5.0 % intermediate,  1.0 % far: the stable target can help in 6.0 % of the draws',
     );
   });
+});
+
+test('the noise level of the largest score variance is that of the process', () => {
+  // Over s² σ⁴: 10, 1.25 and 0.45 for VE; with s = 1 / √(1 + σ²) of VP 20, 6.2 and 22.7.
+  const made = [1, 2, 7].map((sigma, i) => ({ sigma, variance: { mean: [10, 20, 1091][i], standardError: 0 } }));
+  const levels = made.map(
+    (level) => ({ ...level, distanceToPoint: 0.5, distanceToPrior: 0.5 }) as unknown as PhaseLevel,
+  );
+  const analysis = { levels, borders: { lower: null, upper: null, threshold: 0.25 }, sources: 2 };
+  const lineOf = (scale: (sigma: number) => number) =>
+    phaseAdvice(analysis, { scale }, []).find((each) => each.startsWith("The target's variance"));
+  expect(lineOf(() => 1)).toContain('σ = 7 for the noise, 1 for the score');
+  expect(lineOf(subject.scale)).toContain('σ = 7 for the noise, 7 for the score');
 });
 
 describe('targets', () => {

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { memoryDataset } from '../../src/data/dataset.ts';
 import type { Dataset } from '../../src/data/dataset.ts';
-import { NonFiniteError, UsageError } from '../../src/errors.ts';
+import { NonFiniteError, SaveError, UsageError } from '../../src/errors.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { batchSource } from '../../src/training/batches.ts';
 import { compileTrainStep, decodeCheckpoint, encodeCheckpoint, train } from '../../src/training/index.ts';
@@ -169,6 +169,13 @@ describe('a run', () => {
 
 describe.each([
   ['stable target', {}, 0],
+  [
+    'a bank of references',
+    { objective: { kind: 'stf', references: { kind: 'bank', count: 20 }, mixLabels: false, gate: null } },
+    0,
+  ],
+  // The scale is halved when a gradient overflows, and what is left of it is in the checkpoint.
+  ['half precision', { precision: 'float16' }, 0],
   ['two rounds, classes, dropout', { rounds: 2, network: { labelDim: 3, labelDropout: 0.3, dropout: 0.2 } }, 3],
 ] as [string, Parameters<typeof toyOptions>[0], number][])('interrupting and resuming: %s', (_, changes, classes) => {
   test('ends with exactly the vectors of the run that was not interrupted', async () => {
@@ -210,6 +217,15 @@ describe.each([1, 2])('a loss that is not finite, in %i rounds', (rounds) => {
     expect((broken.summary as Error).message).toMatch(
       /worst parameter: model\.\S+, (\d+) of its \1 gradients are NaN or infinite \(\d+ of \d+ parameters have such\)\./,
     );
+  });
+
+  test('tells what is wrong before the state is saved: that may fail', async () => {
+    expect(broken.skipped).toHaveLength(1);
+    expect((broken.summary as Error).message.startsWith(broken.skipped[0])).toBe(true);
+    const options = toyOptions({ learningRate: 1e30, learningRateRampKimg: 0, rounds });
+    const unsaved = await run(options, { save: () => Promise.reject(new SaveError('full')) });
+    expect(unsaved.summary).toBeInstanceOf(SaveError);
+    expect(unsaved.skipped).toEqual(broken.skipped);
   });
 
   test('saves the state as it was before that step', () => {
@@ -264,7 +280,8 @@ describe('steps that are not finite are left out where that is asked for', () =>
     const done = await run({ ...options, durationKimg: 100 }, { dataset: nothing });
     expect(done.summary).toBeInstanceOf(NonFiniteError);
     expect((done.summary as Error).message).toContain('The 100 steps before it were left out for the same reason.');
-    expect(done.skipped).toHaveLength(100);
+    // The last one of them ended the run.
+    expect(done.skipped).toHaveLength(101);
     expect(done.checkpoints.at(-1)!.progress).toMatchObject({ step: 100, skipped: { total: 100, inARow: 100 } });
   });
 });

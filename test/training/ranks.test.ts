@@ -4,11 +4,25 @@ import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import type { Communicator } from '../../src/runtime/index.ts';
 import { silentObserver, train } from '../../src/training/index.ts';
 import type { Progress, TrainingJob, TrainingOptions, TrainingState } from '../../src/training/index.ts';
+import { sampleMaker } from '../../src/training/samples.ts';
+import type { SampleLoader, SampleRequest } from '../../src/training/samples.ts';
 import { ranksInProcess } from '../support/ranks.ts';
 import { toyOptions, toyPoints } from './toy-run.ts';
 
 // One for each rank, as in processes of their own: a runtime does one thing at a time, and waiting for others is one.
 const runtimes = Array.from({ length: 4 }, () => nodeRuntime({ threads: 1 }));
+
+/** Makes samples in the step, and takes down which. */
+const writingDown = (asked: SampleRequest[]): SampleLoader => ({
+  ahead: 0,
+  start: (settings) => {
+    const make = sampleMaker(toyPoints(), settings);
+    return (request) => {
+      asked.push(request);
+      return Promise.resolve(make(request));
+    };
+  },
+});
 
 /** Trains in ranks of one process; what each told its observer. */
 async function trainIn(
@@ -17,10 +31,13 @@ async function trainIn(
   {
     stopRankAfter,
     resume,
+    asked,
     ranks = ranksInProcess(size),
   }: {
     stopRankAfter?: { readonly rank: number; readonly steps: number };
     resume?: NonNullable<TrainingJob['resume']>;
+    /** Takes down what each rank asks for. */
+    asked?: readonly SampleRequest[][];
     ranks?: readonly Communicator[];
   } = {},
 ) {
@@ -44,6 +61,7 @@ async function trainIn(
         dataset: toyPoints(),
         now: () => time++,
         ...(resume && { resume }),
+        ...(asked && { loader: writingDown(asked[rank]) }),
         observer: {
           step: (progress, loss) => {
             own.losses.push(loss);
@@ -87,6 +105,34 @@ describe('several ranks', () => {
       // Were the other ranks' gradients left out, the first weights would tell.
       const [ours, theirs] = [several, one].map(({ checkpoints }) => checkpoints.at(-1)!.vectors.weights);
       expect(Math.max(...ours.map((value, i) => Math.abs(value - theirs[i])))).toBeLessThan(1e-4);
+    }
+  });
+
+  test.each([
+    ['the stable target', toyOptions(fifty)],
+    ['the stable target, in two rounds', toyOptions({ ...fifty, rounds: 2 })],
+    ['denoising score matching', toyOptions({ ...fifty, objective: dsm })],
+  ])('take the samples and references of one, in its order, in each of 50 steps: %s', async (_, options) => {
+    /** Rows of the data set, step by step: what the ranks take one behind the other, and the references of each. */
+    const takenBy = async (size: number) => {
+      const asked = Array.from({ length: size }, () => [] as SampleRequest[]);
+      await trainIn(size, options, { asked });
+      return Array.from({ length: 50 }, (_, step) => ({
+        rows: asked.flatMap((own) => [...own[step].rows]),
+        shared: asked.map((own) => [...own[step].shared]),
+        steps: asked.map((own) => own[step].step),
+      }));
+    };
+    const one = await takenBy(1);
+    // 400 of 60 points: the order goes through several epochs, and no two steps are alike.
+    expect(new Set(one.map(({ rows }) => rows.join())).size).toBe(50);
+    for (const size of [2, 4]) {
+      const several = await takenBy(size);
+      expect(several.map(({ rows }) => rows)).toEqual(one.map(({ rows }) => rows));
+      for (const [step, { shared, steps }] of several.entries()) {
+        expect(steps).toEqual(steps.map(() => step));
+        for (const own of shared) expect(own).toEqual(one[step].shared[0]);
+      }
     }
   });
 

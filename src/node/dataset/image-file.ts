@@ -1,6 +1,7 @@
 import type sharp from 'sharp';
 import { FormatError, StfError } from '../../errors.ts';
 import type { Picture } from '../../data/resample.ts';
+import { refuseBomb } from '../../formats/inflation.ts';
 import { decodePngRaster } from '../../formats/png.ts';
 
 /** What keeps a picture from being used as it is, though it can be mended. */
@@ -86,7 +87,9 @@ export function decodePngImage(bytes: Uint8Array, path: string): DecodedImage {
 async function decodeWithSharp(makeImage: typeof sharp, bytes: Uint8Array): Promise<DecodedImage> {
   // `ignoreIcc`: the values as they are, as Pillow has them. One picture of an animation is enough to look at.
   const image = makeImage(bytes, { failOn: 'error', limitInputPixels: mostPixels, ignoreIcc: true });
-  const { pages = 1, space, depth, hasAlpha } = await image.metadata();
+  const { width: columns, height: rows, pages = 1, space, depth, hasAlpha } = await image.metadata();
+  // Four channels at the most, in 16 bits at the most while they are converted.
+  refuseBomb('picture', bytes.length, columns * rows * (depth === 'uchar' ? 4 : 8));
   const faults: ImageFault[] = [];
   if (pages > 1) faults.push('animated');
   if (depth !== 'uchar') faults.push('16 bit');

@@ -1,5 +1,8 @@
 import { joined } from '../../metrics/feature-extractor.ts';
 import type { FeatureExtractor, ImageFeatures } from '../../metrics/feature-extractor.ts';
+import { alone } from '../../runtime/index.ts';
+import type { Communicator } from '../../runtime/index.ts';
+import { inRanks } from '../../sampling/index.ts';
 import { cacheKey } from './feature-cache.ts';
 import type { FeatureCache } from './feature-cache.ts';
 import type { ImageSet } from './image-set.ts';
@@ -13,6 +16,8 @@ export interface FeatureOptions {
   /** What computes them, for keys: another engine or device may differ in the last digits. */
   readonly engine: string;
   readonly onProgress?: (done: number) => void;
+  /** Processes that share the work, all of which are given all features; this one alone when left out. */
+  readonly ranks?: Communicator;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -32,39 +37,57 @@ export interface SetFeatures extends ImageFeatures {
 export async function featuresOf(
   set: ImageSet,
   extractor: FeatureExtractor,
-  { cache, engine, onProgress, signal }: FeatureOptions,
+  { cache, engine, onProgress, ranks = alone, signal }: FeatureOptions,
 ): Promise<SetFeatures> {
-  const parts: ImageFeatures[] = [];
+  const { dimension, classes } = extractor;
+  const countAt = (from: number): number => Math.min(chunk, set.length - from);
   let fromCache = 0;
-  for (let from = 0; from < set.length; from += chunk) {
-    const to = Math.min(from + chunk, set.length);
+  /** Features of one chunk. */
+  const chunkAt = async (from: number): Promise<ImageFeatures> => {
+    const count = countAt(from);
     signal?.throwIfAborted();
     const how = [extractor.sha256, extractor.resizer, engine, set.shape.join()];
     let pixels: Uint8Array | undefined;
-    const recipe = set.recipe?.(from, to);
-    const what = recipe ?? (pixels = await set.read(from, to));
+    const recipe = set.recipe?.(from, from + count);
+    const what = recipe ?? (pixels = await set.read(from, from + count));
     const key = cacheKey([...how, what]);
-    const known = await cache?.get(key, { count: to - from, dimension: extractor.dimension });
-    if (known) {
-      fromCache += to - from;
-      parts.push(known);
-      onProgress?.(to);
-      continue;
+    const known = await cache?.get(key, { count, dimension });
+    if (known && (known.logits !== undefined || classes === 0)) {
+      fromCache += count;
+      return known;
     }
-    pixels ??= await set.read(from, to);
-    const computed = await inTurns(extractor, { pixels, shape: set.shape, count: to - from }, (done) => {
+    pixels ??= await set.read(from, from + count);
+    const computed = await inTurns(extractor, { pixels, shape: set.shape, count }, (done) => {
       signal?.throwIfAborted();
       onProgress?.(from + done);
     });
-    await cache?.put(key, computed, to - from);
-    parts.push(computed);
+    await cache?.put(key, computed, count);
+    return computed;
+  };
+  const starts = Array.from({ length: Math.ceil(set.length / chunk) }, (_, i) => i * chunk);
+  const parts: ImageFeatures[] = [];
+  const size = chunk * (dimension + classes);
+  const work = async ([from]: readonly number[]): Promise<Float32Array> => {
+    const { features, logits } = await chunkAt(from);
+    return logits ? joined([features, logits]) : features;
+  };
+  for await (const { items, values } of inRanks(ranks, starts, { batch: 1, size, work })) {
+    for (const [i, from] of items.entries()) {
+      const count = countAt(from);
+      const own = values.subarray(i * size, (i + 1) * size);
+      const features = own.slice(0, count * dimension);
+      const logits = own.slice(count * dimension, count * (dimension + classes));
+      parts.push({ features, ...(classes > 0 && { logits }) });
+      onProgress?.(from + count);
+    }
   }
-  const logits = parts.flatMap((part) => part.logits ?? []);
+  const found = Float32Array.of(fromCache);
+  await ranks.allReduce(found);
   return {
     features: joined(parts.map(({ features }) => features)),
-    ...(logits.length > 0 && { logits: joined(logits) }),
+    ...(classes > 0 && { logits: joined(parts.flatMap((part) => part.logits ?? [])) }),
     count: set.length,
-    fromCache,
+    fromCache: found[0],
   };
 }
 

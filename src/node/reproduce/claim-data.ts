@@ -11,6 +11,9 @@ export type ClaimData =
   /** Grey images of `side` pixels, slanted planes with some grain: nothing to learn from, but there without a download. */
   | { readonly kind: 'planes'; readonly side: number; readonly length: number };
 
+/** Images of CIFAR-10 to train on. */
+const cifarLength = 50_000;
+
 /** A training set, and samples of the same distribution that are not in it. */
 export interface ClaimDatasets {
   readonly train: Dataset;
@@ -26,6 +29,15 @@ export async function loadClaimData(data: ClaimData): Promise<ClaimDatasets> {
   const [train, heldOut] = [await loadCifar10({ split: 'train' }), await loadCifar10({ split: 'test' })];
   if (data.side === 32) return { train, heldOut };
   return { train: averagePooled(train, 32 / data.side), heldOut: averagePooled(heldOut, 32 / data.side) };
+}
+
+/** As many values as the images of a training set or a first part of it, all nil: what takes the time that those take. */
+export function standInFor({ kind, side, ...rest }: ClaimData, most: number): { dataset: Dataset; length: number } {
+  const length = 'length' in rest ? rest.length : cifarLength;
+  const sampleShape = [kind === 'cifar10' ? 3 : 1, side, side];
+  const values = Math.min(length, most) * sampleShape[0] * side * side;
+  const data = kind === 'cifar10' && side === 32 ? new Uint8Array(values) : new Float32Array(values);
+  return { dataset: memoryDataset({ name: 'stand-in', data, sampleShape }), length };
 }
 
 /** Images a + b x + c y + grain, with a, b, c normal of standard deviation 0.3 and grain of 0.02. */
@@ -51,6 +63,6 @@ export const describeClaimData = (data: ClaimData) =>
         path: `${data.kind} of ${data.side} x ${data.side} pixels, of stf reproduce`,
         sampleShape: [data.kind === 'cifar10' ? 3 : 1, data.side, data.side],
         classes: 0,
-        length: data.kind === 'cifar10' ? 50_000 : data.length,
+        length: data.kind === 'cifar10' ? cifarLength : data.length,
         maxImages: null,
       } as const);

@@ -50,8 +50,10 @@ export interface Claim<Settings extends object = object> {
   readonly statement: string;
   /** What a scale means: plain data, written beside the results. */
   readonly settings: Readonly<Record<Scale, Settings>>;
-  /** The training runs, for the estimate of time; none for claims about targets alone. */
+  /** The training runs; none for claims about targets alone. */
   trainings(settings: Settings): readonly TrainingRun[];
+  /** Seconds that it takes, of which a piece is timed; left out: those of its training runs. */
+  estimate?(settings: Settings, runtime: Runtime): Promise<number>;
   run(settings: Settings, context: ClaimContext): Promise<ClaimResult>;
 }
 
@@ -65,5 +67,7 @@ export interface ClaimPlan {
   readonly trainings: readonly TrainingRun[];
   /** Of its runs, or of its noisy images. */
   readonly seeds: readonly number[];
+  /** Seconds that it takes on this machine; of a claim that trains, without its measurements of quality. */
+  estimate(runtime: Runtime): Promise<number>;
   run(context: ClaimContext): Promise<ClaimResult>;
 }

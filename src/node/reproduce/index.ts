@@ -6,6 +6,7 @@ import { samplers } from './claims/samplers.ts';
 import { speed } from './claims/speed.ts';
 import { stability } from './claims/stability.ts';
 import { varianceVsN } from './claims/variance-vs-n.ts';
+import { estimateSeconds } from './estimate.ts';
 import type { TrainingRun } from './recipes.ts';
 
 function planner<Settings extends object>(claim: Claim<Settings>) {
@@ -18,6 +19,7 @@ function planner<Settings extends object>(claim: Claim<Settings>) {
       const trainings = claim.trainings(settings);
       return {
         ...{ name, summary, statement, scale, settings, trainings, seeds: seedsOf(settings, trainings) },
+        estimate: (runtime) => claim.estimate?.(settings, runtime) ?? estimateSeconds(runtime, trainings),
         run: (context) => claim.run(settings, context),
       };
     },
@@ -40,5 +42,4 @@ export const claims = [
 
 export { ClaimStopped, scales } from './claim.ts';
 export type { ClaimContext, ClaimPlan, ClaimResult, Scale, Verdict } from './claim.ts';
-export { estimateSeconds } from './estimate.ts';
 export { writeClaim } from './write-claim.ts';

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodePng } from '../../formats/png.ts';
 import { imageGrid } from '../../report/image-grid.ts';
+import { sampleShapeOf } from '../../networks/index.ts';
 import { decodeCheckpoint, encodeCheckpoint, train } from '../../training/index.ts';
 import type { Checkpoint } from '../../training/index.ts';
 import { writeFileAtomic } from '../files.ts';
@@ -67,9 +69,9 @@ export async function trainAll(runs: readonly TrainingRun[], context: ClaimConte
         return current.meter;
       };
       const files = runFilesOf(folder, run);
-      const kept = await readKept(files, run);
-      if (kept && kept.points.at(-1)!.kimg >= options.durationKimg) {
-        finished.push({ ...kept, run, weights: (await readCheckpoint(files.checkpoint)).vectors.ema });
+      const { kept, resume } = await readFinished(files, run, meterOf);
+      if (kept && resume && kept.points.at(-1)!.kimg >= options.durationKimg) {
+        finished.push({ ...kept, run, weights: resume.vectors.ema });
       } else {
         const meter = await meterOf();
         const points = [...(kept?.points ?? [])];
@@ -77,7 +79,6 @@ export async function trainAll(runs: readonly TrainingRun[], context: ClaimConte
         let lastCheckpoint: Checkpoint | undefined;
         let measuring = 0;
         const now = (): number => performance.now() / 1000 - measuring;
-        const resume = kept && (await readCheckpoint(files.checkpoint));
         const summary = await train({
           runtime,
           dataset: data.train,
@@ -104,7 +105,7 @@ export async function trainAll(runs: readonly TrainingRun[], context: ClaimConte
                 // The checkpoint first: a curve without one would be taken up at the wrong place.
                 await writeFileAtomic(files.checkpoint, encodeCheckpoint(state));
                 await writeKept(files, run, { points, secondsPerKimg, floor: meter.floor });
-                if (isDone) await writePicture(files.picture, samples, data.train.sampleShape);
+                if (isDone) await writePicture(files.picture, samples, run);
               }
               measuring += (performance.now() - started) / 1000;
             },
@@ -147,6 +148,28 @@ async function writeKept(files: RunFiles, run: TrainingRun, curve: TrainingCurve
   await writeFileAtomic(files.curve, `${JSON.stringify(content, null, 1)}\n`);
 }
 
+/**
+ * What there is of a run: its curve, and the checkpoint to go on from. Of a run that was stopped between the writing of the
+ * two the checkpoint is measured again; without a checkpoint it starts anew.
+ */
+async function readFinished(
+  files: RunFiles,
+  run: TrainingRun,
+  meterOf: () => Promise<QualityMeter>,
+): Promise<{ kept?: TrainingCurve; resume?: Checkpoint }> {
+  const kept = await readKept(files, run);
+  if (!kept || !existsSync(files.checkpoint)) return {};
+  const resume = decodeCheckpoint(await readFile(files.checkpoint), files.checkpoint);
+  const kimg = resume.progress.nimg / 1000;
+  if (kept.points.at(-1)!.kimg >= kimg) return { kept, resume };
+  const meter = await meterOf();
+  const { quality, samples } = await meter.measure(resume.vectors.ema);
+  const whole = { ...kept, points: [...kept.points, { kimg, ...quality }] };
+  await writeKept(files, run, whole);
+  if (kimg >= run.options.durationKimg) await writePicture(files.picture, samples, run);
+  return { kept: whole, resume };
+}
+
 async function readKept(files: RunFiles, run: TrainingRun): Promise<TrainingCurve | undefined> {
   const text = await readFile(files.curve, 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
@@ -159,10 +182,8 @@ async function readKept(files: RunFiles, run: TrainingRun): Promise<TrainingCurv
   return undefined;
 }
 
-const readCheckpoint = async (file: string): Promise<Checkpoint> => decodeCheckpoint(await readFile(file), file);
-
-async function writePicture(file: string, samples: Float32Array, sampleShape: readonly number[]): Promise<void> {
-  const [channels, height, width] = sampleShape;
+async function writePicture(file: string, samples: Float32Array, { options }: TrainingRun): Promise<void> {
+  const [channels, height, width] = sampleShapeOf(options.denoiser.network);
   const count = Math.min(pictured, samples.length / (channels * height * width));
   const images = samples.subarray(0, count * channels * height * width);
   const scale = Math.max(1, Math.round(48 / width));

@@ -8,6 +8,7 @@ import type { ClaimData } from '../claim-data.ts';
 import { ClaimStopped } from '../claim.ts';
 import type { Claim, Verdict } from '../claim.ts';
 import { short } from '../comparison.ts';
+import { estimatePhases } from '../estimate.ts';
 
 interface PhasesSettings {
   readonly data: ClaimData;
@@ -34,6 +35,7 @@ export const phases: Claim<PhasesSettings> = {
     paper: { data: { kind: 'cifar10', side: 32 }, sigmas: logSpaced(0.2, 200, 40), images: 256, seed: 0 },
   },
   trainings: () => [],
+  estimate: (settings, runtime) => estimatePhases(runtime, settings),
   run: async ({ data, sigmas, images, seed }, context) => {
     const { train } = await loadClaimData(data);
     const update = context.begin({ unit: 'noisy images', total: sigmas.length * images });

@@ -3,6 +3,7 @@ import { lineFigure } from '../../../report/line-figure.ts';
 import type { Table } from '../../../report/table.ts';
 import type { Claim, Verdict } from '../claim.ts';
 import { short } from '../comparison.ts';
+import { estimateTargets } from '../estimate.ts';
 import { seriesOf } from '../figures.ts';
 import { measureTargets, phasesOf, targetSettings, targetTable } from '../targets.ts';
 import type { TargetSettings } from '../targets.ts';
@@ -14,6 +15,7 @@ export const varianceVsN: Claim<TargetSettings> = {
   statement: 'A reference batch of n lowers the trace of the covariance of the training target, the more the larger n.',
   settings: targetSettings,
   trainings: () => [],
+  estimate: (settings, runtime) => estimateTargets(runtime, settings),
   run: async (settings, context) => {
     const analysis = await measureTargets(settings, context);
     const table = targetTable(analysis);
