@@ -62,7 +62,8 @@ export interface DashboardParts {
 /** The routes of the dashboard. Runs and files are looked up in what was found below the runs folder, by name. */
 export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): Hono {
   const app = new Hono();
-  let isSampling = false;
+  /** The request whose samples are being drawn. */
+  let drawing: object | undefined;
   app.use(guard(host));
   app.use('/api/runs/*', async (context, next) => {
     await next();
@@ -147,8 +148,8 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
       if (!(error instanceof UsageError)) throw error;
       return context.json({ error: error.message }, 400);
     }
-    if (isSampling) return context.json({ error: 'samples are being drawn already: wait for them, or stop them' }, 409);
-    isSampling = true;
+    if (drawing) return context.json({ error: 'samples are being drawn already: wait for them, or stop them' }, 409);
+    const own = (drawing = {});
     return streamSSE(context, async (stream) => {
       try {
         await new Promise<void>((resolve) => {
@@ -157,9 +158,11 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
               event.kind === 'start'
                 ? { ...event, command: `${checkpoint.command} ${argv.slice(2).join(' ')}` }
                 : event;
-            void stream.writeSSE({ data: JSON.stringify(shown) });
+            const written = stream.writeSSE({ data: JSON.stringify(shown) });
+            if (event.kind !== 'done' && event.kind !== 'error') return;
             // Others may draw now, even if this page has stopped reading.
-            if (event.kind === 'done' || event.kind === 'error') resolve();
+            drawing = undefined;
+            void written.then(resolve, resolve);
           });
           stream.onAbort(() => {
             job.cancel();
@@ -167,7 +170,7 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
           });
         });
       } finally {
-        isSampling = false;
+        if (drawing === own) drawing = undefined;
       }
     });
   });
