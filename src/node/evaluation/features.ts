@@ -1,7 +1,7 @@
 import { joined } from '../../metrics/feature-extractor.ts';
 import type { FeatureExtractor, ImageFeatures } from '../../metrics/feature-extractor.ts';
 import { cacheKey } from './feature-cache.ts';
-import type { FeatureCache } from './feature-cache.ts';
+import type { FeatureCache, KeptFeatures } from './feature-cache.ts';
 import type { ImageSet } from './image-set.ts';
 
 /** Images whose features are computed and kept together. A multiple of common batches, so that few are filled up. */
@@ -17,7 +17,7 @@ export interface FeatureOptions {
 }
 
 /** Features of a whole set. */
-export interface SetFeatures extends ImageFeatures {
+export interface SetFeatures extends KeptFeatures {
   readonly count: number;
   /** How many of the images had theirs in the cache. */
   readonly fromCache: number;
@@ -34,37 +34,47 @@ export async function featuresOf(
   extractor: FeatureExtractor,
   { cache, engine, onProgress, signal }: FeatureOptions,
 ): Promise<SetFeatures> {
-  const parts: ImageFeatures[] = [];
+  const { dimension, classes } = extractor;
+  const features = new Float32Array(set.length * dimension);
+  const logits = classes > 0 ? new Float32Array(set.length * classes) : undefined;
   let fromCache = 0;
+  let evaluations = 0;
   for (let from = 0; from < set.length; from += chunk) {
     const to = Math.min(from + chunk, set.length);
     signal?.throwIfAborted();
+    const keep = (part: KeptFeatures): void => {
+      features.set(part.features, from * dimension);
+      if (part.logits) logits?.set(part.logits, from * classes);
+      // Where it is not known, it is not known of the set.
+      evaluations += (part.nfe ?? NaN) * (to - from);
+    };
     const how = [extractor.sha256, extractor.resizer, engine, set.shape.join()];
     let pixels: Uint8Array | undefined;
     const recipe = set.recipe?.(from, to);
     const what = recipe ?? (pixels = await set.read(from, to));
     const key = cacheKey([...how, what]);
-    const known = await cache?.get(key, { count: to - from, dimension: extractor.dimension });
+    const known = await cache?.get(key, { count: to - from, dimension, classes });
     if (known) {
       fromCache += to - from;
-      parts.push(known);
+      keep(known);
       onProgress?.(to);
       continue;
     }
     pixels ??= await set.read(from, to);
-    const computed = await inTurns(extractor, { pixels, shape: set.shape, count: to - from }, (done) => {
+    const part = await inTurns(extractor, { pixels, shape: set.shape, count: to - from }, (done) => {
       signal?.throwIfAborted();
       onProgress?.(from + done);
     });
+    const computed = { ...part, nfe: set.nfe?.() };
     await cache?.put(key, computed, to - from);
-    parts.push(computed);
+    keep(computed);
   }
-  const logits = parts.flatMap((part) => part.logits ?? []);
   return {
-    features: joined(parts.map(({ features }) => features)),
-    ...(logits.length > 0 && { logits: joined(logits) }),
+    features,
+    ...(logits && { logits }),
     count: set.length,
     fromCache,
+    ...(Number.isFinite(evaluations) && { nfe: Math.round(evaluations / set.length) }),
   };
 }
 
