@@ -8,7 +8,9 @@ import tseslint from 'typescript-eslint';
 const nodeGlobals = { console: 'readonly', performance: 'readonly', process: 'readonly' };
 
 export default defineConfig(
-  { ignores: ['dist/', 'runs/', 'coverage/', 'test/fixtures/', 'src/graph/onnx/onnx_pb.ts'] },
+  {
+    ignores: ['dist/', 'runs/', 'coverage/', 'test/fixtures/', 'src/graph/onnx/onnx_pb.ts', 'src/formats/event_pb.ts'],
+  },
   js.configs.recommended,
   {
     files: ['**/*.mjs', '**/*.js'],

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { StfError, UsageError } from '../src/errors.ts';
 import { join } from 'node:path';
 import { crash } from './crash.ts';
+import { fuzz } from './fuzz/fuzz.ts';
 import { overfit } from './overfit.ts';
 
 /*
@@ -15,14 +16,22 @@ const checks: Readonly<Record<string, (options: CheckOptions) => Promise<boolean
       seed,
       outdir: join(outdir, 'crash'),
       program: join(import.meta.dirname, '..', 'src', 'cli', 'main.js'),
-      print: (line) => process.stdout.write(`${line}\n`),
+      print,
     }),
+  fuzz: ({ outdir, cases, seed }) => fuzz({ cases, seed, outdir: join(outdir, 'fuzz'), print }),
 };
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
 
 interface CheckOptions {
   readonly outdir: string;
-  /** Of `crash`: how often a run is killed, and the seed of the moments. */
+  /** Of `crash`: how often a run is killed. */
   readonly kills: number;
+  /** Of `fuzz`: how many files are read. */
+  readonly cases: number;
+  /** Of `crash`, its moments, and of `fuzz`, its files. */
   readonly seed: number;
 }
 
@@ -33,8 +42,16 @@ async function main(argv: readonly string[]): Promise<void> {
   if (!check || positionals.length > 1) {
     throw new UsageError(`unknown check "${positionals.join(' ')}". Choose one of: ${Object.keys(checks).join(', ')}.`);
   }
-  const { outdir, kills, seed } = values;
-  if (!(await check({ outdir, kills: countOf('kills', kills), seed: countOf('seed', seed) }))) process.exitCode = 1;
+  const { outdir, kills, cases, seed } = values;
+  if (
+    !(await check({
+      outdir,
+      kills: countOf('kills', kills),
+      cases: countOf('cases', cases),
+      seed: countOf('seed', seed),
+    }))
+  )
+    process.exitCode = 1;
 }
 
 function parse(argv: readonly string[]) {
@@ -44,6 +61,7 @@ function parse(argv: readonly string[]) {
       options: {
         outdir: { type: 'string', default: 'runs/check' },
         kills: { type: 'string', default: '50' },
+        cases: { type: 'string', default: '100000' },
         seed: { type: 'string', default: '1' },
       },
       allowPositionals: true,

@@ -13,7 +13,11 @@ const newest = (folder) =>
 /** The pages: folders of app/ that have an index.html. */
 const apps = readdirSync(join(root, 'app')).filter((name) => existsSync(join(root, 'app', name, 'index.html')));
 
-const sources = Math.max(newest(join(root, 'app')), statSync(join(root, 'package-lock.json')).mtimeMs);
+// The playground is made of the library too.
+const sources = Math.max(
+  ...['app', 'src'].map((folder) => newest(join(root, folder))),
+  statSync(join(root, 'package-lock.json')).mtimeMs,
+);
 for (const name of apps) {
   const outDir = join(root, 'dist/app', name);
   const built = join(outDir, 'index.html');

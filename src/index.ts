@@ -45,6 +45,8 @@ export { singularValues } from './numerics/singular-values.ts';
 export { bytesInMemory } from './formats/byte-source.ts';
 export type { ByteSource } from './formats/byte-source.ts';
 export { readCsv } from './formats/csv.ts';
+export { eventsOf, readEventFile } from './formats/event-file.ts';
+export type { EventImage, EventTime, FileEvent } from './formats/event-file.ts';
 export { readIdx } from './formats/idx.ts';
 export type { IdxArray } from './formats/idx.ts';
 export { readNpy, readNpz } from './formats/npy.ts';
@@ -501,6 +503,7 @@ export {
   exportPyTorch,
   formulationOf,
   formulations,
+  gradientNoise,
   importPyTorch,
   isCheckpoint,
   keepMasks,
@@ -525,12 +528,16 @@ export type {
   CheckpointSink,
   EmaOptions,
   FormulationName,
+  GradientComparison,
+  GradientNoise,
+  GradientNoiseOptions,
   ImportedCheckpoint,
   ImportOptions,
   LiveState,
   Moments,
   PresetName,
   Progress,
+  RangeName,
   RoundData,
   SampleBatch,
   SampleLoader,
@@ -549,6 +556,7 @@ export type {
   TrainingSummary,
   TrainStep,
   TrainStepConfig,
+  WithError,
 } from './training/index.ts';
 
 // Figures, as SVG, and grids of images.

@@ -92,6 +92,9 @@ function frameOf(step: SamplerStep, sampleShape: readonly number[], count: numbe
   };
 }
 
+// Nobody is left to see the samples.
+process.on('disconnect', () => process.exit());
+
 try {
   await main(process.argv.slice(2));
 } catch (error) {

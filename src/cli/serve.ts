@@ -12,6 +12,7 @@ const dist = import.meta.dirname.replace(/(?:dist[\\/])?src[\\/]cli$/, 'dist');
 /** The built page, and the program that draws samples for it. */
 export const dashboardFiles = {
   page: join(dist, 'app/dashboard'),
+  playground: join(dist, 'app/playground'),
   sampler: join(dist, 'src/cli/sampling-worker.js'),
 } as const;
 
@@ -46,11 +47,12 @@ export function serveCommand(io: Io): Command {
         host,
         port,
         page: dashboardFiles.page,
+        playground: dashboardFiles.playground,
         sampler: dashboardFiles.sampler,
         commandFor: (file) => suggested(`sample --network ${shellPath(file)}`),
       });
       print(`Runs of ${shellPath(runs)}: ${dashboard.address}`);
-      note('Ctrl-C ends it.');
+      note(`The playground: ${dashboard.address}playground/. Ctrl-C ends it.`);
       await new Promise<void>((resolve) => {
         if (io.interrupt.aborted) resolve();
         else io.interrupt.addEventListener('abort', () => resolve());

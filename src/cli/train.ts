@@ -36,6 +36,7 @@ export function trainCommand(io: Io): Command {
     .addOption(
       new Option('--break-lock', 'With --resume: take the run over from a process on another machine that is gone'),
     )
+    .addOption(new Option('--no-tensorboard', 'Do not write event files for TensorBoard'))
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(
@@ -57,11 +58,12 @@ export function trainCommand(io: Io): Command {
   }
   train.addHelpText('after', () => `\n${presetTable()}\n\n${resumeNote()}\n\n${exitCodeNote}\n\n${trainExamples}`);
   return train.action(async (_, self: Command) => {
-    const { outdir, preset, resume, breakLock, device, threads, workers, dryRun } = self.opts<{
+    const { outdir, preset, resume, breakLock, tensorboard, device, threads, workers, dryRun } = self.opts<{
       outdir: string;
       preset?: PresetName;
       resume?: string;
       breakLock?: boolean;
+      tensorboard: boolean;
       device?: DeviceChoice;
       threads?: number;
       workers?: number;
@@ -69,7 +71,7 @@ export function trainCommand(io: Io): Command {
     }>();
     const plan = await makePlan({ outdir, preset, resume, given: givenFlags(self) });
     if (dryRun) await describePlan(plan, io);
-    else await runPlan(plan, { device, threads, workers, breakLock, io });
+    else await runPlan(plan, { device, threads, workers, breakLock, tensorBoard: tensorboard, io });
   });
 }
 

@@ -7,6 +7,7 @@ import { formatDuration } from '../node/progress.ts';
 import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../node/run-folder.ts';
 import { findResumable, hasSamples, isFinished } from '../node/run-reader.ts';
 import type { ResumableRun } from '../node/run-reader.ts';
+import type { RunFolderWish } from '../node/run-folder.ts';
 import { samplePool } from '../node/loader/sample-pool.ts';
 import { isPoints, loadTrainingData, shareTrainingData } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
@@ -102,6 +103,8 @@ export interface RunWish {
   readonly workers?: number | undefined;
   /** Take the folder of a resumed run over from a process on another machine. */
   readonly breakLock?: boolean | undefined;
+  /** Whether to write what TensorBoard reads. */
+  readonly tensorBoard?: boolean | undefined;
   readonly io: Io;
 }
 
@@ -115,7 +118,7 @@ export interface RunWish {
  * @throws SaveError when the state can't be saved
  */
 export async function runPlan(plan: TrainingPlan, wish: RunWish): Promise<TrainingOutcome | undefined> {
-  const { device, threads, workers = defaultWorkers(plan.options), breakLock = false, io } = wish;
+  const { device, threads, workers = defaultWorkers(plan.options), breakLock = false, tensorBoard = true, io } = wish;
   const { options, resumed } = plan;
   const console = makeConsole(io);
   plan.notes.forEach((line) => console.note(line));
@@ -157,7 +160,7 @@ export async function runPlan(plan: TrainingPlan, wish: RunWish): Promise<Traini
       await train({ ...job, observer: silentObserver });
       return undefined;
     }
-    const folder = await openFolder(plan, breakLock, (line) => console.print(line));
+    const folder = await openFolder(plan, { breakLock, tensorBoard }, (line) => console.print(line));
     try {
       const note = threads === undefined && share.idle > 0 ? idleCores(share) : undefined;
       return await trainInto(folder, job, plan, note, io);
@@ -172,7 +175,7 @@ export async function runPlan(plan: TrainingPlan, wish: RunWish): Promise<Traini
 /** The folder of the run that goes on, or a new one. */
 const openFolder = (
   { options, outdir, resumed }: TrainingPlan,
-  breakLock: boolean,
+  wish: RunFolderWish,
   show: (line: string) => void,
 ): Promise<RunFolder> =>
   resumed?.folder !== undefined
@@ -182,9 +185,9 @@ const openFolder = (
         resumed.checkpoint.progress,
         resumed.damaged.map(({ file }) => file),
         show,
-        { breakLock },
+        wish,
       )
-    : RunFolder.create(outdir, options, show);
+    : RunFolder.create(outdir, options, show, wish);
 
 /** Whether a run has nothing left to do. A checkpoint alone is complete when it has seen all images. */
 async function isComplete({ folder, checkpoint: { progress } }: ResumableRun, { durationKimg }: TrainingOptions) {

@@ -4,7 +4,7 @@ import { FormatError } from '../errors.ts';
 export type LabelTable = ReadonlyMap<string, number>;
 
 /** A class beyond this is a mistake. */
-const mostClasses = 1_000_000;
+export const mostClasses = 1_000_000;
 
 /**
  * Reads the labels of a `dataset.json` as EDM and StyleGAN keep them: `{"labels": [["00000/img00000000.png", 6], ...]}`,
@@ -27,15 +27,23 @@ export function readLabels(json: Uint8Array, name: string): LabelTable {
   for (const [i, each] of (labels as unknown[]).entries()) {
     const [path, label] = Array.isArray(each) ? (each as unknown[]) : [];
     if (typeof path !== 'string')
-      throw new FormatError(`${name}: label ${i} must be [path, class], got ${JSON.stringify(each)?.slice(0, 80)}`);
+      throw new FormatError(`${name}: label ${i} must be [path, class], got ${shown(each)}`);
     if (!Number.isInteger(label) || !((label as number) >= 0 && (label as number) < mostClasses))
       throw new FormatError(
-        `${name}: the label of ${path.slice(0, 120)} must be a class, an integer of at least 0, got ${JSON.stringify(label)?.slice(0, 80)}`,
+        `${name}: the label of ${path.slice(0, 120)} must be a class, an integer of at least 0, got ${shown(label)}`,
       );
     table.set(path, label as number);
   }
   return table;
 }
+
+/** A value for a message. What lies deep in it may be too deep to be written. */
+const shown = (value: unknown): string =>
+  typeof value === 'object' && value !== null
+    ? Array.isArray(value)
+      ? 'a list'
+      : 'an object'
+    : String(JSON.stringify(value)).slice(0, 80);
 
 /**
  * Classes from the names of the uppermost folders, in the order of their names. Pictures beside those folders are a class

@@ -32,9 +32,9 @@ export function readCsv(bytes: Uint8Array, name: string): NumberArray & { names?
     columns ??= names?.length ?? cells.length;
     if (cells.length !== columns)
       throw new FormatError(`${name}, line ${line}: ${cells.length} values, and ${columns} in the lines before`);
-    const wrong = values.findIndex((value) => !Number.isFinite(value));
+    const wrong = values.findIndex((value) => !Number.isFinite(Math.fround(value)));
     if (wrong >= 0)
-      throw new FormatError(`${name}, line ${line}: "${cells[wrong].slice(0, 40)}" is not a finite number`);
+      throw new FormatError(`${name}, line ${line}: "${cells[wrong].slice(0, 40)}" is not a finite number of 32 bits`);
     if (filled + columns > data.length) {
       const larger = new Float32Array(2 * (filled + columns));
       larger.set(data);

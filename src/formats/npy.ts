@@ -69,7 +69,7 @@ function readNumbers<T extends Float32Array | Float64Array>(
     .map(Number);
   const size = Number(dtype.slice(1));
   const count = shape.reduce((product, extent) => product * extent, 1);
-  if (shape.length > mostDimensions || count * size !== bytes.length - end)
+  if (shape.length > mostDimensions || !shape.every(Number.isSafeInteger) || count * size !== bytes.length - end)
     fail(
       `shape (${shape.join(', ')}) of ${dtype} takes ${count * size} bytes, found ${bytes.length - end}; truncated?`,
     );

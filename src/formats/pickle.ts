@@ -398,8 +398,8 @@ class Machine {
   }
 
   float(text: string): number {
-    const special: Record<string, number> = { nan: NaN, '-nan': NaN, inf: Infinity, '-inf': -Infinity };
-    const value = special[text] ?? (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined);
+    const value =
+      specialFloats.get(text) ?? (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined);
     if (value === undefined) this.fail(`${JSON.stringify(text.slice(0, 60))} is no number`);
     return value;
   }
@@ -409,6 +409,13 @@ class Machine {
     return text === '00' ? false : text === '01' ? true : this.integer(text);
   }
 }
+
+const specialFloats: ReadonlyMap<string, number> = new Map([
+  ['nan', NaN],
+  ['-nan', NaN],
+  ['inf', Infinity],
+  ['-inf', -Infinity],
+]);
 
 const escapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', '\\': '\\', "'": "'", '"': '"' };
 

@@ -40,6 +40,8 @@ export function looksLikeSafetensors(bytes: Uint8Array): boolean {
 
 /** The limit of the reference implementation: a longer header is an attack or another format. */
 const longestHeader = 100_000_000;
+/** Of a tensor. */
+const mostDimensions = 64;
 const metadataKey = '__metadata__';
 
 /**
@@ -150,7 +152,7 @@ export function decodeSafetensors(bytes: Uint8Array): {
   for (const { name, entry } of entries) {
     if (entry.begin !== covered)
       throw new FormatError(
-        `safetensors "${name}": data starts at ${entry.begin}, but the tensor before ends at ${covered}; ` +
+        `safetensors ${quoted(name)}: data starts at ${entry.begin}, but the tensor before ends at ${covered}; ` +
           (entry.begin < covered ? 'tensors overlap' : 'there is a gap'),
       );
     covered = entry.end;
@@ -199,26 +201,27 @@ interface HeaderEntry {
 }
 
 function readEntry(name: string, value: unknown, dataLength: number): HeaderEntry {
-  const place = `safetensors "${name}"`;
-  if (!isObject(value))
-    throw new FormatError(`${place}: the header entry is not an object, but ${JSON.stringify(value)}`);
+  const place = `safetensors ${quoted(name)}`;
+  if (!isObject(value)) throw new FormatError(`${place}: the header entry is not an object, but ${shown(value)}`);
   const { dtype, shape, data_offsets: offsets } = value as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
   if (typeof dtype !== 'string' || !Object.hasOwn(arrayTypes, dtype))
-    throw new FormatError(`${place}: dtype ${JSON.stringify(dtype)} is not supported. Supported: ${dtypeList()}.`);
+    throw new FormatError(`${place}: dtype ${shown(dtype)} is not supported. Supported: ${dtypeList()}.`);
   if (!isListOfCounts(shape))
-    throw new FormatError(`${place}: shape ${JSON.stringify(shape)} is not a list of integers of at least 0`);
+    throw new FormatError(`${place}: shape ${shown(shape)} is not a list of integers of at least 0`);
   if (!isListOfCounts(offsets) || offsets.length !== 2)
-    throw new FormatError(`${place}: data_offsets ${JSON.stringify(offsets)} is not a pair of integers of at least 0`);
+    throw new FormatError(`${place}: data_offsets ${shown(offsets)} is not a pair of integers of at least 0`);
   const [begin, end] = offsets as [number, number];
   if (begin > end || end > dataLength)
     throw new FormatError(
       `${place}: data_offsets [${begin}, ${end}] lie outside the ${dataLength} bytes of data; truncated?`,
     );
   const count = shape.reduce((product, extent) => product * extent, 1);
+  if (shape.length > mostDimensions || !shape.every(Number.isSafeInteger) || !Number.isSafeInteger(count))
+    throw new FormatError(`${place}: shape ${shown(shape)} is beyond all bounds`);
   const expected = count * arrayTypes[dtype as SafetensorsDtype].BYTES_PER_ELEMENT;
   if (expected !== end - begin)
     throw new FormatError(
-      `${place}: ${dtype} of shape [${shape}] takes ${expected} bytes, but data_offsets [${begin}, ${end}] hold ${end - begin}`,
+      `${place}: ${dtype} of shape ${shown(shape)} takes ${expected} bytes, but data_offsets [${begin}, ${end}] hold ${end - begin}`,
     );
   return { dtype: dtype as SafetensorsDtype, shape, count, begin, end };
 }
@@ -236,6 +239,17 @@ function viewOrCopy(bytes: Uint8Array, start: number, dtype: SafetensorsDtype, c
   const copy = new arrayType(count);
   new Uint8Array(copy.buffer).set(bytes.subarray(start, start + copy.byteLength));
   return copy;
+}
+
+const quoted = (name: string): string => `"${name.slice(0, 120)}"`;
+
+/** A value of the header for a message: lists of numbers as they begin, and nothing of what may be deep. */
+function shown(value: unknown): string {
+  if (Array.isArray(value)) {
+    const isShown = value.length <= 16 && value.every((each) => typeof each !== 'object');
+    return isShown ? `[${value.map((each) => shown(each)).join(', ')}]` : `a list of ${value.length}`;
+  }
+  return isObject(value) ? 'an object' : String(JSON.stringify(value)).slice(0, 80);
 }
 
 function isObject(value: unknown): value is object {

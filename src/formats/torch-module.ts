@@ -45,9 +45,11 @@ export interface TorchCheckpoint {
   readonly dataset?: Readonly<Record<string, unknown>>;
 }
 
-/** Modules of a network, inside each other and in all, the same one counted as often as it is named. */
+/** Modules and tensors of a network, in all and inside each other, the same one counted as often as it is named. */
 const mostModules = 100_000;
 const deepestModule = 100;
+/** Characters of a tensor's name with those of its modules. */
+const longestName = 1000;
 
 /**
  * Reads a checkpoint of EDM or STF, or a state dict of any network. No code of the file is run.
@@ -128,6 +130,10 @@ function networkOf(module: PickledObject, what: string, read: Read): TorchNetwor
       for (const [name, tensor] of part(group)) {
         if (tensor === null || (!isParameter && passing instanceof Set && passing.has(name))) continue;
         const full = `${prefix}${String(name)}`;
+        if (++modules > mostModules || full.length > longestName)
+          throw new FormatError(
+            `${what}: more than ${mostModules} tensors, or a name of more than ${longestName} characters`,
+          );
         if (!(tensor instanceof TorchTensor))
           throw new FormatError(`${what}: "${full}" is ${kindOf(tensor)}, not a tensor`);
         state.set(full, read(tensor, full));
@@ -140,7 +146,7 @@ function networkOf(module: PickledObject, what: string, read: Read): TorchNetwor
       if (child === null) continue;
       if (!(child instanceof PickledObject))
         throw new FormatError(`${what}: "${prefix}${String(name)}" is ${kindOf(child)}, not a module`);
-      visit(child, `${prefix}${String(name)}.`, depth + 1);
+      visit(child, `${prefix}${String(name)}.`.slice(0, longestName + 1), depth + 1);
     }
   };
   visit(module, '', 0);
@@ -191,21 +197,31 @@ function adamOf(dict: ReadonlyMap<unknown, unknown>, network: TorchNetwork, read
   return { step, firstMoments, secondMoments, settings };
 }
 
-/** Arguments lie no deeper than this. */
+/** Arguments lie no deeper than this, and are so many values at most, the same one counted as often as it is named. */
 const deepestArgument = 4;
+const mostArguments = 100_000;
 
 /** A dict of texts, numbers, and lists and dicts of them, as plain data. */
 function plainRecord(dict: ReadonlyMap<unknown, unknown>, what: string): Record<string, unknown> {
+  const plain = plainReader();
   return Object.fromEntries(
-    [...dict].map(([key, value]) => [String(key), plain(value, `${what}: ${String(key)}`, deepestArgument)]),
+    [...dict].map(([key, value]) => [
+      String(key),
+      plain(value, `${what}: ${String(key).slice(0, 80)}`, deepestArgument),
+    ]),
   );
 }
 
-function plain(value: unknown, what: string, depth: number): unknown {
-  if (value === null || ['string', 'number', 'boolean'].includes(typeof value)) return value;
-  if (depth > 0 && Array.isArray(value) && value.length <= 1000)
-    return value.map((each) => plain(each, what, depth - 1));
-  if (depth > 0 && value instanceof Map && value.size <= 1000)
-    return Object.fromEntries([...value].map(([key, each]) => [String(key), plain(each, what, depth - 1)]));
-  throw new FormatError(`${what} is ${kindOf(value)}, not plain data`);
+function plainReader(): (value: unknown, what: string, depth: number) => unknown {
+  let count = 0;
+  const plain = (value: unknown, what: string, depth: number): unknown => {
+    if (++count > mostArguments) throw new FormatError(`${what}: more than ${mostArguments} values`);
+    if (value === null || ['string', 'number', 'boolean'].includes(typeof value)) return value;
+    if (depth > 0 && Array.isArray(value) && value.length <= 1000)
+      return value.map((each) => plain(each, what, depth - 1));
+    if (depth > 0 && value instanceof Map && value.size <= 1000)
+      return Object.fromEntries([...value].map(([key, each]) => [String(key), plain(each, what, depth - 1)]));
+    throw new FormatError(`${what} is ${kindOf(value)}, not plain data`);
+  };
+  return plain;
 }

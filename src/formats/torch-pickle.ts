@@ -63,12 +63,16 @@ class NumpyType implements Stateful {
 
 /** A numpy array; its values stay bytes. */
 export class NumpyArray implements Stateful {
+  private isFilled = false;
   shape: readonly number[] = [];
   code = '';
   bytes: Uint8Array = new Uint8Array();
 
   /** (version, shape, type, Fortran order, bytes) */
   setState(state: unknown): void {
+    // Each state is copied: a few bytes of a pickle could ask for it again and again.
+    if (this.isFilled) throw new FormatError('an array is given a state for the second time');
+    this.isFilled = true;
     const [, shape, type, fortran, content] = listOf(state, 'the state of an array');
     // Python 2 keeps bytes as text, as the archives of CIFAR-10 have them.
     const bytes = typeof content === 'string' ? bytesOf(content) : content;

@@ -1,7 +1,7 @@
-import { inflateSync } from 'fflate';
 import { FormatError } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
 import { crc32 } from './crc32.ts';
+import { inflateUpTo, refuseBomb } from './inflation.ts';
 
 /*
  * Zip archives, read an entry at a time from wherever they are, so that an archive need not fit in memory. Source:
@@ -46,16 +46,14 @@ const longestDirectory = 2 ** 30;
 /** A larger entry is refused: what is read here are images, labels and arrays. */
 const longestEntry = 2 ** 31 - 1;
 
-/** Deflate can't make more of a byte: 258 bytes out of two bits. */
-const mostInflation = 1032;
-
 const quoted = (name: string): string => JSON.stringify(name.slice(0, 120));
 
 /**
  * Lists the files of an archive in the order of its directory; folders are left out.
  *
  * @throws FormatError that names the archive when it is no zip archive, is cut off, spans several disks, is encrypted, or
- *                     has a name that leads out of a folder, a name that comes twice, or files that overlap
+ *                     has a name that leads out of a folder, a name that comes twice, files that overlap, or files that
+ *                     would unpack to much more than the archive takes
  */
 export function readZipDirectory(source: ByteSource): ZipEntry[] {
   const directory = findDirectory(source);
@@ -70,6 +68,7 @@ export function readZipDirectory(source: ByteSource): ZipEntry[] {
   const entries: ZipEntry[] = [];
   const names = new Set<string>();
   let packed = 0;
+  let unpacked = 0;
   let at = 0;
   for (let i = 0; i < count; i++) {
     if (at + 46 > length || view.getUint32(at, true) !== zipSignatures.directory) fail(`entry ${i} is cut off`);
@@ -86,6 +85,7 @@ export function readZipDirectory(source: ByteSource): ZipEntry[] {
       if (method !== 0 && method !== 8) fail(`${quoted(name)} is packed with method ${method}, read are 0 and 8`);
       const numbers = readNumbers(view, at, nameEnd, extraEnd) ?? fail(`the extra field of ${quoted(name)} is cut off`);
       packed += numbers.packedSize;
+      unpacked += numbers.size;
       if (names.has(name)) fail(`${quoted(name)} comes twice`);
       if (method === 0 && numbers.size !== numbers.packedSize)
         fail(`${quoted(name)} has ${numbers.size} bytes and takes ${numbers.packedSize}, though it is not compressed`);
@@ -95,6 +95,7 @@ export function readZipDirectory(source: ByteSource): ZipEntry[] {
     }
     at = next;
   }
+  refuseBomb(source.name, source.length, unpacked);
   return entries;
 }
 
@@ -111,8 +112,7 @@ export function readZipEntry(source: ByteSource, entry: ZipEntry): Uint8Array {
   if (header.getUint32(0, true) !== zipSignatures.file) fail('is not where the directory says; damaged?');
   const dataAt = entry.headerAt + 30 + header.getUint16(26, true) + header.getUint16(28, true);
   if (entry.size > longestEntry) fail(`has ${entry.size} bytes, at most ${longestEntry} are read`);
-  if (entry.size > entry.packedSize * mostInflation + mostInflation)
-    fail(`says that ${entry.packedSize} bytes unpack to ${entry.size}, which deflate can't do; damaged?`);
+  if (entry.isCompressed) refuseBomb(`${source.name}: ${quoted(entry.name)}`, entry.packedSize, entry.size);
   const packed = source.read(dataAt, entry.packedSize);
   const bytes = entry.isCompressed ? inflate(packed, entry.size, fail) : packed;
   const found = crc32(bytes);
@@ -124,7 +124,7 @@ export function readZipEntry(source: ByteSource, entry: ZipEntry): Uint8Array {
 /** Never writes more than `size` bytes: what does not fit is dropped, and shows in the checksum. */
 function inflate(packed: Uint8Array, size: number, fail: (what: string) => never): Uint8Array {
   try {
-    return inflateSync(packed, { out: new Uint8Array(size) });
+    return inflateUpTo(packed, size);
   } catch (error) {
     return fail(`can't be unpacked: ${error instanceof Error ? error.message : String(error)}; damaged?`);
   }

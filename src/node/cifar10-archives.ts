@@ -3,6 +3,7 @@ import { gunzip } from 'node:zlib';
 import { parseTar, type ParsedTarFileItem } from 'nanotar';
 import { cifar10, cifar10Batches, cifar10BatchFromSheet, type Cifar10Batch } from '../data/cifar10.ts';
 import { FormatError } from '../errors.ts';
+import { mostUnpacked } from '../formats/inflation.ts';
 import { decodePng } from '../formats/png.ts';
 import { sha256Of } from './files.ts';
 
@@ -78,7 +79,9 @@ export async function cifar10FromOfficialArchive(
 async function unpack(archive: Uint8Array, name: string): Promise<(path: string) => Uint8Array> {
   let entries: ParsedTarFileItem[];
   try {
-    const tar = await promisify(gunzip)(archive, { maxOutputLength: mostArchiveBytes });
+    const tar = await promisify(gunzip)(archive, {
+      maxOutputLength: Math.min(mostArchiveBytes, mostUnpacked(archive.length)),
+    });
     // parseTar reads `tar.buffer` from its start, and a small Buffer is a part of a shared one.
     const alone = tar.length === tar.buffer.byteLength ? tar : new Uint8Array(tar);
     entries = parseTar(alone);

@@ -126,6 +126,7 @@ export function openByteSource(path: string): ByteSource & { close(): void } {
   } catch (error) {
     throw fileError(`can't read ${path}`, error);
   }
+  let isOpen = true;
   return {
     name: path,
     length,
@@ -140,7 +141,11 @@ export function openByteSource(path: string): ByteSource & { close(): void } {
       }
       return bytes;
     },
-    close: () => closeSync(file),
+    close: () => {
+      // The number of a file that is closed may be another file's by now.
+      if (isOpen) closeSync(file);
+      isOpen = false;
+    },
   };
 }
 

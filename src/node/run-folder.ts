@@ -22,7 +22,8 @@ import type {
   TrainingState,
   TrainingSummary,
 } from '../training/index.ts';
-import { AppendedFile } from './appended-file.ts';
+import { LineFile } from './appended-file.ts';
+import { EventLog } from './event-log.ts';
 import { ensureWritableFolder, fileError, openAtomic, removeTemporaryFiles, writeFileAtomic } from './files.ts';
 import { lockFolder } from './lock.ts';
 import type { FolderLock } from './lock.ts';
@@ -54,6 +55,8 @@ export interface RunFolderWish {
   readonly breakLock?: boolean;
   /** How often, and how long, the last state is tried to be saved. */
   readonly lastSave?: { readonly everySeconds: number; readonly forSeconds: number };
+  /** Also write what TensorBoard reads; true when left out. */
+  readonly tensorBoard?: boolean;
 }
 
 /**
@@ -65,8 +68,9 @@ export class RunFolder implements TrainingObserver {
   distance: SampleDistance | undefined;
   /** Name of the last picture that was written. */
   lastSamples: string | undefined;
-  private readonly log: AppendedFile;
-  private readonly statistics: AppendedFile;
+  private readonly log: LineFile;
+  private readonly statistics: LineFile;
+  private readonly events: EventLog | undefined;
   private readonly pictures = new Map<string, Uint8Array>();
   /** What could not be written the last time, so that it is said when that is over. */
   private readonly failing = new Set<string>();
@@ -77,9 +81,11 @@ export class RunFolder implements TrainingObserver {
     private readonly show: (line: string) => void,
     private readonly wish: RunFolderWish,
     private readonly lock: FolderLock,
+    resumedFrom?: number,
   ) {
-    this.log = new AppendedFile(join(path, runFiles.log));
-    this.statistics = new AppendedFile(join(path, runFiles.statistics));
+    this.log = new LineFile(join(path, runFiles.log));
+    this.statistics = new LineFile(join(path, runFiles.statistics));
+    if (wish.tensorBoard ?? true) this.events = new EventLog(path, resumedFrom);
     if (lock.takenOver !== undefined) this.print(`Took the folder over from ${lock.takenOver}.`);
   }
 
@@ -150,7 +156,7 @@ export class RunFolder implements TrainingObserver {
       const optionsFile = join(path, runFiles.options);
       if ((await readFile(optionsFile, 'utf8').catch(() => '')) !== textOf(options))
         await writeFileAtomic(optionsFile, textOf(options));
-      return new RunFolder(path, options, show, wish, lock);
+      return new RunFolder(path, options, show, wish, lock, progress.nimg);
     } catch (error) {
       lock.release();
       throw error;
@@ -177,6 +183,7 @@ export class RunFolder implements TrainingObserver {
   async tick(statistics: TickStatistics): Promise<void> {
     const entry = { ...statistics.values, timestamp: statistics.timestamp };
     this.settle(runFiles.statistics, this.statistics.append(JSON.stringify(entry)));
+    this.settle('the events for TensorBoard', this.events?.tick(statistics));
     this.print(tickLine(statistics));
     for (const [name, picture] of this.pictures) await this.writePicture(name, picture);
   }
@@ -193,9 +200,9 @@ export class RunFolder implements TrainingObserver {
       const figure = this.pointFigure(samples, fresh, dimension, nimg);
       this.print(`  ${distanceLine(this.distance)}`);
       if (!figure) return;
-      await this.writePicture(name, svgToPng(figure));
+      await this.keepPicture(name, svgToPng(figure), nimg);
     } else {
-      await this.writePicture(name, imageGridPng(samples, sampleShapeOf(this.options.denoiser.network)));
+      await this.keepPicture(name, imageGridPng(samples, sampleShapeOf(this.options.denoiser.network)), nimg);
     }
     this.lastSamples = name;
   }
@@ -219,7 +226,7 @@ export class RunFolder implements TrainingObserver {
     const isPatient = state.isLast && this.options.onSaveFailure === 'retry';
     for (let waited = 0; ; waited += everySeconds) {
       const error = await this.attempt(async () => {
-        const late = this.statistics.flush({ toDisk: true });
+        const late = this.statistics.flush({ toDisk: true }) ?? this.events?.flush();
         if (late) throw late;
         await this.writeCheckpoint(name, state);
       });
@@ -277,6 +284,11 @@ export class RunFolder implements TrainingObserver {
     const { keptCheckpoints, milestoneKimg } = this.options;
     const names = await checkpointsIn(this.path);
     for (const name of expendable(names, { keptCheckpoints, milestoneKimg })) await rm(join(this.path, name));
+  }
+
+  private async keepPicture(name: string, picture: Uint8Array, nimg: number): Promise<void> {
+    await this.writePicture(name, picture);
+    this.settle('the events for TensorBoard', this.events?.samples(picture, nimg));
   }
 
   /** Writes a picture, now or at a later tick. */

@@ -164,7 +164,7 @@ export async function readRunOptions(folder: string): Promise<TrainingOptions> {
  * The statistics of a run, one entry a tick. A last line that was cut off, as when the machine lost power, is left out.
  *
  * @returns nothing when there is no such file
- * @throws FormatError for a line in the middle that is not JSON
+ * @throws FormatError for a line in the middle that is not JSON of a tick
  */
 export async function readStatistics(folder: string): Promise<TickStatistics[]> {
   const file = join(folder, runFiles.statistics);
@@ -179,14 +179,35 @@ export async function readStatistics(folder: string): Promise<TickStatistics[]> 
 export function wholeLines(text: string, file: string): { line: string; tick: TickStatistics }[] {
   const lines = text.split('\n').filter((line) => line !== '');
   return lines.flatMap((line, i) => {
-    try {
-      const { timestamp, ...values } = JSON.parse(line) as { timestamp: number } & TickStatistics['values'];
-      return [{ line, tick: { values, timestamp } }];
-    } catch (error) {
-      if (i === lines.length - 1) return [];
-      throw new FormatError(`${file}, line ${i + 1} is not JSON: ${line.slice(0, 60)}`);
-    }
+    const tick = tickOf(line);
+    if (tick) return [{ line, tick }];
+    if (i === lines.length - 1) return [];
+    throw new FormatError(`${file}, line ${i + 1} is not JSON of a tick: ${line.slice(0, 60)}`);
   });
+}
+
+/** What a line of a `stats.jsonl` holds; undefined for anything but a time and numbers with means and spreads. */
+function tickOf(line: string): TickStatistics | undefined {
+  let fields: unknown;
+  try {
+    fields = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) return undefined;
+  const { timestamp, ...rest } = fields as Record<string, unknown>;
+  const values = Object.entries(rest).map(([key, value]) => [key, summaryOf(value)] as const);
+  if (typeof timestamp !== 'number' || values.some(([, value]) => value === undefined)) return undefined;
+  return { timestamp, values: Object.fromEntries(values) as TickStatistics['values'] };
+}
+
+function summaryOf(value: unknown): TickStatistics['values'][string] | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { num, mean, std } = value as Record<string, unknown>;
+  // JSON writes a number that is not finite as null.
+  const [count, average, spread] = [num, mean, std].map((each) => (each === null ? Number.NaN : each));
+  if (typeof count !== 'number' || typeof average !== 'number' || typeof spread !== 'number') return undefined;
+  return { num: count, mean: average, std: spread };
 }
 
 /**
@@ -198,25 +219,20 @@ export function wholeLines(text: string, file: string): { line: string; tick: Ti
  */
 export function linesUpTo(text: string, file: string, nimg: number): string[] {
   const lines = text.split('\n').filter((line) => line !== '');
-  const ends = lines.map((line) => (isJson(line) ? kimgOfTick(wholeLines(line, file)[0].tick) : undefined));
+  const ends = lines.map(kimgOfLine);
   // A tick ends at a step, and steps are whole images: what rounding leaves is far below half of one.
   const isBefore = (kimg: number | undefined): boolean => kimg !== undefined && kimg * 1000 < nimg + 0.5;
   const last = ends.map(isBefore).lastIndexOf(true);
   const broken = ends.findIndex((kimg) => kimg === undefined);
   if (broken >= 0 && broken < last)
-    throw new FormatError(`${file}, line ${broken + 1} is not JSON: ${lines[broken].slice(0, 60)}`);
+    throw new FormatError(`${file}, line ${broken + 1} is not JSON of a tick: ${lines[broken].slice(0, 60)}`);
   return lines.slice(0, last + 1).filter((_, i) => isBefore(ends[i]));
 }
 
-const kimgOfTick = ({ values }: TickStatistics): number => values['Progress/kimg']?.mean ?? 0;
-
-function isJson(line: string): boolean {
-  try {
-    JSON.parse(line);
-    return true;
-  } catch {
-    return false;
-  }
+/** Where a tick ended; undefined for a line that holds none. */
+function kimgOfLine(line: string): number | undefined {
+  const tick = tickOf(line);
+  return tick && (tick.values['Progress/kimg']?.mean ?? 0);
 }
 
 /** Whether a run is done with everything, up to the picture and the summary that follow its last checkpoint. */

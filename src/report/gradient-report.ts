@@ -1,4 +1,6 @@
 import type { GradientComparison } from '../training/index.ts';
+import { panelFigure } from './line-figure.ts';
+import type { LinePanel } from './line-figure.ts';
 import type { Table } from './table.ts';
 
 /** Objectives of a comparison as they are called in tables and figures. */
@@ -38,4 +40,44 @@ export function gradientTable(comparisons: readonly GradientComparison[]): Table
       }),
     ),
   };
+}
+
+/** Variance of the gradient and noise scale in each range of noise levels, at its middle. */
+export function gradientFigure(
+  comparisons: readonly GradientComparison[],
+  { data, kimg, batch, references }: { data: string; kimg: number; batch: number; references: number },
+): string {
+  const ranges = comparisons.filter(({ range }) => range !== 'all');
+  const table = gradientTable(ranges.length > 0 ? ranges : comparisons);
+  const panel = (title: string, yLabel: string, key: string): LinePanel => ({
+    title,
+    xLabel: 'noise level σ, middle of the range',
+    yLabel,
+    logX: true,
+    logY: true,
+    series: objectives.map(([objective, kind]) => {
+      const rows = table.rows.filter((row) => row.objective === objective);
+      const column = (name: string): number[] => rows.map((row) => Number(row[name]));
+      return { name: objective, kind, x: column('sigma'), y: column(key), error: column(`${key}Error`), shape: 'dots' };
+    }),
+  });
+  return panelFigure({
+    title: 'What the optimiser feels',
+    subtitle: `${data} after ${kimg} kimg, mini-batches of ${batch}, STF with ${references} references; ± 1 standard error`,
+    panels: [
+      panel('Variance of the gradient', 'Tr Cov', 'variance'),
+      panel('Gradient noise scale', 'samples', 'noiseScale'),
+    ],
+  });
+}
+
+/** What the table says, in sentences. */
+export function gradientSummary(comparisons: readonly GradientComparison[], references: number): string[] {
+  const shown = (value: number): string => String(Number(value.toPrecision(3)));
+  return comparisons.map(({ range, levels, dsm, stf, ratio }) => {
+    const where = range === 'all' ? 'All noise levels' : `${range} noise, σ from ${levels.map(shown).join(' to ')}`;
+    const differs = Math.abs(1 - ratio.value) > 2 * ratio.error;
+    const much = `${shown(ratio.value)} ± ${shown(ratio.error)} times that of DSM's`;
+    return `${where}: the variance of the gradient with ${references} references is ${much}${differs ? '' : ', no difference beyond two standard errors'}; noise scale ${shown(dsm.noiseScale.value)} (DSM), ${shown(stf.noiseScale.value)} (STF) samples.`;
+  });
 }

@@ -22,6 +22,8 @@ const commands = [
   'analyze phases',
   'analyze targets',
   'serve',
+  'analyze gradients',
+  'reproduce',
   'doctor',
   'quickstart',
 ];

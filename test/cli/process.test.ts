@@ -7,6 +7,7 @@ import { memoryDataset } from '../../src/data/dataset.ts';
 import { convertImages } from '../../src/node/dataset/convert.ts';
 import { datasetSource } from '../../src/node/dataset/labelled-arrays.ts';
 import { findCheckpoint } from '../../src/node/run-reader.ts';
+import { withoutProgress } from '../support/progress-lines.ts';
 import { temporaryFolder, tinyRun } from './support.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -32,7 +33,7 @@ function start(
     });
     child.stderr.on('data', (part: Buffer) => (text.stderr += part.toString()));
     child.on('error', reject);
-    child.on('close', (code) => resolve({ code, ...text }));
+    child.on('close', (code) => resolve({ code, stdout: text.stdout, stderr: withoutProgress(text.stderr) }));
   });
 }
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { phaseThreshold } from '../../src/analysis/index.ts';
 import { claims, scales } from '../../src/node/reproduce/index.ts';
 import type { LineFigureData } from '../../src/report/line-figure.ts';
 import { figureData } from '../../src/report/svg.ts';
@@ -51,9 +52,13 @@ describe.each(claims.map(({ name }) => name))('%s at scale smoke', (claim) => {
       for (const { x, y, error = [] } of panels.flatMap(({ series }) => series)) {
         expect(x.length).toBe(y.length);
         for (const values of [x, y, error]) {
-          // Every number of a curve stands in a column of a table, or in two of them multiplied (n times a trace).
+          // Every number of a curve stands in a column of a table, or is made of such numbers as the axis says.
           const isTold = (value: number | null): boolean =>
-            value === null || columns.some((column) => column.includes(value)) || isProduct(tables, value);
+            value === null ||
+            value === phaseThreshold ||
+            columns.some((column) => column.includes(value)) ||
+            isProduct(tables, value) ||
+            tables.some((table) => isDerived(table, value));
           expect(values.filter((value) => !isTold(value))).toEqual([]);
         }
       }
@@ -68,6 +73,15 @@ const isProduct = (tables: readonly Record<string, (number | string)[]>[], value
   tables.some(({ references = [], trace = [], traceError = [] }) =>
     references.some((n, k) => [trace[k], traceError[k]].some((each) => Number(n) * Number(each) === value)),
   );
+
+/** A share of a column's maximum, or of its standard error (target variances); or the exponential of a number (entropies). */
+const isDerived = (table: Record<string, (number | string)[]>, value: number): boolean =>
+  Object.entries(table).some(([key, column]) => {
+    const isNear = (other: number): boolean => Math.abs(value - other) <= 1e-9 * Math.abs(other);
+    const most = Math.max(...column.map(Number));
+    const shares = [...column, ...(table[`${key}_se`] ?? [])].map((each) => Number(each) / most);
+    return shares.some(isNear) || column.some((each) => isNear(Math.exp(Number(each))));
+  });
 
 test('a claim that was interrupted goes on where it was, and ends as if it had not been', async () => {
   const whole = await stf(smoke('stability', folder.join('whole')));

@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach } from 'vitest';
 import { run } from '../../src/cli/run.ts';
+import { withoutProgress } from '../support/progress-lines.ts';
 
 /** What a command did. */
 export interface Outcome {
   readonly code: number;
   readonly stdout: string;
+  /** Without lines of progress. */
   readonly stderr: string;
 }
 
@@ -30,7 +32,7 @@ export async function stf(
     stderr: stream('stderr'),
     interrupt: controller.signal,
   });
-  return { code, ...text };
+  return { code, stdout: text.stdout, stderr: withoutProgress(text.stderr) };
 }
 
 /** A folder of its own for each test of a file, removed afterwards. */

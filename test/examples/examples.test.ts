@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { decodePng } from '../../src/formats/png.ts';
+import { withoutProgress } from '../support/progress-lines.ts';
 
 // The examples as a reader runs them: built, from the root of the project, against the package's own entry points.
 const root = join(import.meta.dirname, '../..');
@@ -22,7 +23,7 @@ function run(name: string, ...args: string[]): Promise<{ code: number | null; st
     child.stdout.on('data', (part: Buffer) => (text.stdout += part.toString()));
     child.stderr.on('data', (part: Buffer) => (text.stderr += part.toString()));
     child.on('error', reject);
-    child.on('close', (code) => resolve({ code, ...text }));
+    child.on('close', (code) => resolve({ code, stdout: text.stdout, stderr: withoutProgress(text.stderr) }));
   });
 }
 

@@ -1,13 +1,13 @@
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { jpegChannels } from '../../src/formats/jpeg.ts';
+import { jpegFrame } from '../../src/formats/jpeg.ts';
 import { png } from '../node/dataset/support.ts';
 
 /* The oracle is libjpeg's own view of files that it wrote. */
 const made = (channels: 1 | 3, change: (image: sharp.Sharp) => sharp.Sharp = (image) => image): Promise<Buffer> =>
   change(sharp(png(9, 5, { channels }))).toBuffer();
 
-describe('channels of a JPEG file', () => {
+describe('size and channels of a JPEG file', () => {
   test.each<[name: string, channels: 1 | 3, change: (image: sharp.Sharp) => sharp.Sharp]>([
     ['grey', 1, (image) => image.toColourspace('b-w').jpeg()],
     ['colours', 3, (image) => image.jpeg()],
@@ -17,20 +17,21 @@ describe('channels of a JPEG file', () => {
     ['for print', 3, (image) => image.toColourspace('cmyk').jpeg()],
   ])('%s', async (_, channels, change) => {
     const bytes = await made(channels, change);
-    expect(jpegChannels(bytes)).toBe((await sharp(bytes).metadata()).channels);
+    const { width, height, channels: found } = await sharp(bytes).metadata();
+    expect(jpegFrame(bytes)).toEqual({ width, height, channels: found });
   });
 
   test('are unknown of what is no JPEG, is cut off before its frame, or whose lengths lead nowhere', async () => {
     const bytes = await made(3, (image) => image.jpeg());
-    expect(jpegChannels(png(4, 4))).toBeUndefined();
-    expect(jpegChannels(new Uint8Array())).toBeUndefined();
+    expect(jpegFrame(png(4, 4))).toBeUndefined();
+    expect(jpegFrame(new Uint8Array())).toBeUndefined();
     const frame = bytes.indexOf(Buffer.of(0xff, 0xc0));
-    for (const length of [3, 20, frame, frame + 9]) expect(jpegChannels(bytes.subarray(0, length))).toBeUndefined();
-    expect(jpegChannels(Uint8Array.of(0xff, 0xd8, ...Array.from({ length: 40 }, () => 0xff)))).toBeUndefined();
-    expect(jpegChannels(Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 0, 0, 0xff, 0xe0, 0, 0, 0, 0, 0))).toBeUndefined();
+    for (const length of [3, 20, frame, frame + 9]) expect(jpegFrame(bytes.subarray(0, length))).toBeUndefined();
+    expect(jpegFrame(Uint8Array.of(0xff, 0xd8, ...Array.from({ length: 40 }, () => 0xff)))).toBeUndefined();
+    expect(jpegFrame(Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 0, 0, 0xff, 0xe0, 0, 0, 0, 0, 0))).toBeUndefined();
     // 12 bits
     const deep = Uint8Array.from(bytes);
     deep[frame + 4] = 12;
-    expect(jpegChannels(deep)).toBeUndefined();
+    expect(jpegFrame(deep)).toBeUndefined();
   });
 });

@@ -109,7 +109,7 @@ describe('what would do harm is refused', () => {
   test('a few bytes that say they unpack to gigabytes', () => {
     const bytes = zipSync({ a: new Uint8Array(100_000) }, { level: 9 });
     const directory = bytes.length - 22 - 47;
-    expect(() => read(patched(bytes, [directory + 24, 4, 2 ** 31 - 1]))).toThrow(/which deflate can't do/);
+    expect(() => read(patched(bytes, [directory + 24, 4, 2 ** 31 - 1]))).toThrow(/that become 2147483647 are refused/);
     // Less than there is: what does not fit is dropped, and the checksum tells.
     expect(() => read(patched(bytes, [directory + 24, 4, 50_000]))).toThrow(FormatError);
   });

@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { AppendedFile } from '../../src/node/appended-file.ts';
+import { LineFile } from '../../src/node/appended-file.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -21,9 +21,9 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 test('lines follow each other, also after one that was cut off', () => {
   const path = join(folder, 'log.txt');
-  new AppendedFile(path).append('one');
+  new LineFile(path).append('one');
   writeFileSync(path, 'one\ntw');
-  const file = new AppendedFile(path);
+  const file = new LineFile(path);
   expect(file.append('three')).toBeUndefined();
   expect(file.append('four')).toBeUndefined();
   expect(file.flush({ toDisk: true })).toBeUndefined();
@@ -32,7 +32,7 @@ test('lines follow each other, also after one that was cut off', () => {
 
 test('lines that could not be written come with the next one, in order', () => {
   const path = join(folder, 'log.txt');
-  const file = new AppendedFile(path);
+  const file = new LineFile(path);
   file.append('one');
   rmSync(path);
   mkdirSync(path); // in the way
@@ -48,7 +48,7 @@ test('lines that could not be written come with the next one, in order', () => {
 test.skipIf(!existsSync('/dev/full'))('a full disk is said to be one', () => {
   const path = join(folder, 'log.txt');
   symlinkSync('/dev/full', path);
-  const file = new AppendedFile(path);
+  const file = new LineFile(path);
   expect(file.append('one')?.message).toBe(`can't write ${path}: no space is left on the device.`);
   unlinkSync(path);
   expect(file.flush()).toBeUndefined();

@@ -25,6 +25,9 @@ export function App(): JSX.Element {
           <Mark />
           stable target field
         </a>
+        <a href="playground/" class="small">
+          Playground
+        </a>
         <span class={`connection ${live.isConnected ? 'on' : 'off'}`} role="status">
           {live.isConnected ? 'live' : 'no answer from the server: is stf serve still running?'}
         </span>

@@ -1,7 +1,8 @@
 import type sharp from 'sharp';
 import { FormatError, StfError } from '../../errors.ts';
 import type { Picture } from '../../data/resample.ts';
-import { jpegChannels } from '../../formats/jpeg.ts';
+import { refuseBomb } from '../../formats/inflation.ts';
+import { jpegFrame } from '../../formats/jpeg.ts';
 import { decodePngRaster } from '../../formats/png.ts';
 
 /** What keeps a picture from being used as it is, though it can be mended. */
@@ -89,7 +90,9 @@ async function decodeWithSharp(makeImage: typeof sharp, bytes: Uint8Array): Prom
   const image = makeImage(bytes, { failOn: 'error', limitInputPixels: mostPixels, ignoreIcc: true });
   // What a JPEG file is, its header tells; asking the library costs a fifth of the time of a small one.
   const kind: PictureKind = jpegKind(bytes) ?? (await image.metadata());
-  const { pages = 1, space, depth, hasAlpha } = kind;
+  const { width: columns, height: rows, pages = 1, space, depth, hasAlpha } = kind;
+  // Four channels at the most, in 16 bits at the most while they are converted.
+  refuseBomb('picture', bytes.length, columns * rows * (depth === 'uchar' ? 4 : 8));
   const faults: ImageFault[] = [];
   if (pages > 1) faults.push('animated');
   if (depth !== 'uchar') faults.push('16 bit');
@@ -107,6 +110,8 @@ async function decodeWithSharp(makeImage: typeof sharp, bytes: Uint8Array): Prom
 
 /** What a picture is, beside its values. */
 interface PictureKind {
+  readonly width: number;
+  readonly height: number;
   readonly pages?: number | undefined;
   readonly space?: string | undefined;
   readonly depth?: string | undefined;
@@ -115,8 +120,9 @@ interface PictureKind {
 
 /** What is known of a JPEG file of 8 bits that is grey or in colours; undefined for all others. */
 function jpegKind(bytes: Uint8Array): PictureKind | undefined {
-  const space = ({ 1: 'b-w', 3: 'srgb' } as const)[jpegChannels(bytes) ?? 0];
-  return space && { space, depth: 'uchar', hasAlpha: false };
+  const frame = jpegFrame(bytes);
+  const space = ({ 1: 'b-w', 3: 'srgb' } as const)[frame?.channels ?? 0];
+  return frame && space && { ...frame, space, depth: 'uchar', hasAlpha: false };
 }
 
 /** Without the last of 2 or 4 channels. */

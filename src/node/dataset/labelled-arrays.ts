@@ -9,6 +9,7 @@ import type { Dataset } from '../../data/dataset.ts';
 import { fromPlanes } from '../../data/picture-transforms.ts';
 import { FormatError, UsageError } from '../../errors.ts';
 import { readIdx } from '../../formats/idx.ts';
+import { mostUnpacked } from '../../formats/inflation.ts';
 import { kindOf, unpickle } from '../../formats/pickle.ts';
 import { listOf, mapOf, NumpyArray, torchGlobals } from '../../formats/torch-pickle.ts';
 import { mostArchiveBytes } from '../cifar10-archives.ts';
@@ -96,7 +97,9 @@ async function tarReader(path: string): Promise<ReadByName> {
   const archive = await readFileChecked(path);
   let entries: ReturnType<typeof parseTar>;
   try {
-    const tar = await promisify(gunzip)(archive, { maxOutputLength: mostArchiveBytes });
+    const tar = await promisify(gunzip)(archive, {
+      maxOutputLength: Math.min(mostArchiveBytes, mostUnpacked(archive.length)),
+    });
     // parseTar reads the whole buffer that an array lies in.
     entries = parseTar(tar.length === tar.buffer.byteLength ? tar : new Uint8Array(tar));
   } catch (error) {
@@ -163,7 +166,7 @@ async function unzipped(path: string): Promise<Uint8Array> {
   const bytes = await readFileChecked(path);
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
   try {
-    return await promisify(gunzip)(bytes, { maxOutputLength: mostArchiveBytes });
+    return await promisify(gunzip)(bytes, { maxOutputLength: Math.min(mostArchiveBytes, mostUnpacked(bytes.length)) });
   } catch (error) {
     throw new FormatError(`${path} (${bytes.length} bytes) is not a whole gzipped file: ${String(error)}`);
   }

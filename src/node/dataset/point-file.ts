@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { pointDataset } from '../../data/dataset.ts';
 import type { Dataset, Labels } from '../../data/dataset.ts';
+import { mostClasses } from '../../data/labels.ts';
 import { FormatError } from '../../errors.ts';
 import { readCsv } from '../../formats/csv.ts';
 import { readNpy, readNpz } from '../../formats/npy.ts';
@@ -90,7 +91,7 @@ function fromCsv(path: string, bytes: Uint8Array): LabelledPoints {
 function classesOf(path: string, labels: ArrayLike<number>): Labels {
   let classes = 0;
   for (let i = 0; i < labels.length; i++) {
-    if (!Number.isInteger(labels[i]) || labels[i] < 0)
+    if (!Number.isInteger(labels[i]) || !(labels[i] >= 0 && labels[i] < mostClasses))
       throw new FormatError(`${path}: label ${labels[i]} of point ${i} must be a class, an integer of at least 0`);
     classes = Math.max(classes, labels[i] + 1);
   }

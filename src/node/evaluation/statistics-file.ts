@@ -63,6 +63,8 @@ export async function readStatisticsFile(path: string): Promise<ReferenceStatist
     if (place >= 0) throw new FormatError(`${path}: element ${place} of ${name} is ${data[place]}; damaged?`);
   }
   const n = arrays.get('n')?.data[0];
+  if (n !== undefined && !(Number.isSafeInteger(n) && n >= 1))
+    throw new FormatError(`${path}: n is ${n}, and must be a number of images; damaged?`);
   return { n, mu: mu.data, sigma: sigma.data, about: aboutOf(arrays.get('about')?.data), sha256: sha256Of(bytes) };
 }
 

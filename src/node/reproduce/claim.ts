@@ -1,20 +1,10 @@
 import type { Runtime } from '../../runtime/index.ts';
 import type { Table } from '../../report/table.ts';
-import type { TrainingOptions } from '../../training/index.ts';
-import type { Recipe } from './recipes.ts';
+import type { TrainingRun } from './recipes.ts';
 
 /** How much is spent on a claim: seconds, minutes on two cores, or the published recipe in full. */
 export const scales = ['smoke', 'small', 'paper'] as const;
 export type Scale = (typeof scales)[number];
-
-/** A training run that a claim is made of. */
-export interface TrainingRun {
-  /** Names its files: `ve-stf1024-seed0`. */
-  readonly name: string;
-  readonly recipe: Recipe;
-  /** The recipe with objective and seed. */
-  readonly options: TrainingOptions;
-}
 
 /** What a claim has to work with. */
 export interface ClaimContext {
@@ -63,4 +53,17 @@ export interface Claim<Settings extends object = object> {
   /** The training runs, for the estimate of time; none for claims about targets alone. */
   trainings(settings: Settings): readonly TrainingRun[];
   run(settings: Settings, context: ClaimContext): Promise<ClaimResult>;
+}
+
+/** A claim at a scale, its settings filled in. */
+export interface ClaimPlan {
+  readonly name: string;
+  readonly summary: string;
+  readonly statement: string;
+  readonly scale: Scale;
+  readonly settings: object;
+  readonly trainings: readonly TrainingRun[];
+  /** Of its runs, or of its noisy images. */
+  readonly seeds: readonly number[];
+  run(context: ClaimContext): Promise<ClaimResult>;
 }

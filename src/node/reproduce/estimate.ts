@@ -3,7 +3,7 @@ import { compileTrainStep } from '../../training/index.ts';
 import type { RoundData } from '../../training/index.ts';
 import { batchSource } from '../../training/batches.ts';
 import { loadClaimData } from './claim-data.ts';
-import type { TrainingRun } from './claim.ts';
+import type { TrainingRun } from './recipes.ts';
 
 /**
  * How long training runs will take on this machine: of each recipe and objective one round of a step is timed, after one

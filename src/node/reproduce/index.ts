@@ -1,4 +1,4 @@
-import type { Claim, ClaimContext, ClaimResult, Scale, TrainingRun } from './claim.ts';
+import type { Claim, ClaimPlan, Scale } from './claim.ts';
 import { consistency } from './claims/consistency.ts';
 import { phases } from './claims/phases.ts';
 import { referenceSize } from './claims/reference-size.ts';
@@ -6,19 +6,7 @@ import { samplers } from './claims/samplers.ts';
 import { speed } from './claims/speed.ts';
 import { stability } from './claims/stability.ts';
 import { varianceVsN } from './claims/variance-vs-n.ts';
-
-/** A claim at a scale, its settings filled in. */
-export interface ClaimPlan {
-  readonly name: string;
-  readonly summary: string;
-  readonly statement: string;
-  readonly scale: Scale;
-  readonly settings: object;
-  readonly trainings: readonly TrainingRun[];
-  /** Of its runs, or of its noisy images. */
-  readonly seeds: readonly number[];
-  run(context: ClaimContext): Promise<ClaimResult>;
-}
+import type { TrainingRun } from './recipes.ts';
 
 function planner<Settings extends object>(claim: Claim<Settings>) {
   const { name, summary, statement } = claim;
@@ -51,6 +39,6 @@ export const claims = [
 ] as const;
 
 export { ClaimStopped, scales } from './claim.ts';
-export type { ClaimContext, ClaimResult, Scale, Verdict } from './claim.ts';
+export type { ClaimContext, ClaimPlan, ClaimResult, Scale, Verdict } from './claim.ts';
 export { estimateSeconds } from './estimate.ts';
 export { writeClaim } from './write-claim.ts';

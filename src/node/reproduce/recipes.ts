@@ -2,7 +2,6 @@ import { formulations, presets } from '../../training/index.ts';
 import type { FormulationName, TrainingOptions } from '../../training/index.ts';
 import { describeClaimData } from './claim-data.ts';
 import type { ClaimData } from './claim-data.ts';
-import type { TrainingRun } from './claim.ts';
 import type { QualityOptions } from './quality.ts';
 
 /** What all runs of a comparison have in common. */
@@ -29,6 +28,15 @@ const withObjective = ({ options }: Recipe, references: number, seed: number): T
   objective: objectiveOf(references),
   seed,
 });
+
+/** A training run that a claim is made of. */
+export interface TrainingRun {
+  /** Names its files: `ve-stf1024-seed0`. */
+  readonly name: string;
+  readonly recipe: Recipe;
+  /** The recipe with objective and seed. */
+  readonly options: TrainingOptions;
+}
 
 /** A run of a recipe; 1 reference is DSM. */
 export const trainingRun = (recipe: Recipe, references: number, seed: number): TrainingRun => ({

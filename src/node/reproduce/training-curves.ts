@@ -9,7 +9,8 @@ import { writeFileAtomic } from '../files.ts';
 import { loadClaimData } from './claim-data.ts';
 import type { ClaimDatasets } from './claim-data.ts';
 import { ClaimStopped } from './claim.ts';
-import type { ClaimContext, TrainingRun } from './claim.ts';
+import type { ClaimContext } from './claim.ts';
+import type { TrainingRun } from './recipes.ts';
 import { qualityMeter } from './quality.ts';
 import type { Quality, QualityMeter } from './quality.ts';
 
@@ -95,7 +96,7 @@ export async function trainAll(runs: readonly TrainingRun[], context: ClaimConte
             },
             checkpoint: async (state) => {
               const started = performance.now();
-              lastCheckpoint = state as Checkpoint;
+              lastCheckpoint = state;
               const isDone = state.progress.nimg >= options.durationKimg * 1000;
               if (!signal.aborted || isDone) {
                 const { quality, samples } = await meter.measure(state.vectors.ema);

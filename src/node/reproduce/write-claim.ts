@@ -1,8 +1,7 @@
 import { tableMarkdown } from '../../report/table.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import { writeAnalysis } from '../analysis-folder.ts';
-import type { ClaimResult, Verdict } from './claim.ts';
-import type { ClaimPlan } from './index.ts';
+import type { ClaimPlan, ClaimResult, Verdict } from './claim.ts';
 
 /**
  * Writes what a claim came to into a folder: `report.md` with the verdict, each table as CSV and Markdown, each figure as

@@ -165,6 +165,7 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
     });
   });
 
+  app.get('/playground', (context) => context.redirect('playground/'));
   app.get('*', (context) => {
     const file = page.get(context.req.path);
     return file ? sendPage(context, file) : missing(context);
@@ -185,14 +186,14 @@ const tooLarge = (context: Context): Response => context.json({ error: 'the requ
 /** The page, compressed as the browser likes it. */
 function sendPage(context: Context, { type, tag, plain, gzip, brotli, isHashed }: PageFile): Response {
   const accepted = context.req.header('accept-encoding') ?? '';
-  const encoding = /\bbr\b/.test(accepted) ? 'br' : /\bgzip\b/.test(accepted) ? 'gzip' : undefined;
+  const encoding = brotli && /\bbr\b/.test(accepted) ? 'br' : gzip && /\bgzip\b/.test(accepted) ? 'gzip' : undefined;
   context.header('Cache-Control', isHashed ? 'public, max-age=31536000, immutable' : 'no-cache');
   context.header('ETag', tag);
   context.header('Vary', 'Accept-Encoding');
   if (context.req.header('if-none-match') === tag) return context.body(null, 304);
   context.header('Content-Type', type);
   if (encoding !== undefined) context.header('Content-Encoding', encoding);
-  return context.body(encoding === 'br' ? brotli : encoding === 'gzip' ? gzip : plain);
+  return context.body((encoding === 'br' ? brotli : encoding === 'gzip' ? gzip : undefined) ?? plain);
 }
 
 /** A file of a run: one that was listed, regular, and no link. */

@@ -14,6 +14,13 @@ export const safetyHeaders: Readonly<Record<string, string>> = {
   'Cross-Origin-Resource-Policy': 'same-origin',
 };
 
+/** What the playground does beside: it computes, in a thread of its own and in WebAssembly. */
+const playgroundPolicy = safetyHeaders['Content-Security-Policy'].replace(
+  "script-src 'self'",
+  "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'",
+);
+const playground = '/playground/';
+
 /** A header `Host` without its port; undefined when it is none. */
 function hostOf(header: string | undefined): string | undefined {
   const [, bracketed, plain] = /^(?:\[([0-9a-f:.]+)\]|([\w.-]+))(?::\d{1,5})?$/i.exec(header ?? '') ?? [];
@@ -31,6 +38,7 @@ export function guard(named: string): MiddlewareHandler {
   return async (context, next) => {
     for (const [name, value] of Object.entries(safetyHeaders)) context.header(name, value);
     const { req } = context;
+    if (req.path.startsWith(playground)) context.header('Content-Security-Policy', playgroundPolicy);
     const header = req.header('host');
     const host = hostOf(header);
     if (host === undefined || !(isIP(host) > 0 || names.has(host)))
@@ -42,7 +50,7 @@ export function guard(named: string): MiddlewareHandler {
     }
     const site = req.header('sec-fetch-site');
     const isOurs = site === undefined || site === 'same-origin' || site === 'none';
-    const isVisit = req.path === '/' && req.header('sec-fetch-mode') === 'navigate';
+    const isVisit = ['/', playground].includes(req.path) && req.header('sec-fetch-mode') === 'navigate';
     if (!isOurs && !isVisit) return context.json({ error: 'requests of other sites are not answered' }, 403);
     if (isPost && originHost(req.header('origin')) !== header?.toLowerCase())
       return context.json({ error: 'only the page of this server may ask for samples' }, 403);

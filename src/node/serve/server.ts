@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -17,6 +18,8 @@ export interface DashboardOptions {
   readonly port: number;
   /** Folder of the built page. */
   readonly page: string;
+  /** Folder of the built playground, which is served below /playground/; left out, or not there, it is not. */
+  readonly playground?: string;
   /** The program that draws samples; left out, the page offers none. */
   readonly sampler?: string;
   /** The command that draws samples from a checkpoint file. */
@@ -46,7 +49,9 @@ const mostConnections = 512;
  */
 export async function serveDashboard(options: DashboardOptions): Promise<Dashboard> {
   const { runs, host, port, commandFor } = options;
-  const page = await readPage(options.page);
+  const page = new Map(await readPage(options.page));
+  if (options.playground !== undefined && existsSync(options.playground))
+    for (const [address, file] of await readPage(options.playground, '/playground/')) page.set(address, file);
   const watcher = new RunWatcher(runs, commandFor);
   const app = dashboardApp({ watcher, page, sampler: options.sampler, host });
   const server = createServer(limits, (request, response) => {

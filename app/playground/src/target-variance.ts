@@ -1,0 +1,108 @@
+import { fillNormal, fillUniform, permutation, phaseBorders, posteriorMeasures, streams } from 'stable-target-field';
+import type { PhaseBorders } from 'stable-target-field';
+import { logWeightsAt, pointOf, referencesAround, squaredDistance, stableTargetOf } from './targets.ts';
+import type { Point, Points } from './targets.ts';
+
+/** What was measured so far, by noise level. */
+export interface Variances {
+  readonly sigmas: readonly number[];
+  /**
+   * Mean squared distance of a target from the exact mean, in units of σ²: the variance of the noise that a target tells
+   * of, summed over both coordinates.
+   */
+  readonly dsm: readonly number[];
+  readonly stf: readonly number[];
+  /** Noisy points a level. */
+  readonly count: number;
+  readonly borders: PhaseBorders;
+}
+
+/** The noise levels that are looked at. */
+export const sigmaRange = { least: 0.001, most: 10 } as const;
+
+/** Levels in equal steps of ln σ. */
+export function noiseLevels(count: number): number[] {
+  const { least, most } = sigmaRange;
+  return Array.from({ length: count }, (_, i) => least * (most / least) ** (i / (count - 1)));
+}
+
+/**
+ * Measures how much targets vary, ever more exactly: each draw takes a noisy point of each level with new references, and
+ * compares what both targets say with the mean over all of the data.
+ */
+export class VarianceMeter {
+  readonly #points: Points;
+  readonly #n: number;
+  readonly #sigmas = noiseLevels(33);
+  readonly #sums = { dsm: this.#zeros(), stf: this.#zeros(), toPoint: this.#zeros(), toPrior: this.#zeros() };
+  #draws = 0;
+
+  /** @param n  references of a stable target, the source among them */
+  constructor(points: Points, n: number) {
+    this.#points = points;
+    this.#n = n;
+  }
+
+  #zeros(): Float64Array {
+    return new Float64Array(this.#sigmas.length);
+  }
+
+  /** Takes more noisy points of each level. */
+  draw(count: number): void {
+    const points = this.#points;
+    const length = points.length / 2;
+    const noise = new Float64Array(2);
+    const chance = new Float64Array(this.#sigmas.length);
+    for (let end = this.#draws + count; this.#draws < end; this.#draws++) {
+      const order = permutation(length, 1, streams.references, this.#draws);
+      fillUniform(chance, { seed: 1, stream: streams.probeOrder, step: this.#draws, sample: 0 });
+      this.#sigmas.forEach((sigma, level) => {
+        const source = Math.floor(chance[level] * length);
+        fillNormal(noise, { seed: 1, stream: streams.evaluation, step: this.#draws, sample: level });
+        const [x, y] = pointOf(points, source);
+        this.#take(level, [x + sigma * noise[0], y + sigma * noise[1]], sigma, {
+          references: referencesAround(source, this.#n, order),
+        });
+      });
+    }
+  }
+
+  #take(level: number, at: Point, sigma: number, { references }: { references: Uint32Array }): void {
+    const { exact, dsm, stf } = stableTargetOf(this.#points, at, { sigma, references });
+    const { distanceToPoint, distanceToPrior } = posteriorMeasures(logWeightsAt(this.#points, at, sigma));
+    this.#sums.dsm[level] += squaredDistance(dsm, exact);
+    this.#sums.stf[level] += squaredDistance(stf, exact);
+    this.#sums.toPoint[level] += distanceToPoint;
+    this.#sums.toPrior[level] += distanceToPrior;
+  }
+
+  result(): Variances {
+    const { dsm, stf, toPoint, toPrior } = this.#sums;
+    const each = (sums: Float64Array, unit: (sigma: number) => number = () => 1): number[] =>
+      this.#sigmas.map((sigma, level) => sums[level] / this.#draws / unit(sigma));
+    const [distanceToPoint, distanceToPrior] = [each(toPoint), each(toPrior)];
+    const levels = this.#sigmas.map((sigma, i) => ({
+      sigma,
+      distanceToPoint: distanceToPoint[i],
+      distanceToPrior: distanceToPrior[i],
+    }));
+    const square = (sigma: number): number => sigma * sigma;
+    return {
+      sigmas: this.#sigmas,
+      dsm: each(dsm, square),
+      stf: each(stf, square),
+      count: this.#draws,
+      borders: phaseBorders(levels),
+    };
+  }
+}
+
+/** Mean variances over the levels of the middle phase. */
+export function middleVariances({ sigmas, dsm, stf, borders }: Variances): { dsm: number; stf: number } {
+  const inside = sigmas.flatMap((sigma, i) =>
+    sigma >= (borders.lower ?? 0) && sigma < (borders.upper ?? Infinity) ? [i] : [],
+  );
+  const mean = (values: readonly number[]): number =>
+    inside.reduce((sum, i) => sum + values[i], 0) / Math.max(1, inside.length);
+  return { dsm: mean(dsm), stf: mean(stf) };
+}

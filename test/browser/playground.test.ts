@@ -1,0 +1,215 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { serveDashboard } from '../../src/node/index.ts';
+import { executable, noChromium } from './chromium.ts';
+import { serveFolder } from './static-site.ts';
+
+/* The playground as a visitor meets it: built, in a folder of some web server with a strict content policy. */
+
+const folder = join(import.meta.dirname, '../../dist/app/playground');
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const stepTitles = [
+  'What a denoiser learns',
+  'Near the data there is one answer',
+  'In the middle the answer is a lottery',
+  'Ask a whole batch instead',
+  'Watch both learn',
+];
+
+/** On a busy machine things take their time. */
+const eventually = <T>(look: () => T | Promise<T>) => expect.poll(look, { timeout: 60_000 });
+
+function browserTests(): void {
+  let site: Awaited<ReturnType<typeof serveFolder>>;
+  let browser: Browser;
+  const open: Page[] = [];
+  const faults: string[] = [];
+
+  beforeAll(async () => {
+    if (!existsSync(join(folder, 'index.html'))) throw new Error(`${folder} is missing: build first (npm run build).`);
+    site = await serveFolder(folder, '/some/where/');
+    browser = await chromium.launch({ executablePath: executable!, args: ['--no-sandbox'] });
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    site?.close();
+  });
+
+  afterEach(async () => {
+    await Promise.all(open.splice(0).map((tab) => tab.context().close()));
+    // Nothing was loaded from elsewhere or was missing, the content policy was not broken, and nothing threw.
+    expect(faults.splice(0)).toEqual([]);
+  });
+
+  async function visit(options: BrowserContextOptions = {}, address = site.address): Promise<Page> {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+    const tab = await context.newPage();
+    open.push(tab);
+    tab.on('request', (request) => {
+      if (!request.url().startsWith(address)) faults.push(`asked for ${request.url()}`);
+    });
+    tab.on('response', (response) => {
+      if (!response.ok()) faults.push(`${response.status()} for ${response.url()}`);
+    });
+    tab.on('pageerror', (error) => faults.push(error.message));
+    tab.on('console', (message) => {
+      if (message.type() === 'error') faults.push(message.text());
+    });
+    await tab.goto(address);
+    await eventually(() => button(tab, 'Train both').isEnabled()).toBe(true);
+    return tab;
+  }
+
+  const button = (tab: Page, name: string): Locator => tab.getByRole('button', { name, exact: true });
+  const stepsOf = async (tab: Page): Promise<number> =>
+    Number(/Step ([\d,]+)/.exec((await tab.getByLabel('Steps trained').textContent()) ?? '')![1].replaceAll(',', ''));
+  /** What is written below a chart for each model. */
+  const values = async (tab: Page, title: string): Promise<{ dsm: number; stf: number }> => {
+    const chart = tab.locator('figure.chart', { hasText: title });
+    const [dsm, stf] = await chart.locator('dd').allTextContents();
+    return { dsm: Number(dsm ?? NaN), stf: Number(stf ?? NaN) };
+  };
+  async function violations(tab: Page): Promise<string[]> {
+    // Colours on their way to others, of which buttons have 0.12 s, are not looked at.
+    await tab.emulateMedia({ reducedMotion: 'reduce' });
+    // Playwright puts the code in by the debugger, which the content policy of the page does not concern.
+    await tab.evaluate(axe);
+    return tab.evaluate(async () => {
+      const { axe: tool } = globalThis as unknown as {
+        axe: { run: () => Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
+      };
+      const result = await tool.run();
+      return result.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+    });
+  }
+
+  test(
+    'both objectives train for 200 steps, and stable targets vary less in the middle phase',
+    { timeout: 150_000 },
+    async () => {
+      const tab = await visit({ colorScheme: 'light' });
+      expect(await violations(tab)).toEqual([]);
+      await button(tab, '100 steps').click();
+      await button(tab, '100 steps').click();
+      await eventually(() => stepsOf(tab)).toBe(200);
+
+      const variance = await values(tab, 'Variance of targets');
+      // 128 of 512 points: at the noise levels in the middle a fifth of DSM's variance is left.
+      expect(variance.stf).toBeGreaterThan(0);
+      expect(variance.stf).toBeLessThan(variance.dsm / 2);
+      const loss = await values(tab, 'Loss');
+      // The variance of the targets is part of the loss.
+      expect(loss.stf).toBeLessThan(loss.dsm);
+
+      await tab.getByRole('button', { name: 'Samples', exact: true }).click();
+      await eventually(() => tab.locator('.reading').first().textContent()).toMatch(/After \d+ steps/);
+      const distance = await values(tab, 'Samples to data');
+      for (const each of [distance.dsm, distance.stf]) {
+        // Both have begun to learn: noise of σ = 10 is about 8 away from the data.
+        expect(each).toBeGreaterThan(0);
+        expect(each).toBeLessThan(0.5);
+      }
+      await button(tab, 'Learned field').click();
+      await eventually(() => tab.locator('.reading').last().textContent()).toMatch(/Answers lie 0\.\d+/);
+      expect(await violations(tab)).toEqual([]);
+
+      await button(tab, 'Start over').click();
+      await eventually(() => button(tab, 'Train both').isEnabled()).toBe(true);
+      expect(await stepsOf(tab)).toBe(0);
+      // The targets are those of before, and what was measured of them stays.
+      await eventually(async () => (await values(tab, 'Variance of targets')).dsm).toBeGreaterThan(0.5);
+    },
+  );
+
+  test('the tour and the controls by keyboard alone', { timeout: 150_000 }, async () => {
+    const tab = await visit({ colorScheme: 'dark' });
+    const focused = (): Promise<string> =>
+      tab.evaluate("document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent ?? ''");
+    const tabTo = async (name: string): Promise<void> => {
+      for (let presses = 0; presses < 40; presses++) {
+        await tab.keyboard.press('Tab');
+        if ((await focused()) !== name) continue;
+        // What has the focus shows it.
+        expect(await tab.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
+        return;
+      }
+      throw new Error(`${name} was not reached by the tabulator key`);
+    };
+    for (const [i, title] of stepTitles.entries()) {
+      expect(await tab.locator('.tour h2').textContent()).toBe(title);
+      await tabTo(i < stepTitles.length - 1 ? 'Next' : 'Explore freely');
+      await tab.keyboard.press('Enter');
+    }
+    // The last step has started the training.
+    await eventually(() => stepsOf(tab)).toBeGreaterThan(0);
+    await tabTo('Pause training');
+    await tab.keyboard.press('Space');
+    await tabTo('Targets');
+    await tab.keyboard.press('Enter');
+
+    const [level, point] = [tab.getByLabel('Noise level σ'), tab.getByLabel('Look at point')];
+    const before = Number(await level.getAttribute('aria-valuetext'));
+    await level.focus();
+    await tab.keyboard.press('ArrowLeft');
+    expect(Number(await level.getAttribute('aria-valuetext'))).toBeLessThan(before);
+    await point.focus();
+    await tab.keyboard.press('Home');
+    expect(await point.getAttribute('aria-valuetext')).toBe('none');
+    const picture = (): Promise<string> => tab.evaluate("document.querySelector('canvas').toDataURL()");
+    const without = await picture();
+    await tab.keyboard.press('ArrowRight');
+    // Lines to its candidates have been drawn.
+    await eventually(picture).not.toBe(without);
+    expect(await point.getAttribute('aria-valuetext')).toBe('1');
+    expect(await violations(tab)).toEqual([]);
+  });
+
+  test('on a phone nothing is cut off, and nothing moves where that is not wanted', { timeout: 150_000 }, async () => {
+    const tab = await visit({ viewport: { width: 375, height: 740 }, hasTouch: true, reducedMotion: 'reduce' });
+    for (const [i, title] of stepTitles.entries()) {
+      await button(tab, `Step ${i + 1}: ${title}`).click();
+      expect(await tab.evaluate('document.documentElement.scrollWidth')).toBe(375);
+    }
+    await button(tab, 'Pause training').click();
+    await button(tab, 'Step 3: In the middle the answer is a lottery').click();
+    const reading = tab.locator('.reading').first();
+    const before = await reading.textContent();
+    // Twice the time after which targets are drawn again elsewhere.
+    await tab.waitForTimeout(1300);
+    expect(await reading.textContent()).toBe(before);
+    await button(tab, 'Draw again').click();
+    await eventually(() => reading.textContent()).not.toBe(before);
+    await tab.getByLabel(/^Data set/).selectOption('twoMoons');
+    await eventually(() => button(tab, 'Train both').isEnabled()).toBe(true);
+    expect(await tab.evaluate('document.documentElement.scrollWidth')).toBe(375);
+  });
+
+  test('stf serve has it beside the dashboard', { timeout: 150_000 }, async () => {
+    const runs = mkdtempSync(join(tmpdir(), 'stf-playground-'));
+    const dashboard = await serveDashboard({
+      runs,
+      host: '127.0.0.1',
+      port: 0,
+      page: join(folder, '../dashboard'),
+      playground: folder,
+      commandFor: () => '',
+    });
+    try {
+      const tab = await visit({}, `${dashboard.address}playground/`);
+      await button(tab, '100 steps').click();
+      await eventually(() => stepsOf(tab)).toBe(100);
+    } finally {
+      await dashboard.close();
+      rmSync(runs, { recursive: true, force: true });
+    }
+  });
+}
+
+if (executable) describe('the playground in headless Chromium', browserTests);
+else test('the playground in headless Chromium', (context) => context.skip(noChromium));
