@@ -56,12 +56,7 @@ export function evaluateCommand(io: Io): Command {
       ),
     )
     .addOption(
-      valueOption(
-        '--ref-samples',
-        integer('INT', { min: 2 }),
-        'The first INT of the reference',
-        'all, 10000 points',
-      ),
+      valueOption('--ref-samples', integer('INT', { min: 2 }), 'The first INT of the reference', 'all, 10000 points'),
     )
     .addOption(
       valueOption(
