@@ -6,10 +6,12 @@ import type { SetFeatures } from '../node/evaluation/features.ts';
 import { openImageSet } from '../node/evaluation/image-set.ts';
 import type { ImageSet } from '../node/evaluation/image-set.ts';
 import {
+  fewestImages,
   imageMetrics,
   kidSubsetSize,
   measureFeatures,
   measureMemorization,
+  needsFeatures,
   settings,
 } from '../node/evaluation/measure.ts';
 import type { ImageMetric, Numbers, Reference } from '../node/evaluation/measure.ts';
@@ -47,11 +49,12 @@ interface Candidate {
   readonly seeds: readonly number[] | undefined;
   readonly count: number;
   /** Opens the set; `bar` is told of samples that are drawn. */
-  readonly open: (bar: () => Counting | undefined) => Promise<{ set: ImageSet; nfe: () => number | undefined }>;
+  readonly open: (bar: () => Counting | undefined) => ImageSet;
 }
 
-/** The reference: images, or statistics out of a file. */
+/** The reference: images, or statistics out of a file; the Inception Score alone has none. */
 type Comparison =
+  | { readonly kind: 'none' }
   | { readonly kind: 'images'; readonly set: ImageSet }
   | { readonly kind: 'statistics'; readonly path: string; readonly statistics: ReferenceStatistics };
 
@@ -66,11 +69,11 @@ export async function evaluateImages(job: EvaluationJob, runtime: Runtime): Prom
   refuseSampling(job);
   // Rank 0 first: what has to be downloaded, the others find.
   if (ranks.rank > 0) await ranks.barrier();
-  const comparison = await openReference(job);
-  const wanted = wantedMetrics(job, comparison);
+  const comparison = await openReference(job, note);
   const candidates = await candidatesOf(job, runtime, note);
+  const wanted = wantedMetrics(job, comparison, candidates);
   const ofFeatures = wanted.filter((name) => name !== 'memorization');
-  const counts = [...candidates.map(({ count }) => count), comparison.kind === 'images' ? comparison.set.length : 0];
+  const counts = [...candidates.map(({ count }) => count), countOf(comparison) ?? 0];
   const extraction = ofFeatures.length > 0 ? await openExtraction(io, flags, runtime, Math.max(...counts)) : undefined;
   if (ranks.rank === 0) await ranks.barrier();
   const measured: Measured[] = [];
@@ -136,18 +139,19 @@ async function measure(
   const { io, ranks } = job;
   let bar: Counting | undefined;
   const show = (made: Counting): void => void (bar = made);
-  const { set, nfe } = await open(() => bar);
+  const set = open(() => bar);
   try {
     const numbers: Record<string, number> = {};
     const features = extraction && reference && (await featuresUnderBar(job, set, extraction, show));
-    // Rank 0 may have found its part in the cache, and another one drawn.
-    const evaluations = Math.max(...(await ranks.gather(Float32Array.of(nfe() ?? 0))));
     if (ranks.rank > 0) return undefined;
     if (extraction && reference && features) {
       bar = undefined;
       makeConsole(io).note(`Measuring ${set.name}${seeds ? `, seeds ${seedText(seeds)}` : ''} ...`);
       const { extractor } = extraction;
-      Object.assign(numbers, await measureFeatures(features, reference, wanted, { runtime, extractor }));
+      Object.assign(
+        numbers,
+        await measureFeatures(features, reference, wanted, { runtime, extractor, signal: job.io.interrupt }),
+      );
     }
     let picture: Uint8Array | undefined;
     if (wanted.includes('memorization')) {
@@ -161,41 +165,61 @@ async function measure(
       seeds: seeds && seedText(seeds),
       count: set.length,
       origin: set.origin,
-      nfe: nfe() ?? (evaluations > 0 ? evaluations : undefined),
+      nfe: features?.nfe ?? set.nfe?.(),
       numbers,
     };
-    return { row, warnings: warningsAbout(set, comparison, extraction?.extractor), picture };
+    return { row, warnings: warningsAbout(set, comparison, wanted, extraction?.extractor), picture };
   } finally {
     await set.close();
   }
 }
 
-/** The metrics that were asked for, or those that are possible. */
-function wantedMetrics({ flags }: EvaluationJob, comparison: Comparison): ImageMetric[] {
+/** The metrics that were asked for, or those that are possible. @throws UsageError for what can't be measured */
+function wantedMetrics(
+  { flags }: EvaluationJob,
+  comparison: Comparison,
+  candidates: readonly Candidate[],
+): ImageMetric[] {
+  const fewest = candidates.reduce((a, b) => (b.count < a.count ? b : a));
   const isPossible = (name: ImageMetric): boolean =>
     name === 'fid' ||
-    (name === 'is' && flags.features === undefined) ||
+    (name === 'is' && flags.features === undefined && fewest.count >= fewestImages.is.samples) ||
     (name === 'kid' && comparison.kind === 'images');
-  if (!flags.metrics) return imageMetrics.filter(isPossible);
-  const wrong = flags.metrics.find((name) => !imageMetrics.some((known) => known === name));
+  const wanted = flags.metrics
+    ? imageMetrics.filter((name) => flags.metrics!.includes(name))
+    : imageMetrics.filter(isPossible);
+  const wrong = flags.metrics?.find((name) => !imageMetrics.some((known) => known === name));
   if (wrong !== undefined)
     throw new UsageError(
       `--metrics ${wrong} is of points, and these are images. Choose some of: ${imageMetrics.join(', ')}.`,
     );
-  const wanted = imageMetrics.filter((name) => flags.metrics!.includes(name));
-  const needing = wanted.filter((name) => name !== 'fid' && name !== 'is');
+  const needing = wanted.filter((name) => needsFeatures(name) || name === 'memorization');
   if (comparison.kind === 'statistics' && needing.length > 0)
     throw new UsageError(
       `--metrics ${needing.join(',')}: needs the images of the reference, and ${comparison.path} has only their mean and covariance.`,
     );
   if (wanted.includes('is') && flags.features !== undefined)
     throw new UsageError('--metrics is: the Inception Score is that of Inception; leave it out with --features.');
+  for (const name of wanted) {
+    const { samples, reference } = fewestImages[name];
+    requireImages(name, samples, fewest.group, fewest.count);
+    if (comparison.kind === 'images') requireImages(name, reference, comparison.set.name, comparison.set.length);
+  }
   return wanted;
 }
 
+function requireImages(metric: ImageMetric, fewest: number, name: string, count: number): void {
+  if (count < fewest)
+    throw new UsageError(`--metrics ${metric} needs at least ${fewest} images, and ${name} has ${count}.`);
+}
+
 /** Opens what samples are compared with, or the training data of the only network. */
-async function openReference({ flags, sources }: EvaluationJob): Promise<Comparison> {
-  const { ref, refSamples } = flags;
+async function openReference({ flags, sources }: EvaluationJob, note: (line: string) => void): Promise<Comparison> {
+  const { ref, refSamples, metrics } = flags;
+  if (metrics?.every((name) => name === 'is')) {
+    if ((ref ?? refSamples) !== undefined) note('Note: the Inception Score compares with nothing: --ref is not used.');
+    return { kind: 'none' };
+  }
   if (ref !== undefined && /\.npz$/i.test(ref)) {
     const statistics = await readStatisticsFile(ref);
     if (!statistics) throw new UsageError(`--ref ${ref} has no arrays mu and sigma: statistics of images have both.`);
@@ -232,8 +256,7 @@ async function candidatesOf(job: EvaluationJob, runtime: Runtime, note: (line: s
     else {
       // At once: what can't be read shows before any work.
       const set = await openImageSet(source.path, flags.samples);
-      const open = () => Promise.resolve({ set, nfe: () => undefined });
-      candidates.push({ group: source.path, kimg: undefined, seeds: undefined, count: set.length, open });
+      candidates.push({ group: source.path, kimg: undefined, seeds: undefined, count: set.length, open: () => set });
     }
   }
   return candidates;
@@ -255,10 +278,7 @@ async function networkCandidates(
     open: (bar) => {
       const samples = samplesOf(runtime, { ...drawing, seeds, onProgress: (done) => bar()?.update(done) });
       const set = sampledImages(samples, { name, seeds, engine: engineName(runtime) });
-      return Promise.resolve({
-        set: { ...set, origin: { ...set.origin, seeds: seedText(seeds) } },
-        nfe: () => samples.nfe,
-      });
+      return { ...set, origin: { ...set.origin, seeds: seedText(seeds, Infinity) } };
     },
   }));
 }
@@ -321,11 +341,13 @@ async function referenceOf(
       );
     return { statistics };
   }
-  // The Inception Score alone needs no reference.
-  if (wanted.every((name) => name === 'is'))
-    return { statistics: { mu: new Float64Array(0), sigma: new Float64Array(0) } };
+  if (comparison.kind === 'none') return {};
   const features = await featuresUnderBar(job, comparison.set, extraction);
-  return { statistics: featureStatistics(features.features, extractor.dimension), features, images: comparison.set };
+  return {
+    ...(wanted.includes('fid') && { statistics: featureStatistics(features.features, extractor.dimension) }),
+    // They are not small: 8 kB an image.
+    ...(wanted.some(needsFeatures) && { features }),
+  };
 }
 
 async function memorizationOf(
@@ -364,15 +386,29 @@ async function memorizationOf(
 }
 
 /** What a reader of the numbers should know. */
-function warningsAbout(set: ImageSet, comparison: Comparison, extractor: FeatureExtractor | undefined): string[] {
+function warningsAbout(
+  set: ImageSet,
+  comparison: Comparison,
+  wanted: readonly ImageMetric[],
+  extractor: FeatureExtractor | undefined,
+): string[] {
   const warnings: string[] = [];
   const add = (isTrue: boolean, text: string): void => void (isTrue && warnings.push(text));
-  const n = comparison.kind === 'images' ? comparison.set.length : comparison.statistics.n;
+  const n = countOf(comparison);
   const name = referenceName(comparison);
   if (extractor) {
     add(
-      set.length < fewSamples,
+      wanted.includes('fid') && set.length < fewSamples,
       `${set.name} has ${grouped(set.length)} images, fewer than ${grouped(fewSamples)}: their covariance is not of full rank, and the distance is too large. It compares only with others of as many.`,
+    );
+    add(
+      wanted.includes('is') && set.length < fewSamples,
+      `${set.name} has ${grouped(set.length)} images, fewer than ${grouped(fewSamples)}: ${settings.inceptionSplits} parts of so few have too low an Inception Score.`,
+    );
+    const subset = comparison.kind === 'images' ? kidSubsetSize(set.length, comparison.set.length) : Infinity;
+    add(
+      wanted.includes('kid') && subset < settings.kidSubsetSize,
+      `KID is of subsets of ${grouped(subset)} images, not of ${grouped(settings.kidSubsetSize)}: its spread compares with no published one, and leaves out what the smaller set alone does to it.`,
     );
     add(
       n !== undefined && n !== set.length,
@@ -385,11 +421,11 @@ function warningsAbout(set: ImageSet, comparison: Comparison, extractor: Feature
   }
   const grey = [set, ...(comparison.kind === 'images' ? [comparison.set] : [])].filter(({ shape }) => shape[0] === 1);
   for (const each of extractor ? grey : []) warnings.push(greyNote(each.name));
-  const origin = comparison.kind === 'images' ? comparison.set.origin : comparison.statistics.about?.origin;
+  const origin = comparison.kind === 'images' ? comparison.set.origin : aboutStatistics(comparison)?.origin;
   const split = origin?.split;
   add(
     typeof split === 'string' && split !== 'train',
-    `the reference is the ${String(split)} split of ${name}; papers compare with the training images.`,
+    `the reference is the ${String(split)} split: ${name}; papers compare with the training images.`,
   );
   add(
     comparison.kind === 'statistics' && comparison.statistics.about === undefined,
@@ -398,11 +434,35 @@ function warningsAbout(set: ImageSet, comparison: Comparison, extractor: Feature
   return warnings;
 }
 
-function referenceName(comparison: Comparison): string {
+/** Images of the reference, where that is known. */
+const countOf = (comparison: Comparison): number | undefined =>
+  comparison.kind === 'images'
+    ? comparison.set.length
+    : comparison.kind === 'statistics'
+      ? comparison.statistics.n
+      : undefined;
+
+const aboutStatistics = (comparison: Comparison): ReferenceStatistics['about'] =>
+  comparison.kind === 'statistics' ? comparison.statistics.about : undefined;
+
+function referenceName(comparison: Comparison): string | undefined {
+  if (comparison.kind === 'none') return undefined;
   if (comparison.kind === 'images') return `${grouped(comparison.set.length)} images of ${comparison.set.name}`;
   const { path, statistics } = comparison;
   const { n, about } = statistics;
   return about && n !== undefined ? `${grouped(n)} images of ${about.name} (${path})` : `the statistics in ${path}`;
+}
+
+/** What the reference is, in a report. */
+function referenceRecord(comparison: Comparison): Record<string, unknown> | null {
+  if (comparison.kind === 'none') return null;
+  if (comparison.kind === 'images') {
+    const { origin, length, shape } = comparison.set;
+    return { origin, count: length, shape };
+  }
+  const { path, statistics } = comparison;
+  const { sha256, n = null, about = null } = statistics;
+  return { file: path, sha256, count: n, about };
 }
 
 /** Everything needed to have the numbers again. */
@@ -421,18 +481,9 @@ function detailsOf(
   },
 ): Record<string, unknown> {
   const counts = rows.map(({ count }) => count);
-  const reference =
-    comparison.kind === 'images'
-      ? { origin: comparison.set.origin, count: comparison.set.length, shape: comparison.set.shape }
-      : {
-          file: comparison.path,
-          sha256: comparison.statistics.sha256,
-          count: comparison.statistics.n ?? null,
-          about: comparison.statistics.about ?? null,
-        };
   return {
     metrics: wanted,
-    reference,
+    reference: referenceRecord(comparison),
     extractor: extraction && {
       name: extraction.extractor.name,
       sha256: extraction.extractor.sha256,

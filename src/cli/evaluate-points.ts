@@ -45,7 +45,7 @@ export async function evaluatePoints(job: EvaluationJob, runtime: Runtime): Prom
   for (const [flag, value] of Object.entries({ '--weights': flags.weights, '--features': flags.features }))
     if (value !== undefined) throw new UsageError(`${flag} is for images: points are compared as they are.`);
   const wanted = pointMetrics.filter((name) => flags.metrics?.includes(name) ?? true);
-  const reference = referencePoints(job);
+  const reference = referencePoints(job, note);
   const { dimension } = reference;
   // One width for all that is compared, so that the numbers can be.
   const bandwidth = medianBandwidth(reference.points, reference.points, dimension);
@@ -61,7 +61,7 @@ export async function evaluatePoints(job: EvaluationJob, runtime: Runtime): Prom
   };
   for (const source of sources) {
     if (source.kind !== 'network') {
-      const points = pointsAt(source.path, flags.samples);
+      const points = pointsAt(source.path, flags.samples, note);
       measured(points, { group: source.path, kimg: undefined, seeds: undefined, nfe: undefined });
       continue;
     }
@@ -73,7 +73,7 @@ export async function evaluatePoints(job: EvaluationJob, runtime: Runtime): Prom
         const points = await drawnTogether(ranks, samples, seeds, drawing.batch);
         const name = snapshotName(source);
         const [own] = samples.shape;
-        const origin = { ...samples.origin, seeds: seedText(seeds) };
+        const origin = { ...samples.origin, seeds: seedText(seeds, Infinity) };
         const kimg = source.found.checkpoint.progress.nimg / 1000;
         measured(
           { name, points, dimension: own, origin },
@@ -123,9 +123,9 @@ async function drawnTogether(
 }
 
 /** What samples are compared with: what --ref names, or fresh points of the data of the networks. */
-function referencePoints({ flags, sources }: EvaluationJob): Points {
-  const { ref, refSamples = defaultPoints } = flags;
-  if (ref !== undefined) return pointsAt(ref, refSamples, { isReference: true });
+function referencePoints({ flags, sources }: EvaluationJob, note: (line: string) => void): Points {
+  const { ref, refSamples } = flags;
+  if (ref !== undefined) return pointsAt(ref, refSamples, note, { isReference: true });
   const networks = sources.filter((source): source is Source & { kind: 'network' } => source.kind === 'network');
   const data = new Set(networks.map(({ found }) => JSON.stringify(found.checkpoint.options.data)));
   if (data.size !== 1 || networks.length < sources.length)
@@ -133,7 +133,7 @@ function referencePoints({ flags, sources }: EvaluationJob): Points {
       '--ref is missing: what are the points to be compared with? Give a file, or a name such as eight-gaussians.',
     );
   const { options } = networks[0].found.checkpoint;
-  const points = freshPoints(options, refSamples);
+  const points = freshPoints(options, refSamples ?? defaultPoints);
   const [dimension] = samplesShape(networks[0]);
   const name = dataName(options.data);
   return { name, points, dimension, origin: { kind: 'points', name, fresh: true, seed: options.seed + 1 } };
@@ -147,18 +147,28 @@ const samplesShape = ({ found }: Source & { kind: 'network' }): readonly number[
 /** Seeds of toy points, so that a reference and samples of the same distribution are not the same points. */
 const toySeeds = { reference: 1, samples: 0 } as const;
 
-/** Points of a file, or of a toy distribution by name. */
-function pointsAt(path: string, count: number | undefined, { isReference = false } = {}): Points {
+/** Points of a file, or of a toy distribution by name: the first `count`, or as many as are compared by default. */
+function pointsAt(
+  path: string,
+  count: number | undefined,
+  note: (line: string) => void,
+  { isReference = false } = {},
+): Points {
   const kind = statSync(path, { throwIfNoEntry: false }) === undefined ? toyKindOf(path) : undefined;
   const seed = isReference ? toySeeds.reference : toySeeds.samples;
   const dataset =
     kind === undefined
       ? readPointFile(path)
       : toyDataset(kind, { length: count ?? defaultPoints, seed, dimension: toyDimensions[kind] ?? 2 });
-  if (count !== undefined && count > dataset.length && !isReference)
+  if (count !== undefined && count > dataset.length)
     throw new UsageError(`${path} has ${dataset.length} points, fewer than the ${count} asked for.`);
   const [dimension] = dataset.sampleShape;
-  const length = Math.min(count ?? dataset.length, dataset.length);
+  const length = count ?? Math.min(defaultPoints, dataset.length);
+  if (count === undefined && length < dataset.length)
+    note(
+      `Note: the first ${grouped(length)} of ${grouped(dataset.length)} points of ${path}; ` +
+        `${isReference ? '--ref-samples' : '--samples'} takes more.`,
+    );
   if (length < 2) throw new UsageError(`${path} has ${length} point: at least 2 are compared.`);
   const points = new Float32Array(length * dimension);
   for (let i = 0; i < length; i++) dataset.read(i, points, i * dimension);

@@ -59,13 +59,15 @@ export function evaluateCommand(io: Io): Command {
         "the network's training data",
       ),
     )
-    .addOption(valueOption('--ref-samples', integer('INT', { min: 2 }), 'The first INT of the reference', 'all'))
+    .addOption(
+      valueOption('--ref-samples', integer('INT', { min: 2 }), 'The first INT of the reference', 'all, 10000 points'),
+    )
     .addOption(
       valueOption(
         '--samples',
         integer('INT', { min: 2 }),
         'Samples to draw, or the first INT of SOURCE',
-        '50000 from networks, 10000 points; all of a folder',
+        '50000 images of networks; all of a folder; 10000 points',
       ),
     )
     .addOption(
@@ -172,7 +174,7 @@ async function evaluate(io: Io, words: readonly string[], flags: EvaluateFlags, 
   else {
     for (const line of tableLines(rows)) print(line);
     const { extractor, reference } = conditions;
-    print(`Against ${reference}.`);
+    if (reference !== undefined) print(`Against ${reference}.`);
     if (extractor) {
       const prefix = extractor.isInception ? '' : 'Distances are of ';
       print(`${prefix}${extractor.name}, sha256 ${extractor.sha256}; ${extractor.resizer}.`);

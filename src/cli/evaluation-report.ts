@@ -56,8 +56,8 @@ const shown = (name: string, numbers: Numbers): string => {
   return spread !== undefined && Number.isFinite(numbers[spread]) ? `${text} ± ${show(numbers[spread])}` : text;
 };
 
-/** Seeds as ranges: `0-63,100`. */
-export function seedText(seeds: readonly number[]): string {
+/** Seeds as ranges: `0-63,100`; those after the first `most` are left out. */
+export function seedText(seeds: readonly number[], most = 4): string {
   const parts: string[] = [];
   for (let i = 0; i < seeds.length;) {
     let end = i;
@@ -65,7 +65,7 @@ export function seedText(seeds: readonly number[]): string {
     parts.push(end === i ? `${seeds[i]}` : `${seeds[i]}-${seeds[end]}`);
     i = end + 1;
   }
-  return parts.length > 4 ? `${parts.slice(0, 4).join(',')},...` : parts.join(',');
+  return parts.length > most ? `${parts.slice(0, most).join(',')},...` : parts.join(',');
 }
 
 const rowName = ({ group, seeds }: Row): string => (seeds === undefined ? group : `${group}, seeds ${seeds}`);
@@ -134,7 +134,8 @@ export interface Conditions {
   readonly extractor:
     | { readonly name: string; readonly sha256: string; readonly resizer: string; readonly isInception: boolean }
     | undefined;
-  readonly reference: string;
+  /** Undefined where nothing was compared. */
+  readonly reference: string | undefined;
   readonly version: string;
 }
 
@@ -152,7 +153,7 @@ export function paperLine(rows: readonly Row[], { extractor, reference, version 
     best.seeds === undefined ? `${grouped(best.count)} samples` : `${grouped(best.count)} samples, seeds ${best.seeds}`;
   const repeats = isSeveral ? `${sign > 0 ? 'minimum' : 'maximum'} of ${own.length} x ${drawn}` : drawn;
   const parts = [
-    `${repeats} of ${best.group} against ${reference}`,
+    `${repeats} of ${best.group}${reference === undefined ? '' : ` against ${reference}`}`,
     ...(best.nfe === undefined ? [] : [`${best.nfe} network evaluations a sample`]),
     ...(extractor ? [`${extractor.name}, sha256 ${extractor.sha256.slice(0, 16)}, ${extractor.resizer}`] : []),
     `stable-target-field ${version}`,

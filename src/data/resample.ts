@@ -36,8 +36,26 @@ interface AxisWeights {
   readonly weights: readonly Float64Array[];
 }
 
+const mostKnown = 256;
+
+/** A function of an axis that remembers what it gave: data sets ask for the same again and again. */
+function remembered<T>(
+  make: (source: number, target: number, filter: ResampleFilter) => T,
+): (source: number, target: number, filter: ResampleFilter) => T {
+  const known = new Map<string, T>();
+  return (source, target, filter) => {
+    const key = `${filter} ${source} ${target}`;
+    const found = known.get(key);
+    if (found) return found;
+    if (known.size >= mostKnown) known.clear();
+    const made = make(source, target, filter);
+    known.set(key, made);
+    return made;
+  };
+}
+
 /** The weights of `target` pixels out of `source` pixels. */
-function axisWeights(source: number, target: number, filter: ResampleFilter): AxisWeights {
+const axisWeights = remembered((source, target, filter): AxisWeights => {
   const { support, at } = filters[filter];
   const scale = source / target;
   const stretch = Math.max(scale, 1);
@@ -54,7 +72,7 @@ function axisWeights(source: number, target: number, filter: ResampleFilter): Ax
     weights.push(sum === 0 ? row : row.map((weight) => weight / sum));
   }
   return { first, weights };
-}
+});
 
 /** Bits behind the point of Pillow's weights: products of 8 bits, two bits for overshoot, within 32. */
 const fixedBits = 22;
@@ -78,23 +96,14 @@ interface FixedAxis {
   readonly weights: readonly Int32Array[];
 }
 
-const known = new Map<string, FixedAxis>();
-const mostKnown = 256;
-
-/** As `axisWeights`, in fixed point. Data sets ask for the same again and again. */
-function fixedAxis(source: number, target: number, filter: ResampleFilter): FixedAxis {
-  const key = `${filter} ${source} ${target}`;
-  const found = known.get(key);
-  if (found) return found;
+/** As `axisWeights`, in fixed point. */
+const fixedAxis = remembered((source, target, filter): FixedAxis => {
   const { first, weights } = axisWeights(source, target, filter);
   const integers = weights.map((row) =>
     Int32Array.from(row, (weight) => Math.trunc(weight * 2 ** fixedBits + (weight < 0 ? -0.5 : 0.5))),
   );
-  if (known.size >= mostKnown) known.clear();
-  const made = { first, weights: integers };
-  known.set(key, made);
-  return made;
-}
+  return { first, weights: integers };
+});
 
 /** Rounds a sum in fixed point to 0..255. */
 const clip = (sum: number): number => {
@@ -154,29 +163,29 @@ export function resizeInFloat(picture: Picture, width: number, height: number, f
   const across = axisWeights(picture.width, width, filter);
   const down = axisWeights(picture.height, height, filter);
   const narrowed = new Float64Array(width * picture.height * channels);
-  for (let x = 0; x < width; x++) {
-    const row = across.weights[x];
-    for (let y = 0; y < picture.height; y++) {
+  for (let y = 0, to = 0; y < picture.height; y++) {
+    for (let x = 0; x < width; x++) {
+      const row = across.weights[x];
       const from = (y * picture.width + across.first[x]) * channels;
-      for (let c = 0; c < channels; c++) {
+      for (let c = 0; c < channels; c++, to++) {
         let sum = 0;
-        for (let k = 0; k < row.length; k++) sum += row[k] * data[from + k * channels + c];
-        narrowed[(y * width + x) * channels + c] = sum;
+        for (let k = 0, at = from + c; k < row.length; k++, at += channels) sum += row[k] * data[at];
+        narrowed[to] = sum;
       }
     }
   }
-  const out = new Uint8Array(width * height * channels);
+  const out = new Uint8ClampedArray(width * height * channels);
   const pitch = width * channels;
   const sums = new Float64Array(pitch);
   for (let y = 0; y < height; y++) {
     sums.fill(0);
-    down.weights[y].forEach((weight, k) => {
-      const row = (down.first[y] + k) * pitch;
-      for (let i = 0; i < pitch; i++) sums[i] += weight * narrowed[row + i];
-    });
-    for (let i = 0; i < pitch; i++) out[y * pitch + i] = Math.min(Math.max(Math.floor(sums[i] + 0.5 + hair), 0), 255);
+    const column = down.weights[y];
+    for (let k = 0, at = down.first[y] * pitch; k < column.length; k++)
+      for (let i = 0; i < pitch; i++, at++) sums[i] += column[k] * narrowed[at];
+    // Kept in 0 .. 255 by the array.
+    for (let i = 0; i < pitch; i++) out[y * pitch + i] = Math.floor(sums[i] + 0.5 + hair);
   }
-  return { width, height, channels, data: out };
+  return { width, height, channels, data: new Uint8Array(out.buffer) };
 }
 
 function check({ width, height, channels, data }: Picture, targetWidth: number, targetHeight: number): void {

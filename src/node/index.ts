@@ -22,7 +22,7 @@ export type { DeviceChoice, DeviceFinding, DeviceWish } from './devices.ts';
 export { examine, matrixProductRate, packageVersion } from './doctor.ts';
 export type { DoctorReport } from './doctor.ts';
 export { featureCache } from './evaluation/feature-cache.ts';
-export type { FeatureCache } from './evaluation/feature-cache.ts';
+export type { FeatureCache, KeptFeatures } from './evaluation/feature-cache.ts';
 export { featuresOf } from './evaluation/features.ts';
 export type { FeatureOptions, SetFeatures } from './evaluation/features.ts';
 export { openImageSet } from './evaluation/image-set.ts';

@@ -57,6 +57,25 @@ test('the same digits twice, and for batches of 1, 7 and 64; progress is shown; 
   expect(first.warnings.join(' ')).toContain(`the weights are not ${fidWeights.file}`);
 }, 300_000);
 
+test('the Inception Score needs no reference, and enough images to split, which is said before any work', async () => {
+  const argv = ['--weights', weights, '--metrics', 'is', '--json', '-'];
+  const { code, stdout, stderr } = await stf(['evaluate', join(folder, 'data'), ...argv]);
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  const report = JSON.parse(stdout) as { rows: { numbers: Record<string, number> }[]; reference: null; paper: string };
+  expect(report.reference).toBeNull();
+  expect(Object.keys(report.rows[0].numbers)).toEqual(['is', 'isStd']);
+  // Each of the 10 parts has one image, whose classes are those of the part: exp(0).
+  expect(report.rows[0].numbers.is).toBeCloseTo(1, 9);
+  expect(report.paper).toMatch(/^IS 1\.0000 ± 0\.0000 \(10 samples of .*data; InceptionV3/);
+
+  const few = await stf(['evaluate', join(folder, 'samples'), ...argv]);
+  expect(few).toMatchObject({
+    code: 2,
+    stdout: '',
+    stderr: expect.stringContaining('--metrics is needs at least 10 images, and') as string,
+  });
+}, 300_000);
+
 test('weights that are damaged, or those of another network, are named, and nothing is kept of them', async () => {
   const damaged = join(folder, 'damaged.pth');
   writeFileSync(damaged, readFileSync(weights).subarray(0, 80e6));

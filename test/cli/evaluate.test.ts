@@ -246,6 +246,11 @@ describe('images', () => {
     ],
     [['data', '--ref', 'data', '--metrics', 'is'], /--metrics is: the Inception Score is that of Inception/],
     [['data', '--ref', 'data', '--metrics', 'mmd'], /--metrics mmd is of points/],
+    [['data', '--ref', 'data', '--samples', '3', '--metrics', 'pr'], /pr needs at least 4 images, and .*data has 3\./],
+    [
+      ['data', '--ref', 'data', '--ref-samples', '5', '--metrics', 'dc'],
+      /dc needs at least 6 images, and .*data has 5\./,
+    ],
     [['data', '--ref', 'data', '--weights', 'w.pth'], /--weights are those of Inception, and --features takes another/],
     [['data', '--ref', 'data', '--samples', '99'], /data has 9 images, fewer than the 99 asked for/],
     [['data', '--ref', 'data', '--seeds', '0-9'], /--seeds is for networks/],
@@ -331,6 +336,11 @@ describe('networks', () => {
     expect(standardDeviation).toBeCloseTo(Math.abs(values[0] - values[1]) / Math.SQRT2, 9);
     expect(report.paper).toMatch(/minimum of 2 x 6 samples.*3 network evaluations a sample/);
 
+    // Features out of the cache give the same record to the last byte, though nothing is drawn.
+    const again = await evaluate(...argv);
+    expect(again.stderr.match(/6 of them from the cache/g)).toHaveLength(2);
+    expect(reportIn(again)).toEqual(report);
+
     // The samples that stf sample draws give the same number.
     const drawn = ['--seeds', '0-5', '--steps', '2', '--batch', '3', '--threads', '1'];
     expect(await stf(['sample', '--network', network, '--outdir', folder.join('drawn'), ...drawn])).toMatchObject({
@@ -345,13 +355,38 @@ describe('networks', () => {
         join(moved, `${seed}.png`),
         readFileSync(folder.join('drawn', `${String(seed).padStart(6, '0')}.png`)),
       );
-    const again = reportIn(await evaluate(moved, '--ref', data, '--metrics', 'fid', '--json', '-'));
-    expect(again.rows[0].numbers.frechetDistance).toBe(values[0]);
+    const ofFiles = reportIn(await evaluate(moved, '--ref', data, '--metrics', 'fid', '--json', '-'));
+    expect(ofFiles.rows[0].numbers.frechetDistance).toBe(values[0]);
 
     // Adding a metric draws nothing anew.
     const more = await evaluate(...argv.map((word) => (word === 'fid' ? 'fid,kid' : word)));
     expect(more.stderr.match(/6 of them from the cache/g)).toHaveLength(2);
     expect(reportIn(more).rows.map(({ numbers }) => numbers.frechetDistance)).toEqual(values);
+  });
+
+  test('seeds that are no range are in the record, all of them', async () => {
+    expect((await stf([...tinyRun, '--outdir', folder.join('runs')])).code).toBe(0);
+    const run = folder.join('runs', '00000-eight-gaussians-uncond-mlp-edm-stf128-batch64-fp32');
+    const seeds = '0,2,4,6,8,10';
+    const report = reportIn(
+      await stf(['evaluate', run, '--seeds', seeds, '--ref-samples', '20', '--threads', '1', '--json', '-']),
+    );
+    expect(report.rows[0]).toMatchObject({ seeds: '0,2,4,6,...', origin: { seeds } });
+  });
+
+  test('of many points the first 10,000 are compared, unless more are asked for; more than there are is refused', async () => {
+    const rows = Array.from({ length: 10_001 }, (_, i) => `${i % 17},${i % 23}`);
+    const many = put('many.csv', `x,y\n${rows.join('\n')}\n`);
+    const argv = ['evaluate', many, '--ref', many, '--metrics', 'swd', '--threads', '1'];
+    const byDefault = await stf([...argv, '--json', '-']);
+    expect(byDefault.stderr).toContain('the first 10,000 of 10,001 points');
+    expect(reportIn(byDefault)).toMatchObject({ rows: [{ count: 10_000 }], reference: { count: 10_000 } });
+    const all = reportIn(await stf([...argv, '--samples', '10001', '--json', '-']));
+    expect(all.rows[0].count).toBe(10_001);
+    expect(await stf([...argv, '--ref-samples', '10002'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('has 10001 points, fewer than the 10002 asked for') as string,
+    });
   });
 
   test('points: every snapshot of a run, and the curve', async () => {

@@ -38,6 +38,25 @@ describe('products of rows', () => {
     expectClose(await plainRowProducts(a, b, dimension), expected, { absolute: 7 ** 2 * 2 ** -52 });
   });
 
+  test('an engine for few rows takes no more at a time, and multiplies more all the same', async () => {
+    const runtime = nodeRuntime({ threads: 1 });
+    const shapes: string[] = [];
+    const recording = {
+      ...runtime,
+      compile: (...[graph]: Parameters<typeof runtime.compile>) => {
+        shapes.push(graph.outputs.product.shape.join());
+        return runtime.compile(graph);
+      },
+    };
+    const few = await compileRowProducts(recording, dimension, { rows: 20 });
+    expect(shapes).toEqual(['20,20']);
+    const [a, b] = [rows(31, 1), rows(45, 2)];
+    const expected = product(a, transpose(b, 45, dimension), [31, dimension, 45]);
+    // As above.
+    expectClose(await few.products(a, b, dimension), expected, { absolute: 7 ** 2 * 2 ** -52 });
+    await few.release();
+  });
+
   test('the engine refuses rows of another dimension', async () => {
     await expect(compiled.products(new Float64Array(14), new Float64Array(14), 14)).rejects.toThrow(ShapeError);
     await expect(compiled.products(new Float64Array(14), new Float64Array(14), 14)).rejects.toThrow('compiled for 7');

@@ -2,6 +2,7 @@ import type sharp from 'sharp';
 import { FormatError, StfError } from '../../errors.ts';
 import type { Picture } from '../../data/resample.ts';
 import { refuseBomb } from '../../formats/inflation.ts';
+import { jpegFrame } from '../../formats/jpeg.ts';
 import { decodePngRaster } from '../../formats/png.ts';
 
 /** What keeps a picture from being used as it is, though it can be mended. */
@@ -87,7 +88,9 @@ export function decodePngImage(bytes: Uint8Array, path: string): DecodedImage {
 async function decodeWithSharp(makeImage: typeof sharp, bytes: Uint8Array): Promise<DecodedImage> {
   // `ignoreIcc`: the values as they are, as Pillow has them. One picture of an animation is enough to look at.
   const image = makeImage(bytes, { failOn: 'error', limitInputPixels: mostPixels, ignoreIcc: true });
-  const { width: columns, height: rows, pages = 1, space, depth, hasAlpha } = await image.metadata();
+  // What a JPEG file is, its header tells; asking the library costs a fifth of the time of a small one.
+  const kind: PictureKind = jpegKind(bytes) ?? (await image.metadata());
+  const { width: columns, height: rows, pages = 1, space, depth, hasAlpha } = kind;
   // Four channels at the most, in 16 bits at the most while they are converted.
   refuseBomb('picture', bytes.length, columns * rows * (depth === 'uchar' ? 4 : 8));
   const faults: ImageFault[] = [];
@@ -103,6 +106,23 @@ async function decodeWithSharp(makeImage: typeof sharp, bytes: Uint8Array): Prom
   const { width, height, channels } = info;
   const picture = { width, height, channels, data: new Uint8Array(data.buffer, data.byteOffset, data.length) };
   return { picture: channels === 2 || channels === 4 ? withoutAlpha(picture) : picture, faults };
+}
+
+/** What a picture is, beside its values. */
+interface PictureKind {
+  readonly width: number;
+  readonly height: number;
+  readonly pages?: number | undefined;
+  readonly space?: string | undefined;
+  readonly depth?: string | undefined;
+  readonly hasAlpha?: boolean | undefined;
+}
+
+/** What is known of a JPEG file of 8 bits that is grey or in colours; undefined for all others. */
+function jpegKind(bytes: Uint8Array): PictureKind | undefined {
+  const frame = jpegFrame(bytes);
+  const space = ({ 1: 'b-w', 3: 'srgb' } as const)[frame?.channels ?? 0];
+  return frame && space && { ...frame, space, depth: 'uchar', hasAlpha: false };
 }
 
 /** Without the last of 2 or 4 channels. */

@@ -25,9 +25,6 @@ export type Loaded = { readonly item: ImageItem; readonly index: number } & (
 /** Pictures that are decoded at the same time: as many as Node has threads for it, and some that wait. */
 const lookahead = 8;
 
-/** Pictures between two looks at signals. */
-const turn = 32;
-
 /**
  * Loads pictures in order, a few at a time.
  *
@@ -55,10 +52,10 @@ export async function* loadInOrder(
       promise.catch(() => {}); // it is awaited in its turn
       pending.push(promise);
     }
-    if (index % turn === 0) {
-      await new Promise((resolve) => setImmediate(resolve));
-      signal?.throwIfAborted();
-    }
+    // Between any two pictures those that wait go on: each has several steps, of reading and of decoding, and without
+    // this none begins while there are pictures that are done. Signals are seen here, too.
+    await new Promise((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
     yield await pending.shift()!;
   }
 }

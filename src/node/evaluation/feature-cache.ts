@@ -8,6 +8,12 @@ import { ensureWritableFolder, sha256Of, writeFileAtomic } from '../files.ts';
 
 const format = 'stf-features/1';
 
+/** Features as they are kept. */
+export interface KeptFeatures extends ImageFeatures {
+  /** Evaluations of the network for each sample, where the images were drawn for it. */
+  readonly nfe?: number | undefined;
+}
+
 /** Features that were computed before, in files by what they were computed from. */
 export interface FeatureCache {
   /**
@@ -17,10 +23,10 @@ export interface FeatureCache {
    */
   get(
     key: string,
-    expected: { readonly count: number; readonly dimension: number },
-  ): Promise<ImageFeatures | undefined>;
+    expected: { readonly count: number; readonly dimension: number; readonly classes: number },
+  ): Promise<KeptFeatures | undefined>;
   /** Keeps features; where they can't be written, that is told of and nothing else happens. */
-  put(key: string, features: ImageFeatures, count: number): Promise<void>;
+  put(key: string, features: KeptFeatures, count: number): Promise<void>;
 }
 
 /**
@@ -32,23 +38,26 @@ export interface FeatureCache {
 export function featureCache(folder: string, log: (line: string) => void = () => {}): FeatureCache {
   const pathOf = (key: string): string => join(folder, key.slice(0, 2), `${key}.safetensors`);
   return {
-    get: async (key, { count, dimension }) => {
+    get: async (key, expected) => {
       const path = pathOf(key);
       const bytes = await readFile(path).catch(() => undefined);
       if (!bytes) return undefined;
       try {
-        return checked(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length), key, count, dimension);
+        return checked(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length), key, expected);
       } catch (error) {
         if (!(error instanceof FormatError)) throw error;
         log(`${path}: ${error.message}; these features are computed again`);
         return undefined;
       }
     },
-    put: async (key, { features, logits }, count) => {
+    put: async (key, { features, logits, nfe }, count) => {
       const path = pathOf(key);
       const tensor = (data: Float32Array) => ({ dtype: 'F32', shape: [count, data.length / count], data }) as const;
       const tensors = { features: tensor(features), ...(logits && { logits: tensor(logits) }) };
-      const bytes = encodeSafetensors(tensors, { format, key, sha256: checksum(features, logits) });
+      const bytes = encodeSafetensors(tensors, {
+        ...{ format, key, sha256: checksum(features, logits) },
+        ...(nfe !== undefined && { nfe: String(nfe) }),
+      });
       try {
         await ensureWritableFolder(dirname(path));
         await writeFileAtomic(path, bytes);
@@ -60,13 +69,22 @@ export function featureCache(folder: string, log: (line: string) => void = () =>
   };
 }
 
-function checked(bytes: Uint8Array, key: string, count: number, dimension: number): ImageFeatures {
+function checked(
+  bytes: Uint8Array,
+  key: string,
+  { count, dimension, classes }: Parameters<FeatureCache['get']>[1],
+): KeptFeatures {
   const { tensors, metadata } = decodeSafetensors(bytes);
   const [features, logits] = ['features', 'logits'].map((name) => tensors.get(name)?.data as Float32Array | undefined);
-  if (metadata.format !== format || metadata.key !== key || features?.length !== count * dimension)
+  if (
+    metadata.format !== format ||
+    metadata.key !== key ||
+    features?.length !== count * dimension ||
+    (logits?.length ?? 0) !== count * classes
+  )
     throw new FormatError('not the features that belong under this name');
   if (metadata.sha256 !== checksum(features, logits)) throw new FormatError('damaged');
-  return { features, ...(logits && { logits }) };
+  return { features, ...(logits && { logits }), ...(metadata.nfe !== undefined && { nfe: Number(metadata.nfe) }) };
 }
 
 function checksum(...values: readonly (Float32Array | undefined)[]): string {

@@ -4,7 +4,7 @@ import { alone } from '../../runtime/index.ts';
 import type { Communicator } from '../../runtime/index.ts';
 import { inRanks } from '../../sampling/index.ts';
 import { cacheKey } from './feature-cache.ts';
-import type { FeatureCache } from './feature-cache.ts';
+import type { FeatureCache, KeptFeatures } from './feature-cache.ts';
 import type { ImageSet } from './image-set.ts';
 
 /** Images whose features are computed and kept together. A multiple of common batches, so that few are filled up. */
@@ -22,7 +22,7 @@ export interface FeatureOptions {
 }
 
 /** Features of a whole set. */
-export interface SetFeatures extends ImageFeatures {
+export interface SetFeatures extends KeptFeatures {
   readonly count: number;
   /** How many of the images had theirs in the cache. */
   readonly fromCache: number;
@@ -43,7 +43,7 @@ export async function featuresOf(
   const countAt = (from: number): number => Math.min(chunk, set.length - from);
   let fromCache = 0;
   /** Features of one chunk. */
-  const chunkAt = async (from: number): Promise<ImageFeatures> => {
+  const chunkAt = async (from: number): Promise<KeptFeatures> => {
     const count = countAt(from);
     signal?.throwIfAborted();
     const how = [extractor.sha256, extractor.resizer, engine, set.shape.join()];
@@ -51,43 +51,53 @@ export async function featuresOf(
     const recipe = set.recipe?.(from, from + count);
     const what = recipe ?? (pixels = await set.read(from, from + count));
     const key = cacheKey([...how, what]);
-    const known = await cache?.get(key, { count, dimension });
-    if (known && (known.logits !== undefined || classes === 0)) {
+    const known = await cache?.get(key, { count, dimension, classes });
+    if (known) {
       fromCache += count;
       return known;
     }
     pixels ??= await set.read(from, from + count);
-    const computed = await inTurns(extractor, { pixels, shape: set.shape, count }, (done) => {
+    const part = await inTurns(extractor, { pixels, shape: set.shape, count }, (done) => {
       signal?.throwIfAborted();
       onProgress?.(from + done);
     });
+    const computed = { ...part, nfe: set.nfe?.() };
     await cache?.put(key, computed, count);
     return computed;
   };
+  const features = new Float32Array(set.length * dimension);
+  const logits = classes > 0 ? new Float32Array(set.length * classes) : undefined;
+  let evaluations = 0;
   const starts = Array.from({ length: Math.ceil(set.length / chunk) }, (_, i) => i * chunk);
-  const parts: ImageFeatures[] = [];
-  const size = chunk * (dimension + classes);
+  // A row has the features of a chunk, its logits, and how often the network was evaluated for each of its images.
+  const size = chunk * (dimension + classes) + 1;
   const work = async ([from]: readonly number[]): Promise<Float32Array> => {
-    const { features, logits } = await chunkAt(from);
-    return logits ? joined([features, logits]) : features;
+    const part = await chunkAt(from);
+    const row = new Float32Array(size);
+    row.set(part.features);
+    if (part.logits) row.set(part.logits, part.features.length);
+    // Where it is not known, it is not known of the set.
+    row[size - 1] = part.nfe ?? NaN;
+    return row;
   };
   for await (const { items, values } of inRanks(ranks, starts, { batch: 1, size, work })) {
     for (const [i, from] of items.entries()) {
       const count = countAt(from);
-      const own = values.subarray(i * size, (i + 1) * size);
-      const features = own.slice(0, count * dimension);
-      const logits = own.slice(count * dimension, count * (dimension + classes));
-      parts.push({ features, ...(classes > 0 && { logits }) });
+      const row = values.subarray(i * size, (i + 1) * size);
+      features.set(row.subarray(0, count * dimension), from * dimension);
+      logits?.set(row.subarray(count * dimension, count * (dimension + classes)), from * classes);
+      evaluations += row[size - 1] * count;
       onProgress?.(from + count);
     }
   }
   const found = Float32Array.of(fromCache);
   await ranks.allReduce(found);
   return {
-    features: joined(parts.map(({ features }) => features)),
-    ...(classes > 0 && { logits: joined(parts.flatMap((part) => part.logits ?? [])) }),
+    features,
+    ...(logits && { logits }),
     count: set.length,
     fromCache: found[0],
+    ...(Number.isFinite(evaluations) && { nfe: Math.round(evaluations / set.length) }),
   };
 }
 

@@ -23,6 +23,8 @@ export interface ImageSet {
    * do.
    */
   recipe?(from: number, to: number): string;
+  /** Evaluations of the network for each sample of those that were read last, where they are drawn. */
+  nfe?(): number | undefined;
   close(): Promise<void>;
 }
 

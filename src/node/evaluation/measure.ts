@@ -12,7 +12,7 @@ import {
   nearestImages,
   slicedWasserstein,
 } from '../../metrics/index.ts';
-import type { FeatureStatistics } from '../../metrics/index.ts';
+import type { FeatureStatistics, RowProducts } from '../../metrics/index.ts';
 import type { FeatureExtractor } from '../../metrics/feature-extractor.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import type { SetFeatures } from './features.ts';
@@ -42,11 +42,24 @@ export const settings = {
  */
 export type Numbers = Readonly<Record<string, number>>;
 
-/** What samples are compared with: moments, and features and images where these are at hand. */
+/** The fewest images that a metric can be computed of: samples, and those of the reference. */
+export const fewestImages: Readonly<Record<ImageMetric, { readonly samples: number; readonly reference: number }>> = {
+  fid: { samples: 2, reference: 2 },
+  is: { samples: settings.inceptionSplits, reference: 0 },
+  kid: { samples: 2, reference: 2 },
+  // Both are computed together.
+  pr: { samples: settings.neighbours + 1, reference: settings.densityNeighbours + 1 },
+  dc: { samples: settings.neighbours + 1, reference: settings.densityNeighbours + 1 },
+  memorization: { samples: 1, reference: 1 },
+};
+
+/** Metrics that compare single features, for which mean and covariance do not do. */
+export const needsFeatures = (name: ImageMetric): boolean => name === 'kid' || name === 'pr' || name === 'dc';
+
+/** What samples are compared with: moments for the Fréchet distance, and features for what needs these. */
 export interface Reference {
-  readonly statistics: Pick<FeatureStatistics, 'mu' | 'sigma'>;
+  readonly statistics?: Pick<FeatureStatistics, 'mu' | 'sigma'> | undefined;
   readonly features?: SetFeatures | undefined;
-  readonly images?: ImageSet | undefined;
 }
 
 /**
@@ -59,11 +72,13 @@ export async function measureFeatures(
   samples: SetFeatures,
   reference: Reference,
   wanted: readonly ImageMetric[],
-  { runtime, extractor }: { runtime: Runtime; extractor: FeatureExtractor },
+  { runtime, extractor, signal }: { runtime: Runtime; extractor: FeatureExtractor; signal?: AbortSignal | undefined },
 ): Promise<Numbers> {
   const { dimension, classes } = extractor;
   const numbers: Record<string, number> = {};
   if (wanted.includes('fid')) {
+    if (!reference.statistics)
+      throw new UsageError('--metrics fid: needs the mean and covariance of the reference, and there is none.');
     const statistics = featureStatistics(samples.features, dimension);
     numbers[extractor.isInception ? 'fid' : 'frechetDistance'] = frechetDistance(
       statistics,
@@ -78,38 +93,67 @@ export async function measureFeatures(
     const { mean, standardDeviation } = inceptionScore(samples.logits, { classes, splits: settings.inceptionSplits });
     Object.assign(numbers, { is: mean, isStd: standardDeviation });
   }
-  const ofSets = wanted.filter((name) => name === 'kid' || name === 'pr' || name === 'dc');
+  const ofSets = wanted.filter(needsFeatures);
   if (ofSets.length === 0) return numbers;
   const { features } = reference;
   if (!features)
     throw new UsageError(
       `--metrics ${ofSets.join(',')}: needs the images of the reference; a file of statistics has only their mean and covariance.`,
     );
-  const engine = await compileRowProducts(runtime, dimension);
-  const { products } = engine;
+  if (wanted.includes('kid')) {
+    const subsetSize = kidSubsetSize(features.count, samples.count);
+    const { mean, standardDeviation } = await withProducts(
+      runtime,
+      dimension,
+      { rows: subsetSize, signal },
+      (products) =>
+        kernelInceptionDistance(features.features, samples.features, {
+          ...{ dimension, subsetSize, products },
+          subsets: settings.kidSubsets,
+          seed: settings.kidSeed,
+        }),
+    );
+    const name = extractor.isInception ? 'kid' : 'kernelDistance';
+    Object.assign(numbers, { [name]: mean, [`${name}Std`]: standardDeviation });
+  }
+  if (wanted.includes('pr') || wanted.includes('dc')) {
+    const rows = Math.max(features.count, samples.count);
+    const { precision, recall, density, coverage } = await withProducts(
+      runtime,
+      dimension,
+      { rows, signal },
+      (products) =>
+        manifoldMetrics(features.features, samples.features, {
+          ...{ dimension, products },
+          k: settings.neighbours,
+          densityK: settings.densityNeighbours,
+        }),
+    );
+    if (wanted.includes('pr')) Object.assign(numbers, { precision, recall });
+    if (wanted.includes('dc')) Object.assign(numbers, { density, coverage });
+  }
+  return numbers;
+}
+
+/**
+ * Does something with products of rows on the engine, which is freed afterwards. It can be stopped between two products.
+ *
+ * @param rows  the most rows that are multiplied at a time
+ */
+async function withProducts<T>(
+  runtime: Runtime,
+  dimension: number,
+  { rows, signal }: { rows: number; signal?: AbortSignal | undefined },
+  work: (products: RowProducts) => Promise<T>,
+): Promise<T> {
+  const engine = await compileRowProducts(runtime, dimension, { rows });
   try {
-    if (wanted.includes('kid')) {
-      const { mean, standardDeviation } = await kernelInceptionDistance(features.features, samples.features, {
-        dimension,
-        subsets: settings.kidSubsets,
-        subsetSize: kidSubsetSize(features.count, samples.count),
-        seed: settings.kidSeed,
-        products,
-      });
-      const name = extractor.isInception ? 'kid' : 'kernelDistance';
-      Object.assign(numbers, { [name]: mean, [`${name}Std`]: standardDeviation });
-    }
-    if (wanted.includes('pr') || wanted.includes('dc')) {
-      const { precision, recall, density, coverage } = await manifoldMetrics(features.features, samples.features, {
-        dimension,
-        k: settings.neighbours,
-        densityK: settings.densityNeighbours,
-        products,
-      });
-      if (wanted.includes('pr')) Object.assign(numbers, { precision, recall });
-      if (wanted.includes('dc')) Object.assign(numbers, { density, coverage });
-    }
-    return numbers;
+    return await work(async (a, b, d) => {
+      // The engine's work blocks everything else: signals are seen between.
+      await new Promise((resolve) => setImmediate(resolve));
+      signal?.throwIfAborted();
+      return engine.products(a, b, d);
+    });
   } finally {
     await engine.release();
   }

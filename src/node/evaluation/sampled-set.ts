@@ -4,6 +4,7 @@ import { sampleShapeOf } from '../../networks/index.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import { compileDenoiser, generateWith } from '../../sampling/index.ts';
 import type { CompiledDenoiser, SamplerConfig } from '../../sampling/index.ts';
+import { packageVersion } from '../doctor.ts';
 import { sha256Of } from '../files.ts';
 import type { FoundCheckpoint } from '../run-reader.ts';
 import type { ImageSet } from './image-set.ts';
@@ -97,7 +98,10 @@ export function sampledImages(
     length: seeds.length,
     shape,
     read: async (from, to) => toUint8(await samples.draw(from, to), size),
-    recipe: (from, to) => JSON.stringify({ ...samples.origin, file: '', engine, seeds: seeds.slice(from, to) }),
+    // Another version may draw other samples by the same recipe.
+    recipe: (from, to) =>
+      JSON.stringify({ ...samples.origin, file: '', engine, version: packageVersion, seeds: seeds.slice(from, to) }),
+    nfe: () => samples.nfe,
     close: () => samples.close(),
   };
 }
