@@ -67,7 +67,7 @@ describe('reading', () => {
     ['an unknown dtype', file(entry({ dtype: 'C64' }), [1, 2]), '"a": dtype "C64" is not supported'],
     ['a dtype from the prototype', file(entry({ dtype: 'constructor' }), [1, 2]), 'is not supported'],
     ['a negative extent', file(entry({ shape: [-2] }), [1, 2]), '"a": shape [-2]'],
-    ['an absurd shape', file(entry({ shape: [2 ** 40, 2 ** 40] }), [1, 2]), 'takes 1.2089258196146292e+24 bytes'],
+    ['an absurd shape', file(entry({ shape: [2 ** 40, 2 ** 40] }), [1, 2]), 'is beyond all bounds'],
     ['a missing offset', file(entry({ data_offsets: [0] }), [1, 2]), '"a": data_offsets [0]'],
     ['data cut off', file(entry({}), [1]), '[0, 2] lie outside the 1 bytes of data'],
     ['data left over', file(entry({}), [1, 2, 3]), 'describes 2 bytes of data, but the file has 3'],
