@@ -10,6 +10,7 @@ import { dataName, dataShape, freshPoints, isPoints } from '../node/training-dat
 import { imageGrid } from '../report/image-grid.ts';
 import { scatterFigure } from '../report/scatter.ts';
 import type { TrainingOptions } from '../training/index.ts';
+import { joinedFloats } from '../numerics/joined.ts';
 
 /** Images in grid.png at most: a picture of 32 by 32 of them. */
 const mostInGrid = 1024;
@@ -122,7 +123,7 @@ function pointWriter(options: Pick<TrainingOptions, 'seed' | 'data'>, { outdir }
       const figure = scatterFigure({
         panels: [
           { title: dataName(data), kind: 'data', points: firstTwo(fresh, dimension) },
-          { title: 'samples', kind: 'samples', points: firstTwo(joined(kept), dimension) },
+          { title: 'samples', kind: 'samples', points: firstTwo(joinedFloats(kept), dimension) },
         ],
       });
       const path = join(outdir, 'scatter.png');
@@ -130,15 +131,4 @@ function pointWriter(options: Pick<TrainingOptions, 'seed' | 'data'>, { outdir }
       return path;
     },
   };
-}
-
-/** Arrays one behind the other. */
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
 }

@@ -2,6 +2,7 @@ import { FormatError, ShapeError } from '../errors.ts';
 import { crc32 } from './crc32.ts';
 import { encodePng } from './png.ts';
 import type { PngImage } from './png.ts';
+import { joinedBytes } from '../numerics/joined.ts';
 
 /** How an animation is shown. */
 export interface AnimationOptions {
@@ -52,11 +53,11 @@ export function encodeApng(frames: readonly PngImage[], { delay, lastDelay = del
     for (const { data } of chunks.filter(({ type }) => type === 'IDAT')) {
       // The first frame is the still picture; the others carry sequence numbers.
       if (i === 0) parts.push(write({ type: 'IDAT', data }));
-      else parts.push(write({ type: 'fdAT', data: joined([bytesOf([4, sequence++]), data]) }));
+      else parts.push(write({ type: 'fdAT', data: joinedBytes([bytesOf([4, sequence++]), data]) }));
     }
   }
   parts.push(write({ type: 'IEND', data: new Uint8Array() }));
-  return joined(parts);
+  return joinedBytes(parts);
 }
 
 const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
@@ -82,8 +83,8 @@ function chunksOf(png: Uint8Array): Chunk[] {
 
 /** A chunk: length, type, data, checksum of type and data. */
 function write({ type, data }: Chunk): Uint8Array {
-  const named = joined([Uint8Array.from(type, (character) => character.charCodeAt(0)), data]);
-  return joined([bytesOf([4, data.length]), named, bytesOf([4, crc32(named)])]);
+  const named = joinedBytes([Uint8Array.from(type, (character) => character.charCodeAt(0)), data]);
+  return joinedBytes([bytesOf([4, data.length]), named, bytesOf([4, crc32(named)])]);
 }
 
 /** Numbers as big-endian bytes, each of [how many bytes, value]. */
@@ -93,14 +94,4 @@ function bytesOf(...numbers: readonly (readonly [bytes: number, value: number])[
       Array.from({ length: count }, (_, i) => (value >>> (8 * (count - 1 - i))) & 255),
     ),
   );
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
 }

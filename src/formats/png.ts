@@ -4,6 +4,7 @@ import { crc32 } from './crc32.ts';
 import { inflateUpTo, refuseBomb } from './inflation.ts';
 import { filteredLength, pixelsOf } from './png-pixels.ts';
 import type { PngForm } from './png-pixels.ts';
+import { joinedBytes } from '../numerics/joined.ts';
 
 /** An 8-bit image without transparency. `data` is row by row, the channels of a pixel side by side. */
 export interface PngImage {
@@ -178,18 +179,8 @@ function partsOf(bytes: Uint8Array): Parts {
     if (type === chunkTypes.end) break;
     at += 12 + length;
   }
-  parts.packed = pieces.length === 1 ? pieces[0] : joined(pieces);
+  parts.packed = pieces.length === 1 ? pieces[0] : joinedBytes(pieces);
   return parts;
-}
-
-function joined(pieces: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const each of pieces) {
-    whole.set(each, at);
-    at += each.length;
-  }
-  return whole;
 }
 
 /** The rows out of a zlib stream (RFC 1950). Its own checksum is left aside: that of the chunks is compared. */

@@ -1,4 +1,5 @@
 import { ShapeError } from '../errors.ts';
+import { joinedFloats } from '../numerics/joined.ts';
 
 /** Images as they are stored: planes [N, C, H, W] of 0 to 255; grey ones have one channel. */
 export interface ImageBatch {
@@ -81,18 +82,7 @@ export async function inBatches(
   }
   const logits = rows.flatMap((each) => each.logits ?? []);
   return {
-    features: joined(rows.map(({ features }) => features)),
-    ...(logits.length > 0 && { logits: joined(logits) }),
+    features: joinedFloats(rows.map(({ features }) => features)),
+    ...(logits.length > 0 && { logits: joinedFloats(logits) }),
   };
-}
-
-/** Arrays one behind the other. */
-export function joined(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
 }

@@ -1,6 +1,7 @@
 import { render } from 'preact';
 import '../../shared/theme.css';
 import '../../shared/base.css';
+import '../../shared/frame.css';
 import './dashboard.css';
 import { applyTheme } from '../../shared/components.tsx';
 import type { Theme } from '../../shared/components.tsx';

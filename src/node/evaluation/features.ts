@@ -1,5 +1,5 @@
-import { joined } from '../../metrics/feature-extractor.ts';
 import type { FeatureExtractor, ImageFeatures } from '../../metrics/feature-extractor.ts';
+import { joinedFloats } from '../../numerics/joined.ts';
 import { alone } from '../../runtime/index.ts';
 import type { Communicator } from '../../runtime/index.ts';
 import { inRanks } from '../../sampling/index.ts';
@@ -122,7 +122,7 @@ async function inTurns(
   }
   const logits = parts.flatMap((part) => part.logits ?? []);
   return {
-    features: joined(parts.map(({ features }) => features)),
-    ...(logits.length > 0 && { logits: joined(logits) }),
+    features: joinedFloats(parts.map(({ features }) => features)),
+    ...(logits.length > 0 && { logits: joinedFloats(logits) }),
   };
 }

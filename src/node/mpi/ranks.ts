@@ -7,7 +7,7 @@ import { openLibrary } from './library.ts';
 import type { MpiLibrary } from './library.ts';
 
 /** MPI, once this process has joined: it can be started once in a process. */
-let joined: { readonly library: MpiLibrary; readonly ranks: Communicator } | undefined;
+let joined: { readonly mpi: MpiLibrary; readonly ranks: Communicator } | undefined;
 
 /**
  * Joins the processes that were started together with this one, by `mpirun` or `srun`. A process that was started alone
@@ -20,7 +20,7 @@ export async function joinRanks(env: NodeJS.ProcessEnv = process.env): Promise<C
   const launch = detectLaunch(env);
   if (!launch) return alone;
   const library = await openLibrary(launch, env);
-  joined = { library, ranks: communicatorOf(library) };
+  joined = { mpi: library, ranks: communicatorOf(library) };
   return joined.ranks;
 }
 
@@ -28,12 +28,12 @@ export async function joinRanks(env: NodeJS.ProcessEnv = process.env): Promise<C
 export async function leaveRanks(): Promise<void> {
   const left = joined;
   joined = undefined;
-  await left?.library.finalize();
+  await left?.mpi.finalize();
 }
 
 /** Ends all processes of the job, because this one can't go on. Nothing when this process has not joined any. */
 export function abortRanks(code: number): void {
-  joined?.library.abort(code);
+  joined?.mpi.abort(code);
 }
 
 /** The most values that MPI takes at a time: counts are int. */
