@@ -82,13 +82,14 @@ function frameOf(step: SamplerStep, sampleShape: readonly number[], count: numbe
   const columns = Math.ceil(Math.sqrt(count));
   const picture = (values: Float32Array): string => {
     const images = toUint8(values, channels * height * width);
-    return Buffer.from(encodePng(imageGrid({ images, count, channels, height, width, columns }))).toString('base64');
+    const grid = imageGrid({ images, count, channels, height, width, columns, gap: 0 });
+    return Buffer.from(encodePng(grid)).toString('base64');
   };
   return {
     kind: 'frame',
     done,
     sigma,
-    picture: { noisy: picture(noisy), denoised: picture(denoised), width: columns * width },
+    picture: { noisy: picture(noisy), denoised: picture(denoised), count, columns, cell: width },
   };
 }
 

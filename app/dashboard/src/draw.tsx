@@ -2,6 +2,7 @@ import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Command, Empty, onThemeChange, Segments, Slider, themeColor } from '../../shared/components.tsx';
 import { kimg, short } from './format.ts';
+import { PixelGrid } from './pixel-grid.tsx';
 import type { ShownRun } from './shown-run.ts';
 import { drawSamples } from './server.ts';
 import type { SamplingEvent } from './server.ts';
@@ -69,11 +70,12 @@ function DrawFrom({ run }: { run: ShownRun }): JSX.Element {
   useEffect(() => () => abort?.abort(), [abort]);
 
   const chosen = checkpoints.find(({ file }) => file === checkpoint) ?? checkpoints[0];
+  const seedList = seeds.replaceAll(/\s/g, '');
   const command = [
     chosen.command,
     `--sampler ${sampler}`,
-    ...(hasSteps(sampler) ? [`--steps ${steps}`] : []),
-    `--seeds ${seeds}`,
+    ...(hasSteps(sampler) && steps !== '' ? [`--steps ${steps}`] : []),
+    ...(/^[\d,-]+$/.test(seedList) ? [`--seeds ${seedList}`] : []),
     ...(label === '' ? [] : [`--class ${label}`]),
   ].join(' ');
 
@@ -81,7 +83,6 @@ function DrawFrom({ run }: { run: ShownRun }): JSX.Element {
     if (event.kind === 'start') setStatus({ text: `Drawing ${event.samples} samples` });
     if (event.kind === 'frame') {
       setFrames((before) => [...before, event]);
-      setPlace(null);
       setStatus({ text: `Drawing, noise level ${short(event.sigma)}` });
     }
     if (event.kind === 'error') setStatus({ text: event.message, isBad: true });
@@ -101,7 +102,7 @@ function DrawFrom({ run }: { run: ShownRun }): JSX.Element {
           checkpoint: chosen.file,
           sampler,
           steps: hasSteps(sampler) ? Number(steps) : null,
-          seeds: seeds.replaceAll(/\s/g, ''),
+          seeds: seedList,
           class: label === '' ? null : Number(label),
         },
         tell,
@@ -211,11 +212,13 @@ function DrawFrom({ run }: { run: ShownRun }): JSX.Element {
               />
             </div>
             {frame.picture && (
-              <img
-                class="pixels stage"
-                src={`data:image/png;base64,${frame.picture[side]}`}
-                alt={`Samples at noise level ${short(frame.sigma)}`}
-              />
+              <div class="stage">
+                <PixelGrid
+                  address={`data:image/png;base64,${frame.picture[side]}`}
+                  layout={{ ...frame.picture, pitch: frame.picture.cell }}
+                  label={frame.done === 1 ? 'Samples' : `Samples at noise level ${short(frame.sigma)}`}
+                />
+              </div>
             )}
             {frame.points && (
               <Scatter
@@ -230,7 +233,7 @@ function DrawFrom({ run }: { run: ShownRun }): JSX.Element {
               value={at}
               max={Math.max(frames.length - 1, 1)}
               text={frame.done === 1 ? 'samples' : `σ ${short(frame.sigma)}`}
-              onChange={setPlace}
+              onChange={(next) => setPlace(next === frames.length - 1 ? null : next)}
               disabled={frames.length < 2}
             />
           </>

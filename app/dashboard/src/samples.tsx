@@ -2,10 +2,11 @@ import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Empty, Slider } from '../../shared/components.tsx';
 import { kimg } from './format.ts';
+import { PixelGrid } from './pixel-grid.tsx';
+import { gridOf } from './seed-grid.ts';
+import type { SeedGrid } from './seed-grid.ts';
 import type { ShownRun } from './shown-run.ts';
 import { filePath } from './server.ts';
-import { gridOf, SeedCrop } from './seed-grid.tsx';
-import type { SeedGrid } from './seed-grid.tsx';
 
 /** Milliseconds between pictures that play. */
 const pace = 450;
@@ -49,6 +50,11 @@ export function Samples({ runs }: { runs: readonly ShownRun[] }): JSX.Element {
   }));
   const grids = shown.flatMap(({ grid }) => grid ?? []);
   const seeds = grids.length === shown.length ? Math.min(...grids.map(({ count }) => count)) : 0;
+  const chosen = Math.min(seed, Math.max(seeds - 1, 0));
+  // Runs with other numbers of classes give one seed different ones.
+  const classes = new Set(grids.map((grid) => grid.classes));
+  const [labels] = classes.size === 1 ? classes : [0];
+  const seedText = labels > 0 ? `${chosen}, class ${chosen % labels}` : String(chosen);
   return (
     <>
       <div class="controls" role="group" aria-label="Moment of training">
@@ -86,7 +92,7 @@ export function Samples({ runs }: { runs: readonly ShownRun[] }): JSX.Element {
                   address={filePath(run.summary.id, picture.file, picture.version)}
                   label={`Samples of run ${run.name} after ${kimg(picture.kimg)} images`}
                   grid={seeds > 0 ? grid : undefined}
-                  seed={seed}
+                  seed={chosen}
                   onSeed={setSeed}
                 />
               ) : (
@@ -107,10 +113,11 @@ export function Samples({ runs }: { runs: readonly ShownRun[] }): JSX.Element {
             <div class="controls">
               <Slider
                 label="Seed"
-                value={Math.min(seed, seeds - 1)}
-                max={seeds - 1}
-                text={String(Math.min(seed, seeds - 1))}
+                value={chosen}
+                max={Math.max(seeds - 1, 1)}
+                text={seedText}
                 onChange={setSeed}
+                disabled={seeds < 2}
               />
             </div>
             <div class="strips">
@@ -123,11 +130,11 @@ export function Samples({ runs }: { runs: readonly ShownRun[] }): JSX.Element {
                   )}
                   {run.detail.samples.slice(-8).map((sample) => (
                     <figure key={sample.file} class={sample.kimg === moments[at] ? 'now' : ''}>
-                      <SeedCrop
+                      <PixelGrid
                         address={filePath(run.summary.id, sample.file, sample.version)}
-                        grid={grid!}
-                        seed={Math.min(seed, seeds - 1)}
-                        label={`Seed ${seed} of ${run.name} after ${kimg(sample.kimg)} images`}
+                        layout={grid!}
+                        only={chosen}
+                        label={`Seed ${seedText} of ${run.name} after ${kimg(sample.kimg)} images`}
                       />
                       <figcaption class="muted small">{kimg(sample.kimg)}</figcaption>
                     </figure>
@@ -156,7 +163,7 @@ function Grid({
   seed: number;
   onSeed: (seed: number) => void;
 }): JSX.Element {
-  const image = useRef<HTMLImageElement>(null);
+  const box = useRef<HTMLDivElement>(null);
   const mark = useRef<HTMLElement>(null);
   useEffect(() => {
     const element = mark.current;
@@ -170,16 +177,17 @@ function Grid({
   if (!grid) return <img src={address} alt={label} class="figure" />;
   return (
     <div
+      ref={box}
       class="grid"
       onPointerDown={(event) => {
-        const { left, top, width, height } = image.current!.getBoundingClientRect();
+        const { left, top, width, height } = box.current!.getBoundingClientRect();
         const column = Math.floor(((event.clientX - left) / width) * grid.columns);
         const row = Math.floor(((event.clientY - top) / height) * grid.rows);
         const found = row * grid.columns + column;
         if (column >= 0 && column < grid.columns && found >= 0 && found < grid.count) onSeed(found);
       }}
     >
-      <img ref={image} src={address} alt={label} class="pixels" />
+      <PixelGrid address={address} layout={grid} label={label} />
       <i ref={mark} class="seed-mark" aria-hidden="true" />
     </div>
   );

@@ -87,9 +87,9 @@ export function useLive(): Live {
 }
 
 /**
- * Asks for samples and tells what comes.
+ * Asks for samples and tells what comes, `done` or `error` at last.
  *
- * @throws Error with the server's reason when it refuses
+ * @throws Error with the server's reason when it refuses, and when the answer breaks off
  */
 export async function drawSamples(
   request: SamplingRequest,
@@ -109,18 +109,31 @@ export async function drawSamples(
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = '';
   for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    text += value;
+    const { value, done } = await reader.read().catch(() => ({ value: undefined, done: true }));
+    if (signal.aborted) throw new Error('stopped');
+    text += value ?? '';
     const messages = text.split('\n\n');
     text = messages.pop()!;
-    for (const message of messages) {
-      const data = message
-        .split('\n')
-        .filter((line) => line.startsWith('data:'))
-        .map((line) => line.slice(5).trimStart())
-        .join('\n');
-      if (data !== '') tell(JSON.parse(data) as SamplingEvent);
+    for (const message of done ? [...messages, text] : messages) {
+      const event = eventOf(message);
+      if (!event) continue;
+      tell(event);
+      if (event.kind === 'done' || event.kind === 'error') return;
     }
+    if (done) throw new Error('The answer broke off before the samples were done: is stf serve still running?');
+  }
+}
+
+/** What a message of the stream holds; undefined where that is nothing, or was cut off. */
+function eventOf(message: string): SamplingEvent | undefined {
+  const data = message
+    .split('\n')
+    .filter((line) => line.startsWith('data:'))
+    .map((line) => line.slice(5).trimStart())
+    .join('\n');
+  try {
+    return JSON.parse(data) as SamplingEvent;
+  } catch {
+    return undefined;
   }
 }

@@ -83,12 +83,17 @@ export interface SamplingLimits {
 export const axes = ['images', 'steps', 'time'] as const;
 export type Axis = (typeof axes)[number];
 
-/** A curve, thinned out: in each stretch of `x` the mean, the least and the largest value. */
+/**
+ * A curve, thinned out: in each stretch of `x` the mean, the least and the largest value. What `stf evaluate` has measured
+ * is at single places, with how far it spreads.
+ */
 export interface Curve {
   readonly mean: readonly (number | null)[];
   /** Left out where no stretch holds more than one line. */
   readonly min?: readonly (number | null)[];
   readonly max?: readonly (number | null)[];
+  /** Samples of which a number was measured. */
+  readonly count?: readonly (number | null)[];
 }
 
 /** The curves of one run. */
@@ -129,14 +134,23 @@ export interface SamplingRequest {
   readonly class: number | null;
 }
 
-/** What is told while samples are drawn. Pictures are PNG files in base64, points x, y, x, y, ... */
+/** Samples as pictures: PNG files in base64, images of `cell` by `cell` pixels in rows, without gaps. */
+export interface SamplePictures {
+  readonly noisy: string;
+  readonly denoised: string;
+  readonly count: number;
+  readonly columns: number;
+  readonly cell: number;
+}
+
+/** What is told while samples are drawn. Points are x, y, x, y, ... */
 export type SamplingEvent =
   | { readonly kind: 'start'; readonly samples: number; readonly command: string }
   | {
       readonly kind: 'frame';
       readonly done: number;
       readonly sigma: number;
-      readonly picture?: { readonly noisy: string; readonly denoised: string; readonly width: number };
+      readonly picture?: SamplePictures;
       readonly points?: { readonly noisy: readonly number[]; readonly denoised: readonly number[] };
     }
   | { readonly kind: 'done'; readonly evaluations: number; readonly seconds: number }
