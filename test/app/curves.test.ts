@@ -69,8 +69,8 @@ describe('charts', () => {
   test('show every quantity once, both targets in one, and what is not known by its name', () => {
     expect(titles).toEqual([
       'Loss',
-      'FID',
       'Gradient noise scale',
+      'FID',
       'Loss, low noise',
       'Variance, middle noise',
       'Own/thing',

@@ -15,8 +15,10 @@ export interface ChartSpec {
   readonly lines: readonly Line[];
   /** What is drawn of a value, where it is not the value itself. */
   readonly transform?: (value: number) => number;
-  /** Single measurements, which are not smoothed. */
+  /** Single measurements, which are marked and not smoothed. */
   readonly isMeasured?: boolean;
+  /** Of values that may be 0 or below, or all lie between 0 and 1. */
+  readonly isAlwaysLinear?: boolean;
   /** Half of the width or a third of it. */
   readonly size: 'half' | 'third';
 }
@@ -35,6 +37,32 @@ const ranges = [
 
 const main = { color: 'stf' } as const;
 
+const [lower, higher] = ['lower is better', 'higher is better'];
+
+/** What `stf evaluate` measures, in the order of its table. */
+const measured: readonly {
+  readonly name: string;
+  readonly title: string;
+  readonly unit: string;
+  readonly isAlwaysLinear?: boolean;
+  readonly transform?: (value: number) => number;
+}[] = [
+  { name: 'fid', title: 'FID', unit: lower },
+  { name: 'frechetDistance', title: 'Fréchet distance of features', unit: lower },
+  { name: 'is', title: 'Inception Score', unit: higher, isAlwaysLinear: true },
+  { name: 'kid', title: 'KID × 1000', unit: lower, isAlwaysLinear: true, transform: (value) => 1000 * value },
+  { name: 'kernelDistance', title: 'Kernel distance of features', unit: lower, isAlwaysLinear: true },
+  { name: 'precision', title: 'Precision', unit: higher, isAlwaysLinear: true },
+  { name: 'recall', title: 'Recall', unit: higher, isAlwaysLinear: true },
+  { name: 'density', title: 'Density', unit: higher, isAlwaysLinear: true },
+  { name: 'coverage', title: 'Coverage', unit: higher, isAlwaysLinear: true },
+  { name: 'nearestMedian', title: 'Nearest training image, median', unit: 'distance, near 0: a copy' },
+  { name: 'nearestMin', title: 'Nearest training image, least', unit: 'distance, near 0: a copy' },
+  { name: 'copies', title: 'Copies of training images', unit: `share, ${lower}`, isAlwaysLinear: true },
+  { name: 'swd', title: 'Sliced Wasserstein distance', unit: `data units, ${lower}` },
+  { name: 'mmd', title: 'MMD²', unit: lower, isAlwaysLinear: true },
+];
+
 /** Keys that say where one is, and are no curves. */
 const hidden = /^(Progress\/|timestamp$|Timing\/total_sec|Resources\/peak_gpu|Target\/drawn\/)/;
 
@@ -50,7 +78,7 @@ export function chartGroups(keys: readonly string[]): ChartGroup[] {
     pattern: RegExp,
     title: string,
     unit: string,
-    more: { label?: string; transform?: (value: number) => number; isMeasured?: boolean } = {},
+    more: { label?: string; transform?: (value: number) => number } = {},
   ): ChartSpec[] =>
     pick(pattern).map((key) => {
       const { label = title.toLowerCase(), ...rest } = more;
@@ -59,13 +87,17 @@ export function chartGroups(keys: readonly string[]): ChartGroup[] {
 
   const training = [
     ...single(/^Loss\/loss$/, 'Loss', 'per data value, mean of a tick'),
-    ...single(/(?:^|\/)fid\b/i, 'FID', 'of samples, by stf evaluate', { label: 'FID', isMeasured: true }),
-    ...single(/^Metrics\/swd$/, 'Sliced Wasserstein distance', 'of samples, by stf evaluate', { isMeasured: true }),
     ...single(/noise_scale$/i, 'Gradient noise scale', 'images'),
     ...single(/^Optimizer\/gradient_norm$/, 'Gradient norm', 'mean of a tick'),
     ...single(/^Timing\/sec_per_kimg$/, 'Rate', 'images a second', { transform: (value) => 1000 / value }),
     ...single(/^Optimizer\/learning_rate$/, 'Learning rate', 'of Adam'),
   ];
+  const evaluation = measured.flatMap(({ name, title, ...rest }): ChartSpec[] =>
+    pick(name === 'fid' ? /(?:^|\/)fid(?![a-z])/i : new RegExp(`^Metrics/${name}$`)).map((key) => {
+      const lines = [{ key, label: title, ...main }];
+      return { id: key, title, ...rest, lines, isMeasured: true, size: 'third' };
+    }),
+  );
   const perRange = (prefix: RegExp, title: string, unit: string): ChartSpec[] =>
     ranges.flatMap(([range, words]) => {
       const [key] = pick(new RegExp(`${prefix.source}/${range}$`));
@@ -116,6 +148,11 @@ export function chartGroups(keys: readonly string[]): ChartGroup[] {
     }));
   return [
     { title: 'Training', charts: training },
+    {
+      title: 'Evaluation',
+      note: 'As stf evaluate has measured it: the best of several seeds, with a bar over all of them.',
+      charts: evaluation,
+    },
     {
       title: 'By noise level',
       note: 'How much the training targets vary, and from how many references a stable target is made.',

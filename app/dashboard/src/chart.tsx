@@ -25,6 +25,8 @@ export interface ChartProps {
   readonly lines: readonly ChartLine[];
   readonly isLog: boolean;
   readonly isSmooth: boolean;
+  /** Single measurements: each is marked, with a bar for its range. */
+  readonly isMeasured: boolean;
   readonly range: readonly [number, number] | null;
   readonly onZoom: (range: readonly [number, number] | null) => void;
   readonly height: number;
@@ -40,7 +42,8 @@ const mostLabels = 4;
 
 /** Curves over a common axis: drag to zoom, double-click or 0 to see all; with the keyboard + and − and the arrows. */
 export function Chart(props: ChartProps): JSX.Element {
-  const { title, unit, x, lines, isLog, isSmooth, range, onZoom, height } = props;
+  const { title, unit, x, lines, isLog, isMeasured, range, onZoom, height } = props;
+  const isSmooth = props.isSmooth && !isMeasured;
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   const [cursor, setCursor] = useState<number | null>(null);
@@ -48,9 +51,16 @@ export function Chart(props: ChartProps): JSX.Element {
   useEffect(() => onThemeChange(() => setColors((count) => count + 1)), []);
 
   const shape = JSON.stringify([
-    lines.map(({ label, color, dash, data }) => [label, color, dash, !!data.max, hasMarks(x, data.smooth)]),
+    lines.map(({ label, color, dash, data }) => [
+      label,
+      color,
+      dash,
+      !!data.max,
+      isMeasured || hasMarks(x, data.smooth),
+    ]),
     isLog,
     isSmooth,
+    isMeasured,
     height,
     colors,
   ]);
@@ -61,7 +71,7 @@ export function Chart(props: ChartProps): JSX.Element {
   useEffect(() => {
     const host = box.current!;
     const made = new uPlot(
-      optionsOf(props, host.clientWidth, setCursor, (to) => zoom.current(to)),
+      optionsOf({ ...props, isSmooth }, host.clientWidth, setCursor, (to) => zoom.current(to)),
       data,
       host,
     );
@@ -84,7 +94,14 @@ export function Chart(props: ChartProps): JSX.Element {
   }, [data, range, shape]);
 
   const last = (line: ChartLine): number | null => line.data.smooth.findLast((value) => value !== null) ?? null;
-  const shown = (line: ChartLine): number | null => (cursor === null ? last(line) : (line.data.smooth[cursor] ?? null));
+  const shown = (line: ChartLine): number | null => {
+    if (cursor === null) return last(line);
+    const { smooth } = line.data;
+    // Measurements are far between: the one before the cursor holds.
+    return isMeasured
+      ? (smooth.slice(0, cursor + 1).findLast((value) => value !== null) ?? null)
+      : (smooth[cursor] ?? null);
+  };
   const hasTwoKinds = lines.length > 2 && new Set(lines.map(({ note }) => note)).size === 2;
   const described = lines.map((line) => `${line.label} ${short(last(line))}`).join(', ');
   return (
@@ -137,7 +154,33 @@ function zoomedByKey(
   return undefined;
 }
 
-/** Whether each value is marked: of two a line shows little, and single measurements are far between. */
+/** Draws bars from the least to the largest values, which are a plot's columns `upper` and `upper + 1`. */
+function drawBars(plot: uPlot, upper: number, color: string): void {
+  const { ctx, data } = plot;
+  const cap = 3 * uPlot.pxRatio;
+  ctx.save();
+  ctx.beginPath();
+  data[0].forEach((place, i) => {
+    const [most, least] = [data[upper][i], data[upper + 1][i]];
+    if (typeof most !== 'number' || typeof least !== 'number' || most === least) return;
+    const x = plot.valToPos(place, 'x', true);
+    const { left, width } = plot.bbox;
+    if (x < left - cap || x > left + width + cap) return;
+    const [top, bottom] = [most, least].map((value) => plot.valToPos(value, 'y', true));
+    ctx.moveTo(x, top);
+    ctx.lineTo(x, bottom);
+    for (const y of [top, bottom]) {
+      ctx.moveTo(x - cap, y);
+      ctx.lineTo(x + cap, y);
+    }
+  });
+  ctx.strokeStyle = color;
+  ctx.lineWidth = 1.25 * uPlot.pxRatio;
+  ctx.stroke();
+  ctx.restore();
+}
+
+/** Whether each value is marked: of two a line shows little, and some statistics come seldom. */
 const hasMarks = (x: readonly number[], values: readonly (number | null)[]): boolean => {
   const known = values.filter((value) => value !== null).length;
   return x.length < 3 || (known > 0 && known <= 50 && 2 * known < x.length);
@@ -156,7 +199,7 @@ function dataOf(x: readonly number[], lines: readonly ChartLine[], isSmooth: boo
 }
 
 function optionsOf(
-  { lines, isLog, isSmooth, height, axisTitle, x }: ChartProps,
+  { lines, isLog, isSmooth, isMeasured, height, axisTitle, x }: ChartProps,
   width: number,
   setCursor: (index: number | null) => void,
   onZoom: (range: readonly [number, number] | null) => void,
@@ -164,11 +207,14 @@ function optionsOf(
   const [muted, grid] = [themeColor('muted'), themeColor('grid')];
   const series: uPlot.Series[] = [{}];
   const bands: uPlot.Band[] = [];
+  const bars: ((plot: uPlot) => void)[] = [];
   for (const { label, color: name, dash, data } of lines) {
     const color = themeColor(name);
     const common = { label, spanGaps: true, points: { show: false } } satisfies uPlot.Series;
     if (data.max && data.min) {
-      bands.push({ series: [series.length, series.length + 1], fill: alpha(color, 0.13) });
+      const upper = series.length;
+      if (isMeasured) bars.push((plot) => drawBars(plot, upper, color));
+      else bands.push({ series: [upper, upper + 1], fill: alpha(color, 0.13) });
       series.push({ ...common, stroke: 'transparent', width: 0 }, { ...common, stroke: 'transparent', width: 0 });
     }
     if (isSmooth) series.push({ ...common, stroke: alpha(color, 0.28), width: 1 });
@@ -177,7 +223,7 @@ function optionsOf(
       stroke: color,
       width: 1.75,
       ...(dash && { dash: [...dash] }),
-      points: { show: hasMarks(x, data.smooth), size: 6, fill: color },
+      points: { show: isMeasured || hasMarks(x, data.smooth), size: 6, fill: color },
     });
   }
   const axis = {
@@ -227,6 +273,7 @@ function optionsOf(
     ],
     cursor: { y: false, points: { size: 6 }, drag: { x: true, y: false, setScale: false } },
     hooks: {
+      draw: bars,
       setCursor: [(plot) => setCursor(plot.cursor.idx ?? null)],
       setSelect: [
         (plot) => {

@@ -6,6 +6,8 @@ export interface DrawnLine {
   readonly smooth: (number | null)[];
   readonly min?: (number | null)[];
   readonly max?: (number | null)[];
+  /** Samples of which each value was measured, where that is known. */
+  readonly count?: (number | null)[];
 }
 
 /** Places along the axis that all runs share, at most. */
@@ -48,6 +50,9 @@ export function smoothed(values: readonly (number | null)[], weight: number): (n
   });
 }
 
+/** What rounding in float32 leaves of a variance that is 0; no quantity on a logarithmic axis is as small. */
+const smallestOnLog = 1e-10;
+
 /** A curve of a run on the common axis; values that can't be drawn on a logarithmic axis are left out. */
 export function drawnLine(
   series: RunSeries,
@@ -60,7 +65,7 @@ export function drawnLine(
   if (!curve) return undefined;
   const shown = (value: number | null): number | null => {
     const drawn = value === null ? null : transform ? transform(value) : value;
-    return drawn === null || !Number.isFinite(drawn) || (isLog && drawn < 1e-12) ? null : drawn;
+    return drawn === null || !Number.isFinite(drawn) || (isLog && drawn < smallestOnLog) ? null : drawn;
   };
   const spread = (values: readonly (number | null)[]): (number | null)[] => {
     const result = new Array<number | null>(length).fill(null);
@@ -76,5 +81,6 @@ export function drawnLine(
     smooth: spread(smoothed(mean, weight)),
     ...(lesser && { min: spread(lesser) }),
     ...(greater && { max: spread(greater) }),
+    ...(curve.count && { count: spread(curve.count) }),
   };
 }

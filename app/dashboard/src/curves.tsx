@@ -145,6 +145,7 @@ function OneChart({
   onZoom,
 }: { spec: ChartSpec } & Shown): JSX.Element {
   const isOne = runs.length === 1;
+  const isOnLog = isLog && spec.isAlwaysLinear !== true;
   const { x, lines } = useMemo(() => {
     const known = series.filter(({ x: places }) => places.length > 0);
     const places = known.length === 0 ? [] : commonAxis(known);
@@ -156,7 +157,7 @@ function OneChart({
         const { transform } = spec;
         const data = drawnLine(own, line.key, at, places.length, {
           weight: spec.isMeasured ? 0 : smoothing,
-          isLog,
+          isLog: isOnLog,
           transform,
         });
         if (!data) return [];
@@ -167,21 +168,30 @@ function OneChart({
       });
     });
     return { x: places, lines: made };
-  }, [spec, runs, series, smoothing, isLog]);
+  }, [spec, runs, series, smoothing, isOnLog]);
   return (
     <Chart
       title={spec.title}
-      unit={spec.unit}
+      unit={[spec.unit, countText(lines)].filter((part) => part !== '').join(', ')}
       axisTitle={axisTitles[axis]}
       x={x}
       lines={lines}
-      isLog={isLog}
+      isLog={isOnLog}
       isSmooth={smoothing > 0}
+      isMeasured={spec.isMeasured ?? false}
       range={range}
       onZoom={onZoom}
       height={spec.size === 'half' ? 230 : 190}
     />
   );
+}
+
+/** Of how many samples the numbers of a chart are: those of few do not compare with those of many. */
+function countText(lines: readonly ChartLine[]): string {
+  const counts = lines.flatMap(({ data }) => data.count ?? []).filter((count): count is number => (count ?? 0) > 0);
+  if (counts.length === 0) return '';
+  const [least, most] = [Math.min(...counts), Math.max(...counts)].map((count) => count.toLocaleString('en'));
+  return least === most ? `${most} samples` : `${least} to ${most} samples`;
 }
 
 /** Curves of some runs; asked for anew when a run has more, and what is shown stays until the answer is there. */

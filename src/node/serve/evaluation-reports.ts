@@ -1,3 +1,4 @@
+import type { Curve } from './api.ts';
 import type { ListedFile } from './run-listing.ts';
 
 /** Reports of a run that are read at most, and characters of a metric's name. */
@@ -5,14 +6,19 @@ const [mostReports, mostNameLength, mostKeys] = [200, 40, 32];
 
 /** Of these more is better: the best of several seeds is the largest. */
 const scores = new Set(['is', 'precision', 'recall', 'density', 'coverage', 'nearestMedian', 'nearestMin']);
-/** How much others vary. */
+/** The standard deviation of another number, over subsets or splits of the samples. */
+const spreadOf = (name: string): string => `${name}Std`;
 const isSpread = (name: string): boolean => name.endsWith('Std');
 
 /** A number at a moment of training. */
 interface Measured {
   readonly kimg: number;
+  /** Samples of which it was measured. */
   readonly count: number;
   readonly value: number;
+  /** The range of several seeds; of one the standard deviation to both sides, where the number comes with one. */
+  readonly least: number;
+  readonly most: number;
 }
 
 /**
@@ -48,22 +54,24 @@ export class EvaluationReports {
   }
 
   /**
-   * A curve at the places of another one: each number at the nearest moment.
+   * A curve at the places of another one: each number at the nearest moment, with its range and its samples.
    *
    * @param kimg   thousand images at the places, rising
    * @param isAll  also numbers before the first and behind the last place
    */
-  along(key: string, kimg: ArrayLike<number>, { isAll }: { isAll: boolean }): (number | null)[] {
-    const values = new Array<number | null>(kimg.length).fill(null);
+  along(key: string, kimg: ArrayLike<number>, { isAll }: { isAll: boolean }): Required<Curve> {
+    const nothing = (): (number | null)[] => new Array<number | null>(kimg.length).fill(null);
+    const [mean, min, max, count] = [nothing(), nothing(), nothing(), nothing()];
     for (const measured of this.curves.get(key) ?? []) {
       if (kimg.length === 0 || (!isAll && !(measured.kimg >= kimg[0] && measured.kimg <= kimg[kimg.length - 1])))
         continue;
       let nearest = 0;
       for (let i = 1; i < kimg.length; i++)
         if (Math.abs(kimg[i] - measured.kimg) < Math.abs(kimg[nearest] - measured.kimg)) nearest = i;
-      values[nearest] = measured.value;
+      [mean[nearest], min[nearest], max[nearest]] = [measured.value, measured.least, measured.most];
+      count[nearest] = measured.count;
     }
-    return values;
+    return { mean, min, max, count };
   }
 
   private gather(): void {
@@ -86,7 +94,7 @@ export class EvaluationReports {
 interface Row {
   readonly kimg: number;
   readonly count: number;
-  readonly numbers: readonly (readonly [name: string, value: number])[];
+  readonly numbers: ReadonlyMap<string, number>;
 }
 
 function rowsOf(report: unknown): Row[] {
@@ -95,23 +103,24 @@ function rowsOf(report: unknown): Row[] {
   return rows.flatMap((row: { kimg?: unknown; count?: unknown; numbers?: unknown } | null): Row[] => {
     if (typeof row?.kimg !== 'number' || typeof row.numbers !== 'object' || row.numbers === null) return [];
     const numbers = Object.entries(row.numbers).filter(
-      (entry): entry is [string, number] =>
-        typeof entry[1] === 'number' && entry[0].length <= mostNameLength && !isSpread(entry[0]),
+      (entry): entry is [string, number] => typeof entry[1] === 'number' && entry[0].length <= mostNameLength,
     );
-    return [{ kimg: row.kimg, count: typeof row.count === 'number' ? row.count : 0, numbers }];
+    return [{ kimg: row.kimg, count: typeof row.count === 'number' ? row.count : 0, numbers: new Map(numbers) }];
   });
 }
 
-/** The best of the seeds of one report, for each number and moment. */
+/** The best of the seeds of one report, for each number and moment, with the range of all. */
 function bestOf(rows: readonly Row[]): [key: string, measured: Measured][] {
-  const best = new Map<string, [string, Measured]>();
-  for (const { kimg, count, numbers } of rows) {
-    for (const [name, value] of numbers) {
-      const place = `${name} ${kimg}`;
-      const before = best.get(place)?.[1].value;
-      const isBetter = before === undefined || (scores.has(name) ? value > before : value < before);
-      if (isBetter) best.set(place, [`Metrics/${name}`, { kimg, count, value }]);
-    }
-  }
-  return [...best.values()];
+  const names = new Set(rows.flatMap(({ numbers }) => [...numbers.keys()]).filter((name) => !isSpread(name)));
+  return [...new Set(rows.map(({ kimg }) => kimg))].flatMap((kimg) =>
+    [...names].flatMap((name): [string, Measured][] => {
+      const own = rows.filter((row) => row.kimg === kimg && row.numbers.has(name));
+      if (own.length === 0) return [];
+      const values = own.map(({ numbers }) => numbers.get(name)!);
+      const spread = own.length === 1 ? (own[0].numbers.get(spreadOf(name)) ?? 0) : 0;
+      const [least, most] = [Math.min(...values), Math.max(...values)];
+      const value = scores.has(name) ? most : least;
+      return [[`Metrics/${name}`, { kimg, count: own[0].count, value, least: least - spread, most: most + spread }]];
+    }),
+  );
 }

@@ -146,7 +146,7 @@ export class RunView {
     const kimg = buckets.thin(kimgKey, range, wish.points).mean;
     for (const each of this.evaluations.keys)
       if (curves[each] === undefined && (wish.keys?.includes(each) ?? true))
-        curves[each] = { mean: this.evaluations.along(each, kimg, { isAll: whole }) };
+        curves[each] = this.evaluations.along(each, kimg, { isAll: whole });
     return { id: this.listed.id, version: this.summary.version, exact: this.statistics.isExact, x, curves };
   }
 
