@@ -1,17 +1,16 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { chromium } from 'playwright-core';
-import type { Browser, Locator, Page } from 'playwright-core';
+import type { Locator } from 'playwright-core';
 import { gzipSync } from 'node:zlib';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { serveDashboard } from '../../src/node/index.ts';
 import type { Dashboard } from '../../src/node/index.ts';
 import { stf, tinyRun } from '../cli/support.ts';
 import { statLine, writeRun } from '../node/serve/run-fixture.ts';
 import { executable, noChromium } from './chromium.ts';
+import { built, dashboardVisits, expectAccessible, hashOf, violations } from './dashboard-visits.ts';
 
 /** Whether the keyboard is at an element. */
 const isFocused = (element: Locator): Promise<boolean> =>
@@ -21,11 +20,7 @@ const isFocused = (element: Locator): Promise<boolean> =>
 
 /* The dashboard as people use it: a real server, real run folders, a real browser. */
 
-const root = join(import.meta.dirname, '../..');
-const page = join(root, 'dist/app/dashboard');
-const main = join(root, 'dist/src/cli/main.js');
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
+const { page, main, sampler } = built;
 const views = ['curves', 'samples', 'phases', 'options', 'checkpoints', 'draw', 'machine'];
 /** What is there when a view has all that it asks for. */
 const settled: Readonly<Record<string, string>> = {
@@ -38,7 +33,6 @@ const settled: Readonly<Record<string, string>> = {
   draw: '.draw-form',
   machine: '.log',
 };
-const phone = { width: 390, height: 844 };
 
 test('the first load of the dashboard is below 250 kB, compressed', () => {
   const files = readdirSync(page, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
@@ -51,14 +45,12 @@ function browserTests(): void {
   let folder: string;
   let runs: string;
   let dashboard: Dashboard;
-  let browser: Browser;
   let trained: string;
   const ids = { dsm: '00001-dsm', stf: '00002-stf', broken: '00003-broken' };
-  const open: Page[] = [];
-  const faults: string[] = [];
+  const { visit: visitAt, leave, faults } = dashboardVisits();
+  const visit = (hash: string, address = dashboard.address) => visitAt(address, hash);
 
   beforeAll(async () => {
-    if (!existsSync(join(page, 'index.html'))) throw new Error(`${page} is missing: build first (npm run build).`);
     folder = mkdtempSync(join(tmpdir(), 'stf-dashboard-'));
     runs = join(folder, 'runs');
     mkdirSync(runs);
@@ -68,60 +60,21 @@ function browserTests(): void {
     writeRun(join(runs, ids.stf), { lines: 40, summary: { finished: false }, samples: [10, 20, 30] });
     mkdirSync(join(runs, ids.broken));
     writeFileSync(join(runs, ids.broken, 'options.json'), '{"data": ');
+    writeFileSync(join(runs, ids.broken, 'log.txt'), '');
     dashboard = await serveDashboard({
       runs,
       host: '127.0.0.1',
       port: 0,
       page,
-      sampler: join(root, 'dist/src/cli/sampling-worker.js'),
+      sampler,
       commandFor: (file) => `stf sample --network ${file}`,
     });
-    browser = await chromium.launch({ executablePath: executable!, args: ['--no-sandbox'] });
   });
 
   afterAll(async () => {
-    await browser?.close();
     await dashboard?.close();
     rmSync(folder, { recursive: true, force: true });
   });
-
-  afterEach(async () => {
-    await Promise.all(open.splice(0).map((tab) => tab.context().close()));
-    // Nothing was loaded from elsewhere, the content policy was not broken, and nothing threw.
-    expect(faults.splice(0)).toEqual([]);
-  });
-
-  async function visit(hash: string, address = dashboard.address): Promise<Page> {
-    const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
-    const tab = await context.newPage();
-    open.push(tab);
-    tab.on('request', (request) => {
-      const url = request.url();
-      if (!url.startsWith(address) && !/^(data|blob):/.test(url)) faults.push(`request of ${url}`);
-    });
-    tab.on('console', (message) => {
-      if (message.type() === 'error') faults.push(message.text());
-    });
-    tab.on('pageerror', (error) => faults.push(error.message));
-    await tab.goto(`${address}${hash}`);
-    await tab.waitForSelector('main h1, main .empty');
-    return tab;
-  }
-
-  const of = (...some: string[]): string => `#/${some.map(encodeURIComponent).join('+')}`;
-
-  /** What axe finds wrong with a page. */
-  async function violations(tab: Page): Promise<string[]> {
-    await tab.evaluate(axe);
-    const found = await tab.evaluate(() =>
-      (
-        globalThis as unknown as {
-          axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
-        }
-      ).axe.run(),
-    );
-    return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`);
-  }
 
   test('the list shows every run with its state, and a broken one as broken', async () => {
     const tab = await visit('');
@@ -161,7 +114,7 @@ function browserTests(): void {
       const ended = new Promise((resolve) => training.on('exit', resolve));
       training.kill('SIGKILL');
       await ended;
-      await Promise.all(open.splice(0).map((tab) => tab.context().close()));
+      await leave();
       await own.close();
     }
   });
@@ -182,7 +135,7 @@ function browserTests(): void {
   });
 
   test('the slider goes through the samples of two runs', async () => {
-    const tab = await visit(`${of(ids.dsm, ids.stf)}/samples`);
+    const tab = await visit(`${hashOf(ids.dsm, ids.stf)}/samples`);
     const pictures = tab.locator('.pictures img');
     await expect.poll(() => pictures.count()).toBe(2);
     const sources = () => pictures.evaluateAll((all) => all.map((image) => (image as unknown as { src: string }).src));
@@ -199,14 +152,14 @@ function browserTests(): void {
   });
 
   test('the phases show that the stable target varies less', async () => {
-    const tab = await visit(`${of(ids.stf)}/phases`);
+    const tab = await visit(`${hashOf(ids.stf)}/phases`);
     await expect
       .poll(() => tab.locator('.verdict').allTextContents())
       .toEqual(['2 times less with STF', '4 times less with STF', '30 times less with STF']);
   });
 
   test('samples are drawn from the page, step by step, and the command that does the same is there', async () => {
-    const tab = await visit(`${of(trained)}/draw`);
+    const tab = await visit(`${hashOf(trained)}/draw`);
     await tab.getByLabel(/^Seeds/).fill('0-49');
     await tab.getByLabel(/^Steps/).fill('6');
     await tab.getByLabel('Sampler').selectOption('ddim');
@@ -253,7 +206,7 @@ function browserTests(): void {
   });
 
   test('zooming asks the server for what is visible, by dragging in a chart', async () => {
-    const tab = await visit(`${of(ids.stf)}/curves`);
+    const tab = await visit(`${hashOf(ids.stf)}/curves`);
     await tab.waitForSelector('.chart[data-points="40"]');
     const plot = tab.locator('.chart .u-over').first();
     const box = (await plot.boundingBox())!;
@@ -273,15 +226,9 @@ function browserTests(): void {
   test.each(['list', ...views])(
     '%s, light, dark and as wide as a phone: axe finds nothing, and all of it fits',
     async (view) => {
-      const tab = await visit(view === 'list' ? '' : `${of(trained)}/${view}`);
+      const tab = await visit(view === 'list' ? '' : `${hashOf(trained)}/${view}`);
       await tab.waitForSelector(settled[view]);
-      expect(await violations(tab), 'light').toEqual([]);
-      // At once: buttons take 0.12 s from one colour to another.
-      await tab.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' });
-      expect(await violations(tab), 'dark').toEqual([]);
-      await tab.setViewportSize(phone);
-      expect(await violations(tab), 'phone').toEqual([]);
-      await expect.poll(() => tab.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(phone.width);
+      await expectAccessible(tab);
     },
   );
 
@@ -298,7 +245,7 @@ function browserTests(): void {
       writeFileSync(join(empty, '00000-first', 'stats.jsonl'), `${statLine(0)}\n`);
       await tab.waitForSelector('.run-row .state.running');
     } finally {
-      await Promise.all(open.splice(0).map((tab) => tab.context().close()));
+      await leave();
       await own.close();
     }
   });

@@ -22,6 +22,16 @@ const keys = phases.flatMap(([range]) => [
   `Target/effective_sources/${range}`,
 ]);
 
+/** What figures of analyses show, for who does not see them. */
+const figureWords: Readonly<Record<string, string>> = {
+  phases:
+    'variance of the target, distances of the posterior, effective sources and whether the source is found, over the noise level',
+  sources: 'noisy images at three noise levels with their likeliest sources',
+  covariance: 'variance of both targets over the noise level',
+  bias: 'bias of the stable target over the noise level',
+  gradients: 'noise of the gradient with both targets',
+};
+
 /** A variance this much smaller than the largest is none. */
 const negligible = 1e-6;
 
@@ -64,17 +74,30 @@ export function Phases({ runs }: { runs: readonly ShownRun[] }): JSX.Element {
             <h2>Figures in the run folder</h2>
           </header>
           <div class="pictures">
-            {figures.map(({ run, figure }) => (
-              <figure key={`${run.summary.id}/${figure.file}`} class="picture">
-                <img src={filePath(run.summary.id, figure.file, figure.version)} alt={figure.file} class="figure" />
-                <figcaption class="muted small">{figure.file}</figcaption>
-              </figure>
-            ))}
+            {figures.map(({ run, figure }) => {
+              const address = filePath(run.summary.id, figure.file, figure.version);
+              const where = runs.length > 1 ? `${run.name}, ` : '';
+              return (
+                <figure key={`${run.summary.id}/${figure.file}`} class="picture sheet">
+                  <figcaption class="muted small">
+                    {runs.length > 1 && <i class={`swatch bg-${run.color}`} aria-hidden="true" />}
+                    {where}
+                    <a href={address}>{figure.file}</a>
+                  </figcaption>
+                  <img src={address} alt={`${where}${figureAlt(figure.file)}`} />
+                </figure>
+              );
+            })}
           </div>
         </section>
       )}
     </>
   );
+}
+
+function figureAlt(file: string): string {
+  const name = file.replace(/^.*\//, '').replace(/\.png$/, '');
+  return `Figure ${name}${figureWords[name] === undefined ? '' : `: ${figureWords[name]}`}`;
 }
 
 function RunPhases({ run, series, isOne }: { run: ShownRun; series: RunSeries; isOne: boolean }): JSX.Element {

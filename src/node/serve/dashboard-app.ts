@@ -148,7 +148,14 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
       if (!(error instanceof UsageError)) throw error;
       return context.json({ error: error.message }, 400);
     }
-    if (drawing) return context.json({ error: 'samples are being drawn already: wait for them, or stop them' }, 409);
+    if (drawing)
+      return context.json(
+        {
+          error:
+            'another page is drawing samples, and they are drawn one request at a time: wait for it, or press Stop there',
+        },
+        409,
+      );
     const own = (drawing = {});
     return streamSSE(context, async (stream) => {
       try {

@@ -1,5 +1,7 @@
+import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
+import { lockName } from '../lock.ts';
 import { runFiles } from '../run-reader.ts';
 
 /** What is looked for at most: enough for years of training, few enough for every second. */
@@ -22,7 +24,7 @@ export interface ListedRun {
 }
 
 /**
- * The run folders below a folder: those that have options, statistics, a log or a checkpoint. Links that lead out of the
+ * The run folders below a folder: those with statistics or a checkpoint, or with options beside a log or a lock. Links that lead out of the
  * folder are left out, and so are linked files.
  *
  * @param root  a folder of runs, or one run
@@ -43,7 +45,7 @@ async function visit(folder: string, root: string, depth: number, runs: ListedRu
     .slice(0, mostFiles)
     .filter((entry) => entry.isFile())
     .map((entry) => entry.name);
-  if (names.some(isSignOfRun)) {
+  if (isRun(entries)) {
     const files = await filesOf(folder, names);
     const phases = entries.find((entry) => entry.name === 'phases' && entry.isDirectory());
     if (phases) {
@@ -67,8 +69,18 @@ async function visit(folder: string, root: string, depth: number, runs: ListedRu
   }
 }
 
-const isSignOfRun = (name: string): boolean =>
-  name === runFiles.options || name === runFiles.statistics || /^checkpoint-\d{6,}\.safetensors$/.test(name);
+/**
+ * Whether training has left what is in a folder. Options alone are no sign: analyses write theirs as options.json too. Nor
+ * is a log alone, which may be of anything.
+ */
+function isRun(entries: readonly Dirent[]): boolean {
+  const names = new Set(
+    entries.filter((each) => !each.isDirectory() && !each.isSymbolicLink()).map(({ name }) => name),
+  );
+  if (names.has(runFiles.statistics)) return true;
+  if (names.has(runFiles.options) && (names.has(runFiles.log) || names.has(lockName))) return true;
+  return [...names].some((name) => /^checkpoint-\d{6,}\.safetensors$/.test(name));
+}
 
 async function leadsInside(path: string, root: string): Promise<boolean> {
   const real = await realpath(path).catch(() => undefined);

@@ -89,9 +89,23 @@ export function startSampling(
     else tell(event);
   });
   child.on('error', (error) => end({ kind: 'error', message: error.message }));
-  child.on('close', (code) => {
-    const reason = complaint.trim().split('\n').at(-1) ?? '';
-    end({ kind: 'error', message: `the sampling process ended with ${code ?? 'a signal'}. ${reason}`.trim() });
+  // What it has sent may be read after it has ended: it is over when the channel is closed as well.
+  let ended: string | undefined;
+  const isLost = (): void => {
+    if (ended !== undefined && !child.connected) end({ kind: 'error', message: ended });
+  };
+  child.on('disconnect', isLost);
+  child.on('close', (code, signal) => {
+    ended = lastWords(code, signal, complaint);
+    isLost();
   });
   return { cancel: () => end() };
+}
+
+/** How a process ended that did not say so itself. */
+function lastWords(code: number | null, signal: NodeJS.Signals | null, complaint: string): string {
+  const how = signal === null ? `broke off with exit code ${code}` : `was ended by ${signal}`;
+  const reason = complaint.trim().split('\n').at(-1) ?? '';
+  const advice = signal === 'SIGKILL' ? 'Perhaps memory ran out: ask for fewer seeds.' : reason;
+  return `the process that drew the samples ${how}. ${advice}`.trim();
 }
