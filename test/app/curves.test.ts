@@ -78,6 +78,17 @@ describe('charts', () => {
     const drawn = groups.flatMap(({ charts }) => charts.flatMap(({ lines }) => lines.map(({ key }) => key)));
     expect(new Set(drawn).size).toBe(drawn.length);
   });
+
+  test('of evaluations say what is better, and may be negative or shares on a linear axis only', () => {
+    const names = ['recall', 'kid', 'fid', 'own'].map((name) => `Metrics/${name}`);
+    const [own, others] = chartGroups(names);
+    expect(own.charts.map(({ title, unit, isAlwaysLinear = false }) => [title, unit, isAlwaysLinear])).toEqual([
+      ['FID', 'lower is better', false],
+      ['KID × 1000', 'lower is better', true],
+      ['Recall', 'higher is better', true],
+    ]);
+    expect([...own.charts, ...others.charts].every(({ isMeasured }) => isMeasured)).toBe(true);
+  });
 });
 
 test('runs have the colour of their method first, and never the same twice while there are others', () => {

@@ -54,6 +54,42 @@ test.skipIf(process.platform === 'win32')('a named pipe in the place of a file k
   expect(runs.map(({ id }) => id)).toEqual(['00001-pipe', '00000-good']);
 });
 
+test('a run is what training has left: folders of analyses, samples and logs are none', async () => {
+  const put = (path: string): void => {
+    mkdirSync(folder.join(path, '..'), { recursive: true });
+    writeFileSync(folder.join(path), '{}');
+  };
+  writeRun(folder.join('00000-good'));
+  for (const path of [
+    // As stf analyze and stf reproduce, stf sample, stf evaluate --outdir, and whoever keeps a log leave them.
+    ...['options.json', 'report.md', 'phases.png', 'phases.csv'].map((name) => `phases-cifar10/${name}`),
+    ...['sampling.json', 'grid.png', '000000.png'].map((name) => `samples/${name}`),
+    ...['fid-over-training.png', 'evaluation.json'].map((name) => `curve/${name}`),
+    'log.txt',
+    // A run that has just begun, one of which a copy has the checkpoint alone, and one that lost its options.
+    ...['options.json', 'lock.json'].map((name) => `00001-begun/${name}`),
+    'copies/00002-copy/checkpoint-000010.safetensors',
+    '00003-lost/stats.jsonl',
+  ])
+    put(path);
+  const runs = await watcherOf(folder.path).runs();
+  expect(runs.map(({ id }) => id)).toEqual(['copies/00002-copy', '00003-lost', '00001-begun', '00000-good']);
+});
+
+test('of one seed the spread is the deviation that comes with the number', async () => {
+  const run = folder.join('00000-run');
+  writeRun(run, { lines: 3 });
+  const rows = [{ kimg: 4, count: 5000, numbers: { is: 3, isStd: 0.25, fid: 7 } }];
+  writeFileSync(join(run, 'evaluation-one.json'), JSON.stringify({ rows }));
+  const { curves } = await (await watcherOf(folder.path).run('00000-run'))!.series(everything);
+  expect(curves['Metrics/is']).toMatchObject({
+    mean: [null, null, 3],
+    min: [null, null, 2.75],
+    max: [null, null, 3.25],
+  });
+  expect(curves['Metrics/fid']).toMatchObject({ min: [null, null, 7], max: [null, null, 7] });
+});
+
 test('a figure or a report that somebody adds to a dead run is no sign of life', async () => {
   const run = folder.join('00000-run');
   writeRun(run);
@@ -98,6 +134,14 @@ test('what stf evaluate leaves in a run folder becomes curves beside the statist
     [40, 5],
   ]);
   expect(known('Metrics/is')).toEqual([[10, 3]]);
+  // The range of two seeds, and one alone; beside them of how many samples.
+  const at = (name: string, kimg: number) => {
+    const { min, max, count } = curves[name];
+    return [min, max, count].map((values) => values![x.indexOf(kimg)]);
+  };
+  expect(at('Metrics/fid', 10)).toEqual([8, 9, 5000]);
+  expect(at('Metrics/fid', 40)).toEqual([5, 5, 5000]);
+  expect(at('Metrics/is', 10)).toEqual([2, 3, 5000]);
   const zoomed = await view.series({ ...everything, from: 4, to: 20, keys: ['Metrics/fid'] });
   expect(Object.keys(zoomed.curves)).toEqual(['Metrics/fid']);
   expect(zoomed.curves['Metrics/fid'].mean.filter((value) => value !== null)).toEqual([8]);
