@@ -90,13 +90,21 @@ export async function violations(tab: Page, rules?: readonly string[]): Promise<
   return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`);
 }
 
-/** Checks a page with axe in light, in dark and as wide as a phone, where all of it must fit as well. */
-export async function expectAccessible(tab: Page): Promise<void> {
-  expect(await violations(tab), 'light').toEqual([]);
+/**
+ * Checks a page with axe in light, in dark and as wide as a phone, where all of it must fit as well.
+ *
+ * @param name  of what is shown, for the failures of a test that checks several
+ */
+export async function expectAccessible(tab: Page, name = 'the page'): Promise<void> {
+  await tab.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
+  expect.soft(await violations(tab), `${name}, light`).toEqual([]);
   // At once: buttons take 0.12 s from one colour to another. Colours are all that differs.
   await tab.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' });
-  expect(await violations(tab, ['color-contrast']), 'dark').toEqual([]);
+  expect.soft(await violations(tab, ['color-contrast']), `${name}, dark`).toEqual([]);
+  const wide = tab.viewportSize()!;
   await tab.setViewportSize(phone);
-  expect(await violations(tab), 'phone').toEqual([]);
-  await expect.poll(() => tab.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(phone.width);
+  expect.soft(await violations(tab), `${name}, phone`).toEqual([]);
+  const width = (): Promise<number> => tab.evaluate('document.documentElement.scrollWidth');
+  await expect.poll(width, { message: `${name}, phone` }).toBeLessThanOrEqual(phone.width);
+  await tab.setViewportSize(wide);
 }
