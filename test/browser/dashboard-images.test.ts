@@ -17,6 +17,15 @@ import { drawnSamples, pixelFeatures, side, trainPair, writeShapes } from './ima
  * `stf serve` itself, in a folder whose name a shell must be told with care.
  */
 
+/** A canvas, as far as it is used: tests are compiled without the browser's types. */
+interface Canvas {
+  readonly width: number;
+  readonly height: number;
+  getContext(kind: '2d'): {
+    getImageData(x: number, y: number, width: number, height: number): { readonly data: Uint8ClampedArray };
+  };
+}
+
 /** Red, green and blue of the pixels of one image, row by row. */
 type Pixels = number[];
 
@@ -38,15 +47,9 @@ const sampleIn = (file: string, seed: number): Pixels =>
 function shownIn(canvas: Locator, columns: number, count: number): Promise<{ images: Pixels[]; gap: number[] }> {
   return canvas.evaluate(
     (element, wish) => {
-      interface Context {
-        getImageData(x: number, y: number, width: number, height: number): { data: Uint8ClampedArray };
-      }
-      const { width, height, getContext } = element as unknown as {
-        width: number;
-        height: number;
-        getContext(kind: '2d'): Context;
-      };
-      const { data } = (getContext.call(element, '2d') as Context).getImageData(0, 0, width, height);
+      const own = element as unknown as Canvas;
+      const { width, height } = own;
+      const { data } = own.getContext('2d').getImageData(0, 0, width, height);
       const gap = 8;
       const pitch = (width + gap) / wish.columns;
       const pixel = (pitch - gap) / wish.side;
@@ -325,14 +328,8 @@ function browserTests(): void {
         getComputedStyle(of: unknown): { getPropertyValue(name: string): string };
         document: { documentElement: unknown };
       };
-      const { width, height, getContext } = element as unknown as {
-        width: number;
-        height: number;
-        getContext(kind: '2d'): {
-          getImageData(x: number, y: number, w: number, h: number): { data: Uint8ClampedArray };
-        };
-      };
-      const { data } = getContext.call(element, '2d').getImageData(0, 0, width, height);
+      const own = element as unknown as Canvas;
+      const { data } = own.getContext('2d').getImageData(0, 0, own.width, own.height);
       const hex = page.getComputedStyle(page.document.documentElement).getPropertyValue(`--${color}`).trim();
       const wanted = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
       let count = 0;
@@ -360,16 +357,12 @@ function browserTests(): void {
     for (const figure of await figures.all()) {
       expect(await figure.getAttribute('alt')).toMatch(/^Figure (?:phases: variance|sources: noisy images)/);
       await expect
-        .poll(() => figure.evaluate((image) => (image as unknown as HTMLImage).naturalWidth))
+        .poll(() => figure.evaluate((image) => (image as unknown as { naturalWidth: number }).naturalWidth))
         .toBeGreaterThan(600);
       expect((await figure.boundingBox())!.width).toBeGreaterThan(600);
     }
     await expectAccessible(tab);
   });
-}
-
-interface HTMLImage {
-  readonly naturalWidth: number;
 }
 
 if (executable) describe('in headless Chromium', browserTests);

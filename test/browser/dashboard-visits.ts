@@ -24,9 +24,9 @@ export const hashOf = (...runs: string[]): string => `#/${runs.map(encodeURIComp
 /** A browser for the tests of a file. */
 export interface Visits {
   /** Opens a page of a dashboard. It is closed after the test. */
-  visit(address: string, hash?: string): Promise<Page>;
+  readonly visit: (address: string, hash?: string) => Promise<Page>;
   /** Closes all pages, as must be before their server ends. */
-  leave(): Promise<void>;
+  readonly leave: () => Promise<void>;
   /** What went wrong in the pages; a test that expects something takes it out. */
   readonly faults: string[];
 }
