@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -142,7 +142,7 @@ function browserTests(): void {
         ['Home', '000001'],
       ]) {
         await tab.getByLabel('After', { exact: true }).press(press);
-        await expect.poll(() => tab.locator(`.picture canvas[data-address*="${kimg}"]`).count()).toBe(2);
+        await expect.poll(() => tab.locator(`.picture canvas[data-drawn*="${kimg}"]`).count()).toBe(2);
         for (const [i, id] of ids.entries()) {
           const { images, gap } = await shownIn(canvases.nth(i), 3, drawnSamples);
           const file = join(runs, id, `samples-${kimg}.png`);
@@ -159,7 +159,7 @@ function browserTests(): void {
     test('one seed is chosen in a picture and followed through both runs, with its class', async () => {
       const tab = await visit(address, `${hashOf(...ids)}/samples`);
       const [grid] = await tab.locator('.grid').all();
-      await grid.locator('canvas[data-address]').waitFor();
+      await grid.locator('canvas[data-drawn]').waitFor();
       const { width, height } = (await grid.boundingBox())!;
       await grid.click({ position: { x: width * 0.5, y: height * 0.75 } });
       const slider = tab.getByLabel('Seed', { exact: true });
@@ -168,7 +168,7 @@ function browserTests(): void {
       const corner = (await grid.boundingBox())!;
       expect((mark.x - corner.x) / width).toBeCloseTo(1 / 3, 1);
       expect((mark.y - corner.y) / height).toBeCloseTo(1 / 2, 1);
-      const crops = tab.locator('.strip canvas[data-address]');
+      const crops = tab.locator('.strip canvas[data-drawn]');
       await expect.poll(() => crops.count()).toBe(4);
       const files = ids.flatMap((id) => ['000001', '000002'].map((kimg) => join(runs, id, `samples-${kimg}.png`)));
       for (const [i, file] of files.entries())
@@ -177,6 +177,25 @@ function browserTests(): void {
       await expect.poll(() => slider.getAttribute('aria-valuetext')).toBe('5, class 2');
       await expectAccessible(tab);
     });
+  });
+
+  test('a run that draws other numbers of samples since it was taken up again shows its older pictures whole', async () => {
+    const again = join(runs, '00002-again');
+    cpSync(join(runs, ids[0]), again, { recursive: true });
+    try {
+      const file = join(again, 'options.json');
+      const options = JSON.parse(readFileSync(file, 'utf8')) as { samples: { count: number } };
+      expect(options.samples.count).toBe(drawnSamples);
+      options.samples.count = 4; // in two columns
+      writeFileSync(file, JSON.stringify(options));
+      const tab = await visit(address, `${hashOf('00002-again')}/samples`);
+      await tab.locator('.picture canvas[data-drawn]').waitFor();
+      const { images } = await shownIn(tab.locator('.picture canvas'), 3, drawnSamples);
+      const picture = join(again, 'samples-000002.png');
+      expect(images).toEqual(Array.from({ length: drawnSamples }, (_, seed) => sampleIn(picture, seed)));
+    } finally {
+      rmSync(again, { recursive: true });
+    }
   });
 
   describe('drawing', () => {
@@ -193,10 +212,10 @@ function browserTests(): void {
       const canvas = tab.locator('.stage canvas');
       const ways: string[] = [];
       for (const press of ['Home', 'ArrowRight', 'ArrowRight', 'ArrowRight']) {
-        const before = await canvas.getAttribute('data-address');
+        const before = await canvas.getAttribute('data-drawn');
         await way.press(press);
-        await expect.poll(() => canvas.getAttribute('data-address')).not.toBe(before);
-        ways.push((await canvas.getAttribute('data-address'))!);
+        await expect.poll(() => canvas.getAttribute('data-drawn')).not.toBe(before);
+        ways.push((await canvas.getAttribute('data-drawn'))!);
       }
       expect(new Set(ways).size).toBe(4);
       expect(await way.getAttribute('aria-valuetext')).toBe('samples');

@@ -23,7 +23,7 @@ const gap = 8;
  */
 export function PixelGrid({
   address,
-  layout: { count, columns, cell, pitch },
+  layout,
   only,
   label,
 }: {
@@ -33,14 +33,16 @@ export function PixelGrid({
   label: string;
 }): JSX.Element {
   const canvas = useRef<HTMLCanvasElement>(null);
+  const { count, columns, cell, pitch } = layout;
   useEffect(() => {
     const image = new Image();
     let isOver = false;
     image.onload = () => {
       const element = canvas.current;
       if (!element || isOver) return;
-      const places = only === undefined ? Array.from({ length: count }, (_, i) => i) : [only];
-      const inRow = only === undefined ? columns : 1;
+      const held = heldBy(image, layout);
+      const places = only === undefined ? Array.from({ length: held.count }, (_, i) => i) : [only];
+      const inRow = only === undefined ? held.columns : 1;
       const side =
         cell * Math.max(1, Math.round((only === undefined ? sharpWidth.all : sharpWidth.one) / (inRow * cell)));
       element.width = inRow * (side + gap) - gap;
@@ -48,11 +50,12 @@ export function PixelGrid({
       const context = element.getContext('2d')!;
       context.imageSmoothingEnabled = false;
       places.forEach((place, i) => {
-        const [fromX, fromY] = [(place % columns) * pitch, Math.floor(place / columns) * pitch];
+        const [fromX, fromY] = [(place % held.columns) * pitch, Math.floor(place / held.columns) * pitch];
         const [x, y] = [(i % inRow) * (side + gap), Math.floor(i / inRow) * (side + gap)];
         context.drawImage(image, fromX, fromY, cell, cell, x, y, side, side);
       });
-      element.dataset.address = address;
+      // The end of the address, which of data is long, tells what is shown.
+      element.dataset.drawn = address.slice(-64);
     };
     image.src = address;
     return () => {
@@ -61,4 +64,18 @@ export function PixelGrid({
   }, [address, only, count, columns, cell, pitch]);
   // Empty until the picture is there, and after that never: the one before stays until the next is drawn.
   return <canvas ref={canvas} width={1} height={1} class="pixels" role="img" aria-label={label} />;
+}
+
+/** What a picture holds: a run that was taken up again may have drawn other numbers of samples before. */
+function heldBy(
+  { width, height }: HTMLImageElement,
+  { count, columns, cell, pitch }: GridLayout,
+): {
+  count: number;
+  columns: number;
+} {
+  const [across, down] = [width, height].map((extent) => Math.round((extent + pitch - cell) / pitch));
+  return across === columns && down === Math.ceil(count / columns)
+    ? { count, columns }
+    : { count: across * down, columns: across };
 }
