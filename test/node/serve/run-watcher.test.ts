@@ -3,7 +3,7 @@ import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { RunWatcher } from '../../../src/node/serve/run-watcher.ts';
-import { StatFile } from '../../../src/node/serve/stat-file.ts';
+import { StatSketch } from '../../../src/node/serve/stat-sketch.ts';
 import { temporaryFolder } from '../../cli/support.ts';
 import { writeRun } from './run-fixture.ts';
 
@@ -31,8 +31,8 @@ const everything = {
 test('a disk that fails under one run makes that run broken, and the others stay as they are', async () => {
   writeRun(folder.join('00000-good'), { summary: { finished: true } });
   writeRun(folder.join('00001-bad'), { summary: { finished: true } });
-  const spy = vi.spyOn(StatFile.prototype, 'look').mockImplementation(function (this: StatFile) {
-    return this.path.includes('bad') ? Promise.reject(new Error('EIO: i/o error, read')) : this.complete();
+  const spy = vi.spyOn(StatSketch.prototype, 'look').mockImplementation(function (this: StatSketch) {
+    return this.path.includes('bad') ? Promise.reject(new Error('EIO: i/o error, read')) : Promise.resolve();
   });
   const watcher = watcherOf(folder.path);
   const stateOf = async () => (await watcher.runs()).map(({ id, state, note }) => [id, state, note]);
