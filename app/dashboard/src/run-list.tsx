@@ -53,9 +53,9 @@ export function RunList({ live }: { live: Live }): JSX.Element {
         </div>
       </div>
       {runs.length > fewRuns && (
-        <form class="controls" role="search" onSubmit={(event) => event.preventDefault()}>
-          <label class="choice filter">
-            <span class="label">Filter</span>
+        <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+          <label class="field words">
+            <span>Filter</span>
             <input
               type="search"
               value={words}
@@ -64,8 +64,8 @@ export function RunList({ live }: { live: Live }): JSX.Element {
               onInput={(event) => setWords(event.currentTarget.value)}
             />
           </label>
-          <label class="choice">
-            <span class="label">Sort by</span>
+          <label class="field">
+            <span>Sort by</span>
             <select value={order} onChange={(event) => setOrder(event.currentTarget.value as Order)}>
               {orders.map(([value, name]) => (
                 <option key={value} value={value}>

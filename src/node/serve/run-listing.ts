@@ -166,8 +166,12 @@ async function readContent(path: string, id: string, stamp: string): Promise<Kno
     const inside = await readdir(join(path, 'phases'), { withFileTypes: true }).catch(() => []);
     for (const entry of inside.slice(0, mostFiles)) if (entry.isFile()) names.push(`phases/${entry.name}`);
   }
-  const [checkpoint] = names.filter((name) => name.startsWith('checkpoint-') && isSignOfRun(name)).sort((a, b) => (a < b ? 1 : -1));
-  const signs = [runFiles.options, runFiles.summary, lockName, ...growing, checkpoint].filter((name) => names.includes(name));
+  const [checkpoint] = names
+    .filter((name) => name.startsWith('checkpoint-') && isSignOfRun(name))
+    .sort((a, b) => (a < b ? 1 : -1));
+  const signs = [runFiles.options, runFiles.summary, lockName, ...growing, checkpoint].filter((name) =>
+    names.includes(name),
+  );
   return {
     run: { id, path, names: new Set(names), signs: await filesOf(path, signs), stamp: `${stamp} | ${phases}` },
   };
@@ -179,7 +183,10 @@ async function grown(content: KnownFolder['content']): Promise<KnownFolder['cont
   const { run } = content;
   const [, phases] = run.stamp.split(' | ');
   if (phases !== '' && phases !== (await phasesStamp(run.path))) return undefined;
-  const now = await filesOf(run.path, growing.filter((name) => run.names.has(name)));
+  const now = await filesOf(
+    run.path,
+    growing.filter((name) => run.names.has(name)),
+  );
   if ([...now].every(([name, file]) => isSameFile(run.signs.get(name), file))) return content;
   return { run: { ...run, signs: new Map([...run.signs, ...now]) } };
 }

@@ -15,7 +15,7 @@ const freshFor = 500;
 /** Runs that are looked at at a time. */
 const looksAtOnce = 8;
 /** Bytes that open runs may take: enough for two pages with 64 runs each. Of more, those are closed that nobody asked for lately. */
-const openBytes = 128 * 2 ** 20;
+const mostOpenBytes = 128 * 2 ** 20;
 
 type Listener = (event: ServerEvent) => void;
 
@@ -42,10 +42,12 @@ export class RunWatcher {
   /**
    * @param root        the folder of runs, or one run
    * @param commandFor  the command that draws samples from a checkpoint file
+   * @param openBytes   memory that open runs may take, about
    */
   constructor(
     root: string,
     private readonly commandFor: (file: string) => string,
+    private readonly openBytes = mostOpenBytes,
   ) {
     this.listing = new RunListing(root);
     const measure = systemMeter();
@@ -158,7 +160,7 @@ export class RunWatcher {
   private closeSome(): void {
     let bytes = [...this.opened].reduce((sum, view) => sum + view.openBytes, 0);
     for (const view of this.opened) {
-      if (bytes <= openBytes || this.opened.size === 1) return;
+      if (bytes <= this.openBytes || this.opened.size === 1) return;
       bytes -= view.openBytes;
       view.close();
       this.opened.delete(view);

@@ -1,11 +1,11 @@
 import type { FileHandle } from 'node:fs/promises';
 import { openPlain } from './plain-file.ts';
 import { StatBuckets } from './stat-buckets.ts';
-import { lastLine, linesAllOver, textOf, valuesOf } from './stat-line.ts';
+import { bytesOf, lastLine, linesAllOver, textOf, valuesOf } from './stat-line.ts';
 import type { LineValues, PlacedLine } from './stat-line.ts';
 
 /** Values of the curve. */
-const points = 48;
+const points = 32;
 /** A file up to so many bytes is read as a whole: that takes no longer than lines from all over it. */
 const wholeBytes = 2 ** 17;
 /** When a file has grown by this factor, the curve is made anew; until then its last line is enough. */
@@ -78,10 +78,8 @@ export class StatSketch {
 }
 
 async function wholeLines(file: FileHandle, size: number): Promise<PlacedLine[]> {
-  if (size === 0) return [];
-  const bytes = new Uint8Array(size);
-  const { bytesRead } = await file.read(bytes, 0, size, 0);
-  const text = textOf(bytes, 0, bytesRead);
+  const bytes = await bytesOf(file, 0, size);
+  const text = textOf(bytes, 0, bytes.length);
   // A last line without its end is read when it is complete.
   const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
   return lines.filter((line) => line !== '').map((line, position) => ({ values: valuesOf(line), position }));
