@@ -21,15 +21,21 @@ import { readArguments } from './arguments.ts';
 const main = join(import.meta.dirname, '../src/cli/main.js');
 const chromium = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((file) => existsSync(file));
 
+/** Runs that are put side by side, at most. */
+const mostCompared = 20;
+/** Seconds for which a server is watched that has nothing to do. */
+const idleSeconds = 10;
+
 /**
- * How long it takes until runs with many lines of statistics are open: the list, the curves of all runs side by side and
- * of each run alone, as the server answers and as a browser has drawn them; and the memory of the server.
+ * How long it takes until runs with many lines of statistics are open: the list, the curves of 20 runs side by side and
+ * of each run alone, as the server answers and as a browser has drawn them; what the server does while a page is open and
+ * nothing happens; and its memory.
  *
  * The statistics are written once and linked into every run, so that they take the disk only once; every run is read and
  * kept on its own. They are in the page cache.
  */
 export async function serveBench(argv: readonly string[]) {
-  const options = readArguments(argv, { runs: 20, lines: 100_000 });
+  const options = readArguments(argv, { runs: 20, lines: 100_000, files: 0 });
   const folder = mkdtempSync(join(tmpdir(), 'stf-serve-'));
   let server: ChildProcess | undefined;
   try {
@@ -49,7 +55,11 @@ export async function serveBench(argv: readonly string[]) {
       };
     };
     const list = await ask<{ runs: { id: string }[] }>('api/runs');
-    const ids = list.answer.runs.map(({ id }) => id);
+    const all = list.answer.runs.map(({ id }) => id);
+    const ids = all.slice(0, mostCompared);
+    const listBrowser = await listInBrowser(address, all.length);
+    const idleCpuPercent = await idleCpu(server.pid!, address);
+    const listMb = memory();
     const browser = await inBrowser(address, ids);
     const query = (some: readonly string[]): string =>
       `api/series?points=350&band=0&${[...some.map((id) => ['run', id]), ...keys.map((key) => ['key', key])].map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&')}`;
@@ -60,7 +70,7 @@ export async function serveBench(argv: readonly string[]) {
     const waits: number[] = [];
     let exact = together;
     while (!exact.answer.runs.every((run) => run.exact)) {
-      await new Promise((resolve) => setTimeout(resolve, 250));
+      await sleep(250);
       exact = await ask<Series>(query(ids));
       waits.push(exact.ms);
     }
@@ -70,11 +80,15 @@ export async function serveBench(argv: readonly string[]) {
       bench: 'serve',
       runs: options.runs,
       linesEach: options.lines,
+      filesEach: options.files,
       megabytesEach: Math.round(bytes / 1e6),
       startMs: Math.round(start),
       listMs: list.ms,
-      allRunsMs: together.ms,
-      allRunsKb: together.kb,
+      list: listBrowser,
+      idleCpuPercent,
+      sideBySide: ids.length,
+      sideBySideMs: together.ms,
+      sideBySideKb: together.kb,
       oneRunMs: alone[0].ms,
       browser,
       whileReading: {
@@ -84,7 +98,7 @@ export async function serveBench(argv: readonly string[]) {
       exactAnswerMs: (await ask<Series>(query(ids))).ms,
       zoomMs: zoom.ms,
       zoomPoints: zoom.answer.runs[0].x.length,
-      serverMb: { now: memory(), peak: peakMb(server.pid!) },
+      serverMb: { list: listMb, now: memory(), peak: peakMb(server.pid!) },
     };
   } finally {
     server?.kill('SIGKILL');
@@ -102,7 +116,7 @@ const keys = [
 ];
 
 /** Writes the runs. Returns the bytes of one stats.jsonl. */
-function writeRuns(folder: string, { runs, lines }: { runs: number; lines: number }): number {
+function writeRuns(folder: string, { runs, lines, files }: { runs: number; lines: number; files: number }): number {
   const first = join(folder, 'stats.jsonl');
   const file = openSync(first, 'w');
   for (let line = 0; line < lines; line += 1000) {
@@ -114,7 +128,12 @@ function writeRuns(folder: string, { runs, lines }: { runs: number; lines: numbe
     const path = join(folder, `${String(run).padStart(5, '0')}-toy`);
     mkdirSync(path);
     writeFileSync(join(path, 'options.json'), JSON.stringify(presets['toy-2d']));
+    writeFileSync(join(path, 'summary.json'), JSON.stringify({ finished: true }));
     linkSync(first, join(path, 'stats.jsonl'));
+    // What else a run leaves, all of it one empty file.
+    const samples = (i: number): string => join(path, `samples-${String(i).padStart(6, '0')}.png`);
+    if (files > 0) writeFileSync(samples(0), '');
+    for (let i = 1; i < files; i++) linkSync(samples(0), samples(i));
   }
   const { size } = statSync(first);
   rmSync(first);
@@ -167,6 +186,71 @@ function addressOf(server: ChildProcess): Promise<string> {
   });
 }
 
+/** The share of one core that a server takes while a page is open and nothing happens. */
+async function idleCpu(pid: number, address: string): Promise<number> {
+  const page = new AbortController();
+  const events = await fetch(`${address}api/events`, { signal: page.signal });
+  const reading = (async () => {
+    for await (const _ of events.body!);
+  })().catch(() => {}); // it ends when the page is closed
+  await sleep(2000);
+  const before = cpuSeconds(pid);
+  await sleep(1000 * idleSeconds);
+  const used = cpuSeconds(pid) - before;
+  page.abort();
+  await reading;
+  return Math.round((1000 * used) / idleSeconds) / 10;
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Seconds of processor that a process has used, of which the system counts hundredths. */
+const cpuSeconds = (pid: number): number => {
+  const text = existsSync(`/proc/${pid}/stat`) ? readFileSync(`/proc/${pid}/stat`, 'utf8') : '';
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+};
+
+const gapsOf = (count: number, each: string): string =>
+  `new Promise((resolve) => { const gaps = []; let last = performance.now();
+    const frame = (now) => { ${each}; gaps.push(now - last); last = now;
+      if (gaps.length < ${count}) requestAnimationFrame(frame); else resolve(gaps); };
+    requestAnimationFrame(frame); })`;
+
+const medianAndWorst = (gaps: readonly number[]) => {
+  const sorted = [...gaps].sort((a, b) => a - b);
+  return { median: Math.round(sorted[Math.floor(gaps.length / 2)]), worst: Math.round(sorted[gaps.length - 1]) };
+};
+
+/** How long a browser takes from the address to the list, its frames while it scrolls, and a filter; null without one. */
+async function listInBrowser(address: string, runs: number) {
+  if (chromium === undefined) return null;
+  const { chromium: launcher } = await import('playwright-core');
+  const browser = await launcher.launch({ executablePath: chromium, args: ['--no-sandbox'] });
+  try {
+    const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+    const begin = performance.now();
+    await page.goto(address);
+    await page.waitForSelector(`.run-row:nth-child(${runs + 1}) .state`, { state: 'attached' });
+    const shown = performance.now() - begin;
+    const gaps = await page.evaluate<number[]>(gapsOf(60, 'scrollBy(0, 300)'));
+    const filtering = performance.now();
+    const box = page.getByLabel('Filter');
+    const isThere = (await box.count()) > 0;
+    if (isThere) {
+      await box.fill('00007');
+      await page.waitForSelector('.run-row:nth-child(3)', { state: 'detached' });
+    }
+    return {
+      firstMs: Math.round(shown),
+      frameMsWhileScrolling: medianAndWorst(gaps),
+      filterMs: isThere ? Math.round(performance.now() - filtering) : null,
+    };
+  } finally {
+    await browser.close();
+  }
+}
+
 /** How long a browser takes from the address to curves of all runs, and the frames while one zooms; null without one. */
 async function inBrowser(address: string, ids: readonly string[]) {
   if (chromium === undefined) return null;
@@ -179,17 +263,9 @@ async function inBrowser(address: string, ids: readonly string[]) {
     await page.waitForSelector('.chart[data-lines]:not([data-lines="0"])');
     const drawn = performance.now() - begin;
     const slider = page.getByLabel('Smoothing');
-    const frames = page.evaluate<number[]>(
-      `new Promise((resolve) => { const gaps = []; let last = performance.now();
-        const frame = (now) => { gaps.push(now - last); last = now; if (gaps.length < 60) requestAnimationFrame(frame); else resolve(gaps); };
-        requestAnimationFrame(frame); })`,
-    );
+    const frames = page.evaluate<number[]>(gapsOf(60, ''));
     for (let press = 0; press < 10; press++) await slider.press('ArrowRight');
-    const gaps = (await frames).sort((a, b) => a - b);
-    return {
-      firstCurvesMs: Math.round(drawn),
-      frameMsWhileSmoothing: { median: Math.round(gaps[30]), worst: Math.round(gaps[59]) },
-    };
+    return { firstCurvesMs: Math.round(drawn), frameMsWhileSmoothing: medianAndWorst(await frames) };
   } finally {
     await browser.close();
   }

@@ -5,6 +5,9 @@ import type { Optimization } from '../graph/index.ts';
 import { onnxRuntime, openModel } from '../runtime/index.ts';
 import type { ModelFile, OnnxRuntimeOptions, Runtime } from '../runtime/index.ts';
 
+/** So many threads can be asked for on any machine; thousands on a small one would stop it for minutes. */
+const leastMostThreads = 64;
+
 /** Devices that a runtime in Node can be asked for. */
 export const devices = ['cpu', 'webgpu', 'cuda', 'coreml', 'dml'] as const;
 export type Device = (typeof devices)[number];
@@ -32,7 +35,7 @@ export interface NodeRuntimeOptions {
  * Compiling switches the calling thread to flush denormal numbers to zero, which the engine needs for its speed: from
  * then on results of JavaScript arithmetic below 2.2e-308 are 0 in that thread.
  *
- * @throws UsageError when `threads` is not a positive integer, or the engine was not built for the device
+ * @throws UsageError when `threads` is no positive integer or far above the machine's processors, or the engine was not built for the device
  */
 export const nodeRuntime = (options: NodeRuntimeOptions = {}): Runtime => onnxRuntime(ort, optionsFor(options));
 
@@ -53,6 +56,11 @@ export function optionsFor({
 }: NodeRuntimeOptions): OnnxRuntimeOptions {
   if (!Number.isInteger(threads) || threads < 1)
     throw new UsageError(`--threads must be an integer of at least 1, got ${threads}.`);
+  const most = Math.max(leastMostThreads, 4 * availableParallelism());
+  if (threads > most)
+    throw new UsageError(
+      `--threads must be at most ${most} on this machine, got ${threads}: it has ${availableParallelism()} processors.`,
+    );
   requireBuiltFor(device);
   return {
     engine: `onnxruntime-node ${ort.env.versions.node ?? 'of unknown version'}`,

@@ -16,7 +16,8 @@ export const built = {
 } as const;
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const phone = { width: 390, height: 844 };
+/** The screen of a phone. */
+export const phone = { width: 390, height: 844 };
 
 /** The part of the address that shows some runs. */
 export const hashOf = (...runs: string[]): string => `#/${runs.map(encodeURIComponent).join('+')}`;

@@ -10,7 +10,7 @@ import type { Dashboard } from '../../src/node/index.ts';
 import { stf, tinyRun } from '../cli/support.ts';
 import { statLine, writeRun } from '../node/serve/run-fixture.ts';
 import { executable, noChromium } from './chromium.ts';
-import { built, dashboardVisits, expectAccessible, hashOf, violations } from './dashboard-visits.ts';
+import { built, dashboardVisits, expectAccessible, hashOf, phone, violations } from './dashboard-visits.ts';
 
 /** Whether the keyboard is at an element. */
 const isFocused = (element: Locator): Promise<boolean> =>
@@ -246,6 +246,54 @@ function browserTests(): void {
       writeRun(join(empty, '00000-first'), { lines: 0 });
       writeFileSync(join(empty, '00000-first', 'stats.jsonl'), `${statLine(0)}\n`);
       await tab.waitForSelector('.run-row .state.running');
+    } finally {
+      await leave();
+      await own.close();
+    }
+  });
+
+  test('of many runs those are found and sorted that one looks for, also by keyboard and on a phone', async () => {
+    const many = join(folder, 'many');
+    for (let run = 0; run < 40; run++)
+      writeRun(join(many, `${String(run).padStart(5, '0')}-run`), {
+        objective: run % 4 === 0 ? 'dsm' : 'stf',
+        lines: 1 + ((run * 7) % 40), // the loss falls with each line: run 17 has most
+        summary: { finished: run % 2 === 0 },
+      });
+    const own = await serveDashboard({ runs: many, host: '127.0.0.1', port: 0, page, commandFor: (file) => file });
+    try {
+      const tab = await visit('', own.address);
+      await tab.waitForSelector('.run-row .spark');
+      const rows = tab.locator('.run-row:not(.head)');
+      const numbers = () => rows.locator('.name b').allTextContents();
+      expect(await rows.count()).toBe(40);
+      // What is chosen stays so while the filter hides it.
+      await tab.getByLabel('Compare 00039-run').check();
+      const filter = tab.getByLabel('Filter');
+      await filter.focus();
+      await tab.keyboard.type('dsm DONE 000');
+      await expect
+        .poll(numbers)
+        .toEqual(['00036', '00032', '00028', '00024', '00020', '00016', '00012', '00008', '00004', '00000']);
+      expect(await tab.locator('.page-head .muted').textContent()).toBe('10 of 40: 10 done');
+      await tab.getByLabel('Compare 00036-run').check();
+      await tab.getByRole('link', { name: 'Compare 2 runs' }).waitFor();
+      await filter.fill('');
+      await tab.keyboard.press('Tab');
+      await tab.keyboard.type('loss');
+      await expect.poll(async () => (await numbers()).slice(0, 2)).toEqual(['00017', '00034']);
+      await filter.fill('nothing has this');
+      expect(await rows.count()).toBe(0);
+      expect(await violations(tab)).toEqual([]);
+      await tab.setViewportSize(phone);
+      await tab.getByRole('button', { name: 'Show all' }).click();
+      expect(await rows.count()).toBe(40);
+      expect(await violations(tab), 'phone').toEqual([]);
+      expect(await tab.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(phone.width);
+      // A run that goes on moves by itself, and the others stay.
+      writeFileSync(join(many, '00017-run', 'stats.jsonl'), `${statLine(0, { 'Loss/loss': 7 })}\n`);
+      await expect.poll(async () => (await numbers()).at(0), { timeout: 15_000 }).toBe('00034');
+      expect(await rows.count()).toBe(40);
     } finally {
       await leave();
       await own.close();

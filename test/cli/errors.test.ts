@@ -39,6 +39,7 @@ describe('a command line that makes no sense', () => {
     ['impossible duration', 'train --duration -1', /--duration must be a number above 0, got -1\./],
     ['impossible learning rate', 'train --lr fast', /--lr must be a number above 0, got fast\./],
     ['impossible threads', 'train --threads 0', /--threads must be an integer of at least 1, got 0\./],
+    ['too many threads', 'train --threads 99999', /--threads must be at most \d+ on this machine, got 99999: it has/],
     ['impossible seeds', 'sample --network x --seeds 9-1', /--seeds must be numbers and ranges .* got "9-1"\./],
     [
       'reference batch below the batch',

@@ -1,30 +1,42 @@
 import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
+import { useCallback, useMemo, useState } from 'preact/hooks';
 import { Command, Empty } from '../../shared/components.tsx';
 import { ago, kimg, runNumber, short } from './format.ts';
 import { addressOf } from './route.ts';
+import { orders, shownRuns } from './run-order.ts';
+import type { Order } from './run-order.ts';
 import type { Live, RunSummary } from './server.ts';
 import { Sparkline } from './sparkline.tsx';
 import { State } from './state.tsx';
 
+/** So many runs are seen at a glance; more can be filtered and sorted. */
+const fewRuns = 8;
+
 /** All runs; some can be chosen to be compared. */
 export function RunList({ live }: { live: Live }): JSX.Element {
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const [words, setWords] = useState('');
+  const [order, setOrder] = useState<Order>('newest');
   const { runs } = live;
+  const shown = useMemo(() => shownRuns(runs ?? [], words, order), [runs, words, order]);
+  const toggle = useCallback((id: string): void => {
+    setChosen((before) => {
+      const next = new Set(before);
+      if (!next.delete(id)) next.add(id);
+      return next;
+    });
+  }, []);
   if (!runs) return <p class="loading">Opening the runs …</p>;
   if (runs.length === 0) return <NoRuns />;
-  const toggle = (id: string): void => {
-    const next = new Set(chosen);
-    if (!next.delete(id)) next.add(id);
-    setChosen(next);
-  };
   const compared = runs.map(({ id }) => id).filter((id) => chosen.has(id));
   return (
     <>
       <div class="page-head">
         <div>
           <h1>Runs</h1>
-          <p class="muted">{inWords(runs)}</p>
+          <p class="muted" role="status">
+            {words.trim() === '' ? inWords(runs) : `${shown.length} of ${runs.length}: ${inWords(shown) || 'none'}`}
+          </p>
         </div>
         <div class="actions">
           {compared.length > 0 && (
@@ -40,6 +52,30 @@ export function RunList({ live }: { live: Live }): JSX.Element {
           </a>
         </div>
       </div>
+      {runs.length > fewRuns && (
+        <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+          <label class="field words">
+            <span>Filter</span>
+            <input
+              type="search"
+              value={words}
+              placeholder="name, data, state …"
+              autocomplete="off"
+              onInput={(event) => setWords(event.currentTarget.value)}
+            />
+          </label>
+          <label class="field">
+            <span>Sort by</span>
+            <select value={order} onChange={(event) => setOrder(event.currentTarget.value as Order)}>
+              {orders.map(([value, name]) => (
+                <option key={value} value={value}>
+                  {name}
+                </option>
+              ))}
+            </select>
+          </label>
+        </form>
+      )}
       <ul class="runs" aria-label="Runs">
         <li class="run-row head" aria-hidden="true">
           <span />
@@ -51,21 +87,41 @@ export function RunList({ live }: { live: Live }): JSX.Element {
           <span class="number">Images/s</span>
           <span class="number">Last sign</span>
         </li>
-        {runs.map((run) => (
-          <Row key={run.id} run={run} isChosen={chosen.has(run.id)} onToggle={() => toggle(run.id)} />
+        {shown.map((run) => (
+          <Row key={run.id} run={run} isChosen={chosen.has(run.id)} toggle={toggle} />
         ))}
       </ul>
+      {shown.length === 0 && (
+        <p class="loading">
+          No run has all these words in its name, its data, network or objective, or its state.{' '}
+          <button type="button" class="quiet" onClick={() => setWords('')}>
+            Show all
+          </button>
+        </p>
+      )}
     </>
   );
 }
 
-function Row({ run, isChosen, onToggle }: { run: RunSummary; isChosen: boolean; onToggle: () => void }): JSX.Element {
+interface RowProps {
+  readonly run: RunSummary;
+  readonly isChosen: boolean;
+  readonly toggle: (id: string) => void;
+}
+
+/** A run of the list. Made anew only when something in it changes: there may be thousands. */
+function Row({ run, isChosen, toggle }: RowProps): JSX.Element {
+  const when = ago(run.updated);
+  return useMemo(() => rowOf(run, isChosen, toggle, when), [run, isChosen, toggle, when]);
+}
+
+function rowOf(run: RunSummary, isChosen: boolean, toggle: (id: string) => void, when: string): JSX.Element {
   const { id, state, note, labels, method } = run;
   const share = run.kimg !== null && run.durationKimg ? Math.min(1, run.kimg / run.durationKimg) : null;
   return (
     <li class={`run-row ${isChosen ? 'chosen' : ''}`}>
       <label class="choose">
-        <input type="checkbox" checked={isChosen} onChange={onToggle} />
+        <input type="checkbox" checked={isChosen} onChange={() => toggle(id)} />
         <span class="hidden-visually">Compare {id}</span>
       </label>
       <div class="name">
@@ -108,7 +164,7 @@ function Row({ run, isChosen, onToggle }: { run: RunSummary; isChosen: boolean; 
       <span class="number" data-label="images/s">
         {short(run.rate)}
       </span>
-      <span class="number muted small when">{ago(run.updated)}</span>
+      <span class="number muted small when">{when}</span>
     </li>
   );
 }

@@ -65,6 +65,17 @@ export interface Live {
 /** Busy-ness that is kept for its curve. */
 const keptSystem = 120;
 
+/** Runs after a change, the last first; those that did not change are the same objects. */
+function merged(
+  before: readonly RunSummary[],
+  { runs, gone }: Extract<ServerEvent, { kind: 'changes' }>,
+): readonly RunSummary[] {
+  const byId = new Map(before.map((run) => [run.id, run]));
+  for (const run of runs) byId.set(run.id, run);
+  for (const id of gone) byId.delete(id);
+  return [...byId.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
+}
+
 /** Runs and the machine as the server pushes them. */
 export function useLive(): Live {
   const [live, setLive] = useState<Live>({ runs: undefined, system: [], isConnected: true });
@@ -76,9 +87,9 @@ export function useLive(): Live {
     source.onmessage = ({ data }: MessageEvent<string>) => {
       const event = JSON.parse(data) as ServerEvent;
       setLive((before) =>
-        event.kind === 'runs'
-          ? { ...before, runs: event.runs }
-          : { ...before, system: [...before.system, ...event.system].slice(-keptSystem) },
+        event.kind === 'system'
+          ? { ...before, system: [...before.system, ...event.system].slice(-keptSystem) }
+          : { ...before, runs: event.kind === 'runs' ? event.runs : merged(before.runs ?? [], event) },
       );
     };
     return () => source.close();

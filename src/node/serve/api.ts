@@ -28,7 +28,7 @@ export interface RunSummary {
   readonly rate: number | null;
   /** Loss over training, a few dozen values. */
   readonly spark: readonly (number | null)[];
-  /** Changes whenever statistics, pictures or checkpoints do. */
+  /** Changes whenever statistics, pictures or checkpoints do, and says nothing else. */
   readonly version: string;
 }
 
@@ -118,9 +118,13 @@ export interface SystemUse {
   readonly server: number;
 }
 
-/** What the server pushes. How busy the machine is comes one after the other, and at first what came before. */
+/**
+ * What the server pushes: at first all runs, then those that are new or have changed, and the ids of those that are gone. How
+ * busy the machine is comes one after the other, and at first what came before.
+ */
 export type ServerEvent =
   | { readonly kind: 'runs'; readonly runs: readonly RunSummary[] }
+  | { readonly kind: 'changes'; readonly runs: readonly RunSummary[]; readonly gone: readonly string[] }
   | { readonly kind: 'system'; readonly system: readonly SystemUse[] };
 
 /** What a page asks to be drawn. */

@@ -13,6 +13,7 @@ import { guard } from './guard.ts';
 import { latestOnly } from './latest-only.ts';
 import type { PageFile } from './page-files.ts';
 import { openPlain } from './plain-file.ts';
+import { runNews } from './run-news.ts';
 import type { RunWatcher } from './run-watcher.ts';
 import type { RunView } from './run-view.ts';
 import { samplingArguments, startSampling } from './sampling-process.ts';
@@ -117,7 +118,12 @@ export function dashboardApp({ watcher, page, sampler, host }: DashboardParts): 
     // Who asks for the headers alone reads no stream, so that nothing would tell of its end.
     if (context.req.method === 'HEAD') return context.body(null, 200, { 'Content-Type': 'text/event-stream' });
     return streamSSE(context, async (stream) => {
-      const send = latestOnly((event) => stream.writeSSE({ data: JSON.stringify(event) }));
+      const newsOf = runNews();
+      // What is new for this page is found when there is room for it, so that nothing of it is left out.
+      const send = latestOnly(async (event) => {
+        const shown = event.kind === 'runs' ? newsOf(event.runs) : event;
+        if (shown) await stream.writeSSE({ data: JSON.stringify(shown) });
+      });
       const isOver = new Promise<void>((resolve) => stream.onAbort(resolve));
       const end = watcher.watch(send);
       try {

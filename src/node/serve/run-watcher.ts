@@ -1,15 +1,21 @@
 import type { RunSummary, ServerEvent, SystemUse } from './api.ts';
-import { listRuns } from './run-listing.ts';
+import { inTurn } from './in-turn.ts';
+import { RunListing } from './run-listing.ts';
+import { runNews } from './run-news.ts';
 import { RunView } from './run-view.ts';
 import { systemMeter } from './system-use.ts';
 
-/** Milliseconds between two looks at the folders while somebody watches. */
-const lookEvery = 1000;
+/** Milliseconds from one look at the folders to the next while somebody watches. */
+const lookPause = 1000;
 const systemEvery = 2000;
 /** Measurements of the machine that are kept: four minutes. */
 const keptSystem = 120;
 /** A look that is younger than this is good enough for a request. */
 const freshFor = 500;
+/** Runs that are looked at at a time. */
+const looksAtOnce = 8;
+/** Bytes that open runs may take: enough for two pages with 64 runs each. Of more, those are closed that nobody asked for lately. */
+const mostOpenBytes = 128 * 2 ** 20;
 
 type Listener = (event: ServerEvent) => void;
 
@@ -21,22 +27,29 @@ export class RunWatcher {
   private views = new Map<string, RunView>();
   private readonly listeners = new Set<Listener>();
   private readonly measuring: NodeJS.Timeout;
-  private lookTimer: NodeJS.Timeout | undefined;
+  private readonly listing: RunListing;
+  private readonly news = runNews();
+  private isLooking = false;
   private system: SystemUse[] = [];
   private looking: Promise<void> | undefined;
   private lookedAt = -Infinity;
   private completing: Promise<void> = Promise.resolve();
   private readonly queued = new Set<RunView>();
+  /** By the time somebody asked for them, the last one last. */
+  private readonly opened = new Set<RunView>();
   private waiting = 0;
 
   /**
-   * @param root        the folder
+   * @param root        the folder of runs, or one run
    * @param commandFor  the command that draws samples from a checkpoint file
+   * @param openBytes   memory that open runs may take, about
    */
   constructor(
-    private readonly root: string,
+    root: string,
     private readonly commandFor: (file: string) => string,
+    private readonly openBytes = mostOpenBytes,
   ) {
+    this.listing = new RunListing(root);
     const measure = systemMeter();
     this.measuring = setInterval(() => {
       const system = measure();
@@ -52,10 +65,24 @@ export class RunWatcher {
     return this.summaries();
   }
 
-  /** The run of an id, or nothing. */
+  /** The run of an id with all that a page of it shows, or nothing. */
   async run(id: string): Promise<RunView | undefined> {
-    await this.freshen();
-    return this.views.get(id);
+    let view = this.views.get(id);
+    if (view && performance.now() - view.lookedAt >= freshFor) {
+      const listed = await this.listing.lookAt(view.place);
+      if (listed) await view.look(listed, Date.now() / 1000);
+      else view = undefined;
+    }
+    if (!view) {
+      await this.freshen();
+      view = this.views.get(id);
+    }
+    if (!view) return undefined;
+    this.opened.delete(view);
+    this.opened.add(view);
+    await view.open(Date.now() / 1000);
+    this.closeSome();
+    return view;
   }
 
   /** Reads all statistics of a run, one run at a time; who watches is told when it is done. */
@@ -67,8 +94,8 @@ export class RunWatcher {
       .catch(() => {}) // a file that went away is seen at the next look
       .then(() => {
         this.queued.delete(view);
-        this.lookedAt = -Infinity;
-        if (this.listeners.size > 0) void this.lookAndTell();
+        this.closeSome();
+        this.tellNews();
       });
   }
 
@@ -88,15 +115,12 @@ export class RunWatcher {
     for (let i = 0; i < 100 && this.waiting > 0; i++) await new Promise((resolve) => setTimeout(resolve, 10));
   }
 
-  /** Tells a listener of every change until the function that it gets is called. */
+  /** Tells a listener of all runs at every change until the function that it gets is called. */
   watch(listener: Listener): () => void {
     if (this.system.length > 0) listener({ kind: 'system', system: this.system });
     this.listeners.add(listener);
-    this.lookTimer ??= setInterval(() => void this.lookAndTell(), lookEvery).unref();
-    return () => {
-      this.listeners.delete(listener);
-      if (this.listeners.size === 0) this.rest();
-    };
+    if (!this.isLooking) void this.keepLooking();
+    return () => void this.listeners.delete(listener);
   }
 
   get watchers(): number {
@@ -106,27 +130,41 @@ export class RunWatcher {
   /** Ends all watching. */
   stop(): void {
     clearInterval(this.measuring);
-    this.rest();
+    this.listeners.clear();
   }
 
-  private rest(): void {
-    clearInterval(this.lookTimer);
-    this.lookTimer = undefined;
+  /** Looks while somebody watches: one look after the other, however long each takes. */
+  private async keepLooking(): Promise<void> {
+    this.isLooking = true;
+    while (this.listeners.size > 0) {
+      await new Promise((resolve) => setTimeout(resolve, lookPause).unref());
+      // The folder may not be there to be looked at now; whoever asks for something is told.
+      await this.look().then(
+        () => this.tellNews(),
+        () => {},
+      );
+    }
+    this.isLooking = false;
   }
 
   private tell(event: ServerEvent): void {
     for (const listener of this.listeners) listener(event);
   }
 
-  private async lookAndTell(): Promise<void> {
-    const told = (): string => JSON.stringify(this.summaries().map(({ id, state, version }) => [id, state, version]));
-    const before = told();
-    try {
-      await this.look();
-    } catch {
-      return; // the folder can't be looked at now; whoever asks for something is told
+  private tellNews(): void {
+    const runs = this.summaries();
+    if (this.news(runs)) this.tell({ kind: 'runs', runs });
+  }
+
+  /** Closes runs that nobody has asked for lately until the others fit. */
+  private closeSome(): void {
+    let bytes = [...this.opened].reduce((sum, view) => sum + view.openBytes, 0);
+    for (const view of this.opened) {
+      if (bytes <= this.openBytes || this.opened.size === 1) return;
+      bytes -= view.openBytes;
+      view.close();
+      this.opened.delete(view);
     }
-    if (told() !== before) this.tell({ kind: 'runs', runs: this.summaries() });
   }
 
   private summaries(): RunSummary[] {
@@ -143,14 +181,15 @@ export class RunWatcher {
   }
 
   private async lookNow(): Promise<void> {
-    const views = new Map<string, RunView>();
-    for (const listed of await listRuns(this.root)) {
+    const all = await this.listing.look((id) => this.views.get(id)?.isResting ?? false);
+    const views = await inTurn(all, looksAtOnce, async (listed) => {
       const known = this.views.get(listed.id);
       const view = known?.path === listed.path ? known : new RunView(listed, this.commandFor);
       await view.look(listed, Date.now() / 1000);
-      views.set(listed.id, view);
-    }
-    this.views = views;
+      return view;
+    });
+    this.views = new Map(views.map((view) => [view.summary.id, view]));
+    for (const view of this.opened) if (this.views.get(view.summary.id) !== view) this.opened.delete(view);
     this.lookedAt = performance.now();
   }
 }

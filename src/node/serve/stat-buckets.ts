@@ -2,6 +2,10 @@
 const defaultCapacity = 2048;
 /** Columns that are kept; a run has some thirty. */
 const mostColumns = 256;
+/** Buckets of all columns together: of a file with more columns than usual there are fewer of each. */
+const mostCells = 48 * defaultCapacity;
+/** Buckets that there is room for at first; the room doubles as lines come. */
+const firstRoom = 64;
 
 /** Values of one quantity by bucket. */
 interface Column {
@@ -10,6 +14,9 @@ interface Column {
   readonly min: Float32Array;
   readonly max: Float32Array;
 }
+const bytesOfCell = 20;
+/** Of a column without a bucket: its name and four arrays. */
+const bytesOfColumn = 800;
 
 /** A quantity in stretches of lines: NaN where a stretch has no value of it. */
 export interface Thinned {
@@ -31,14 +38,24 @@ export interface BucketRange {
  */
 export class StatBuckets {
   private readonly columns = new Map<string, Column>();
-  private readonly starts: Float64Array;
+  private starts: Float64Array;
   /** Lines of one bucket, a power of two. */
   linesPerBucket = 1;
   lines = 0;
 
-  /** @param capacity  buckets at most, even */
-  constructor(private readonly capacity = defaultCapacity) {
-    this.starts = new Float64Array(capacity);
+  /** @param capacity  buckets at most, a power of two */
+  constructor(private capacity = defaultCapacity) {
+    this.starts = new Float64Array(Math.min(capacity, firstRoom));
+  }
+
+  /** Memory that this takes, about. */
+  get bytes(): number {
+    return this.room * (8 + bytesOfCell * this.columns.size) + bytesOfColumn * this.columns.size;
+  }
+
+  /** Buckets that there is room for. */
+  private get room(): number {
+    return this.starts.length;
   }
 
   get keys(): string[] {
@@ -58,13 +75,18 @@ export class StatBuckets {
    */
   add(values: Iterable<readonly [string, number]>, position: number): void {
     if (this.lines === this.capacity * this.linesPerBucket) this.merge();
-    const bucket = Math.floor(this.lines / this.linesPerBucket);
+    let bucket = Math.floor(this.lines / this.linesPerBucket);
+    if (bucket >= this.room) this.makeRoom();
     if (this.lines % this.linesPerBucket === 0) this.starts[bucket] = position;
     this.lines++;
     for (const [key, value] of values) {
       if (!Number.isFinite(value)) continue;
-      const column = this.columns.get(key) ?? this.newColumn(key);
-      if (!column) continue;
+      let column = this.columns.get(key);
+      if (!column) {
+        column = this.newColumn(key);
+        if (!column) continue;
+        bucket = this.length - 1; // there may be fewer now
+      }
       column.min[bucket] = column.count[bucket] === 0 ? value : Math.min(column.min[bucket], value);
       column.max[bucket] = column.count[bucket] === 0 ? value : Math.max(column.max[bucket], value);
       column.count[bucket]++;
@@ -114,19 +136,30 @@ export class StatBuckets {
 
   private newColumn(key: string): Column | undefined {
     if (this.columns.size >= mostColumns) return undefined;
-    const column = {
-      count: new Uint32Array(this.capacity),
-      sum: new Float64Array(this.capacity),
-      min: new Float32Array(this.capacity),
-      max: new Float32Array(this.capacity),
-    };
+    if ((this.columns.size + 1) * this.capacity > mostCells) this.narrow();
+    const column = columnOf(this.room);
     this.columns.set(key, column);
     return column;
   }
 
+  private makeRoom(): void {
+    const room = Math.min(this.capacity, 2 * this.room);
+    this.starts = resized(this.starts, new Float64Array(room));
+    for (const [key, column] of this.columns) this.columns.set(key, resizedColumn(column, room));
+  }
+
+  /** Halves the number of buckets that there may be. */
+  private narrow(): void {
+    if (this.lines > (this.capacity / 2) * this.linesPerBucket) this.merge();
+    this.capacity /= 2;
+    if (this.room <= this.capacity) return;
+    this.starts = this.starts.slice(0, this.capacity);
+    for (const [key, column] of this.columns) this.columns.set(key, resizedColumn(column, this.capacity));
+  }
+
   /** Makes one bucket of two. */
   private merge(): void {
-    const half = this.capacity / 2;
+    const half = this.room / 2;
     for (const { count, sum, min, max } of this.columns.values()) {
       for (let bucket = 0; bucket < half; bucket++) {
         const [a, b] = [2 * bucket, 2 * bucket + 1];
@@ -141,4 +174,27 @@ export class StatBuckets {
     for (let bucket = 0; bucket < half; bucket++) this.starts[bucket] = this.starts[2 * bucket];
     this.linesPerBucket *= 2;
   }
+}
+
+const columnOf = (room: number): Column => ({
+  count: new Uint32Array(room),
+  sum: new Float64Array(room),
+  min: new Float32Array(room),
+  max: new Float32Array(room),
+});
+
+function resizedColumn(column: Column, room: number): Column {
+  const { count, sum, min, max } = columnOf(room);
+  return {
+    count: resized(column.count, count),
+    sum: resized(column.sum, sum),
+    min: resized(column.min, min),
+    max: resized(column.max, max),
+  };
+}
+
+/** Copies what fits. */
+function resized<T extends Uint32Array | Float64Array | Float32Array>(from: T, to: T): T {
+  to.set(from.subarray(0, to.length));
+  return to;
 }

@@ -1,7 +1,7 @@
-import { readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { openPlain } from './plain-file.ts';
 import { StatBuckets } from './stat-buckets.ts';
+import { lastLine, linesAllOver, textOf, valuesOf } from './stat-line.ts';
 
 /** Bytes that are read and parsed at a time: about a millisecond, so that other requests wait no longer. */
 const chunkBytes = 2 ** 18;
@@ -16,9 +16,6 @@ const markBytes = 256;
 /** Lines in the stretch that is zoomed into, up to which the file is read again. */
 const mostZoomedLines = 20_000;
 const newline = 0x0a;
-
-/** The values of the last line. */
-export type LastLine = ReadonlyMap<string, number>;
 
 /**
  * A `stats.jsonl` that grows, or that a resumed run wrote anew. Reads what has been added since the last time and keeps
@@ -36,7 +33,6 @@ export class StatFile {
   private looking: Promise<void> | undefined;
   private completing: Promise<void> | undefined;
   damagedLines = 0;
-  last: LastLine = new Map();
   /** Bytes of the file when it was last looked at. */
   size = 0;
 
@@ -45,6 +41,11 @@ export class StatFile {
   /** Whether every line is in the buckets. */
   get isExact(): boolean {
     return this.position >= this.size;
+  }
+
+  /** Memory that this takes, about. */
+  get bytes(): number {
+    return this.buckets.bytes + (this.overview?.bytes ?? 0);
   }
 
   /** What is known of the whole file: all lines, or some of them while a long file is read. */
@@ -62,7 +63,7 @@ export class StatFile {
     if (this.completing || (stamp !== undefined && stamp === this.stamp)) return Promise.resolve();
     this.looking ??= this.withFile(async (file) => {
       const isLong = this.size - this.position > atOnceBytes;
-      if (isLong) this.glance(file.fd);
+      if (isLong) await this.glance(file);
       else await this.readOn(file);
       this.stamp = stamp;
     }).finally(() => (this.looking = undefined));
@@ -142,17 +143,14 @@ export class StatFile {
     this.size = 0;
     this.stamp = undefined;
     this.damagedLines = 0;
-    this.last = new Map();
   }
 
   private async readOn(file: FileHandle, pause?: () => Promise<void>): Promise<void> {
     const { buckets } = this;
     const take = (line: string, position: number): void => {
       const values = valuesOf(line);
-      if (values) {
-        buckets.add(values, position);
-        this.last = values;
-      } else this.damagedLines++;
+      if (values) buckets.add(values, position);
+      else this.damagedLines++;
     };
     const end = await readLines(file, this.position, this.size, take, pause);
     // A last line without its end is read when it is complete.
@@ -163,28 +161,12 @@ export class StatFile {
     this.overview = undefined;
   }
 
-  /** Takes the first lines behind places that are spread evenly over the file, and the last one. */
-  private glance(file: number): void {
+  /** Takes lines from all over the file, and the last one. */
+  private async glance(file: FileHandle): Promise<void> {
     const overview = new StatBuckets(512);
-    const piece = new Uint8Array(2 ** 14);
-    for (let i = 0; i < overviewLines; i++) {
-      const place = Math.floor((i / overviewLines) * this.size);
-      const read = readSync(file, piece, 0, piece.length, place);
-      const start = place === 0 ? 0 : piece.indexOf(newline) + 1;
-      const end = piece.indexOf(newline, start);
-      if ((start === 0 && place > 0) || end < 0 || end > read) continue;
-      const values = valuesOf(textOf(piece, start, end));
-      if (values) overview.add(values, place + start);
-    }
-    const tail = new Uint8Array(Math.min(this.size, 2 ** 16));
-    const read = readSync(file, tail, 0, tail.length, this.size - tail.length);
-    const end = tail.subarray(0, read).lastIndexOf(newline);
-    const start = end < 0 ? -1 : tail.subarray(0, end).lastIndexOf(newline) + 1;
-    const values = start > 0 ? valuesOf(textOf(tail, start, end)) : undefined;
-    if (values) {
-      overview.add(values, this.size - tail.length + start);
-      this.last = values;
-    }
+    const lines = await linesAllOver(file, this.size, overviewLines);
+    const last = await lastLine(file, this.size);
+    for (const { values, position } of last ? [...lines, last] : lines) if (values) overview.add(values, position);
     this.overview = overview;
   }
 }
@@ -195,9 +177,6 @@ async function bytesBefore(file: FileHandle, end: number): Promise<Uint8Array<Ar
   const { bytesRead } = await file.read(bytes, 0, bytes.length, end - bytes.length);
   return bytes.subarray(0, bytesRead);
 }
-
-const decoder = new TextDecoder();
-const textOf = (bytes: Uint8Array, from: number, to: number): string => decoder.decode(bytes.subarray(from, to));
 
 /**
  * Reads whole lines between two places of a file.
@@ -230,22 +209,4 @@ async function readLines(
     await pause?.();
   }
   return position;
-}
-
-/** The values of a line: means of summaries, and plain numbers. Undefined when it is not a JSON object. */
-function valuesOf(line: string): Map<string, number> | undefined {
-  let entry: unknown;
-  try {
-    entry = JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) return undefined;
-  const values = new Map<string, number>();
-  for (const [key, value] of Object.entries(entry as Record<string, unknown>)) {
-    if (typeof value === 'number') values.set(key, value);
-    else if (typeof value === 'object' && value !== null && 'mean' in value && typeof value.mean === 'number')
-      values.set(key, value.mean);
-  }
-  return values;
 }

@@ -1,16 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { RunWatcher } from '../../../src/node/serve/run-watcher.ts';
-import { StatFile } from '../../../src/node/serve/stat-file.ts';
+import { StatSketch } from '../../../src/node/serve/stat-sketch.ts';
 import { temporaryFolder } from '../../cli/support.ts';
-import { writeRun } from './run-fixture.ts';
+import { statLine, writeRun } from './run-fixture.ts';
 
 const folder = temporaryFolder();
 const watchers: RunWatcher[] = [];
-const watcherOf = (root: string): RunWatcher => {
-  const watcher = new RunWatcher(root, (file) => `stf sample --network ${file}`);
+const watcherOf = (root: string, openBytes?: number): RunWatcher => {
+  const watcher = new RunWatcher(root, (file) => `stf sample --network ${file}`, openBytes);
   watchers.push(watcher);
   return watcher;
 };
@@ -31,8 +31,8 @@ const everything = {
 test('a disk that fails under one run makes that run broken, and the others stay as they are', async () => {
   writeRun(folder.join('00000-good'), { summary: { finished: true } });
   writeRun(folder.join('00001-bad'), { summary: { finished: true } });
-  const spy = vi.spyOn(StatFile.prototype, 'look').mockImplementation(function (this: StatFile) {
-    return this.path.includes('bad') ? Promise.reject(new Error('EIO: i/o error, read')) : this.complete();
+  const spy = vi.spyOn(StatSketch.prototype, 'look').mockImplementation(function (this: StatSketch) {
+    return this.path.includes('bad') ? Promise.reject(new Error('EIO: i/o error, read')) : Promise.resolve();
   });
   const watcher = watcherOf(folder.path);
   const stateOf = async () => (await watcher.runs()).map(({ id, state, note }) => [id, state, note]);
@@ -145,4 +145,41 @@ test('what stf evaluate leaves in a run folder becomes curves beside the statist
   const zoomed = await view.series({ ...everything, from: 4, to: 20, keys: ['Metrics/fid'] });
   expect(Object.keys(zoomed.curves)).toEqual(['Metrics/fid']);
   expect(zoomed.curves['Metrics/fid'].mean.filter((value) => value !== null)).toEqual([8]);
+});
+
+test('who watches is told of a new line, of a new run and of one that is gone', async () => {
+  writeRun(folder.join('00000-run'));
+  const watcher = watcherOf(folder.path);
+  const told: string[] = [];
+  watcher.watch((event) => {
+    if (event.kind === 'runs') told.push(event.runs.map(({ id, kimg }) => `${id} ${kimg}`).join());
+  });
+  await watcher.runs();
+  const next = (expected: string) => vi.waitFor(() => expect(told.at(-1)).toBe(expected), { timeout: 5000 });
+  await next('00000-run 8');
+  appendFileSync(folder.join('00000-run', 'stats.jsonl'), `${statLine(5)}\n`);
+  await next('00000-run 10');
+  writeRun(folder.join('00001-run'), { lines: 1 });
+  await next('00001-run 0,00000-run 10');
+  rmSync(folder.join('00000-run'), { recursive: true });
+  await next('00001-run 0');
+});
+
+test('runs that nobody asked for lately are closed where memory is short, and read again when they are asked for', async () => {
+  const ids = ['00000-run', '00001-run', '00002-run'];
+  for (const id of ids) writeRun(folder.join(id), { lines: 100 });
+  const watcher = watcherOf(folder.path, 1); // room for none but the one that is asked for
+  const curves = [];
+  for (const id of ids) curves.push((await (await watcher.run(id))!.series(everything)).curves);
+  const views = await Promise.all(ids.map(async (id) => (await watcher.run(id))!));
+  await watcher.run(ids[1]);
+  expect(views[0].openBytes).toBeLessThan(views[1].openBytes / 5);
+  const versions = (await watcher.runs()).map(({ version }) => version);
+  for (const [i, id] of ids.entries()) {
+    const view = (await watcher.run(id))!;
+    expect((await view.series(everything)).curves).toEqual(curves[i]);
+    expect(view.detail().keys).toContain('Loss/loss');
+  }
+  // Nothing has changed for those who watch.
+  expect((await watcher.runs()).map(({ version }) => version)).toEqual(versions);
 });

@@ -69,3 +69,45 @@ test('a file with thousands of names takes no more than the columns that fit', (
   );
   expect(buckets.keys).toHaveLength(256);
 });
+
+test('room grows with the lines: little of a short file, and bounded of any', () => {
+  const keys = Array.from({ length: 40 }, (_, i) => `key ${i}`);
+  const bytesOf = (lines: number): number => {
+    const buckets = new StatBuckets();
+    for (let line = 0; line < lines; line++)
+      buckets.add(
+        keys.map((key) => [key, line] as const),
+        line,
+      );
+    return buckets.bytes;
+  };
+  // 20 bytes a value, and at most twice the room that is needed, but for the first 64 places and the names.
+  expect(bytesOf(10)).toBeLessThan(40 * (64 * 21 + 1000));
+  expect(bytesOf(1000)).toBeLessThan(40 * (1024 * 21 + 1000));
+  expect(bytesOf(50_000)).toBe(bytesOf(2048));
+});
+
+test('of a file with many quantities there are fewer buckets of each, and they hold as much', () => {
+  const [keys, lines] = [200, 3000];
+  const buckets = new StatBuckets();
+  // Quantities come one after the other, so that the buckets narrow while they are being filled.
+  for (let line = 0; line < lines; line++)
+    buckets.add(
+      Array.from({ length: Math.min(keys, 1 + line) }, (_, key) => [`key ${key}`, line * 1000 + key] as const),
+      10 * line,
+    );
+  expect(buckets.lines).toBe(lines);
+  expect(buckets.keys).toHaveLength(keys);
+  expect(buckets.bytes).toBeLessThan(2.5e6);
+  for (const key of [0, 50, 199]) {
+    const values = Array.from({ length: lines }, (_, line) => (line < key ? NaN : line * 1000 + key));
+    const { min, max } = buckets.thin(`key ${key}`, { from: 0, to: buckets.length }, buckets.length);
+    const expected = direct(values, buckets.linesPerBucket);
+    expect([...min]).toEqual(expected.min);
+    expect([...max].map((value) => (Number.isNaN(value) ? -Infinity : value))).toEqual(
+      expected.max.map((value) => (Number.isNaN(value) ? -Infinity : value)),
+    );
+  }
+  for (let bucket = 0; bucket < buckets.length; bucket++)
+    expect(buckets.startOf(bucket)).toBe(bucket * buckets.linesPerBucket * 10);
+});

@@ -25,7 +25,6 @@ describe('a file that grows', () => {
     appendFileSync(path, `${statLine(3).slice(40)}\n${lines(4, 6)}`);
     await file.look();
     expect(ticks(file)).toEqual([0, 1, 2, 3, 4, 5]);
-    expect(file.last.get('Progress/tick')).toBe(5);
     expect(file.damagedLines).toBe(0);
   });
 
@@ -97,7 +96,6 @@ describe('a long file', () => {
     expect(seen.at(-1)).toBe(count - 1);
     expect(seen.length).toBeGreaterThan(200);
     expect(seen).toEqual([...seen].sort((a, b) => a - b));
-    expect(file.last.get('Progress/tick')).toBe(count - 1);
   });
 
   test('has every line in the end, no peak is lost, and a stretch of it is read again to show its lines', async () => {
