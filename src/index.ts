@@ -112,7 +112,7 @@ export {
   transformOf,
   cropNames,
 } from './data/picture-transforms.ts';
-export type { PictureSize, PictureTransform, CropName } from './data/picture-transforms.ts';
+export type { PictureRecipe, PictureSize, PictureTransform, CropName } from './data/picture-transforms.ts';
 export { imageToFloat, toUint8 } from './data/pixels.ts';
 export { resampleFilters, resize, resizeInFloat } from './data/resample.ts';
 export type { Picture, ResampleFilter } from './data/resample.ts';
@@ -492,6 +492,7 @@ export type {
   ManifoldOptions,
   NearestImages,
   NearestImagesOptions,
+  SampleBlocks,
   NearestNeighbours,
   PolynomialKernel,
   RowProducts,
