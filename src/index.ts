@@ -518,6 +518,7 @@ export {
   keepMasks,
   learningRateAt,
   outputOf,
+  OptionError,
   parseTrainingOptions,
   presets,
   rangeNames,
