@@ -137,7 +137,7 @@ export class HostState implements EngineState {
 
   look<T>(name: string, use: (data: TensorData) => Promise<T>): Promise<T> {
     known(this.entries, this.fronts, name);
-    return this.queue(() => use(this.fronts.get(name)!.data as TensorData));
+    return this.queue(() => use(this.fronts.get(name)!.data));
   }
 
   update(name: string, change: (data: TensorData) => Promise<void>): Promise<void> {
