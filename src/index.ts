@@ -103,8 +103,16 @@ export { byCodePoints, byParts, labelsFromFolders, labelsJson, readLabels } from
 export type { LabelTable } from './data/labels.ts';
 export { createDataOrder } from './data/order.ts';
 export type { DataOrder } from './data/order.ts';
-export { asRgb, celeba64, fromPlanes, pictureTransform, toPlanes, cropNames } from './data/picture-transforms.ts';
-export type { PictureSize, PictureTransform, CropName } from './data/picture-transforms.ts';
+export {
+  asRgb,
+  celeba64,
+  fromPlanes,
+  pictureTransform,
+  toPlanes,
+  transformOf,
+  cropNames,
+} from './data/picture-transforms.ts';
+export type { PictureRecipe, PictureSize, PictureTransform, CropName } from './data/picture-transforms.ts';
 export { imageToFloat, toUint8 } from './data/pixels.ts';
 export { resampleFilters, resize, resizeInFloat } from './data/resample.ts';
 export type { Picture, ResampleFilter } from './data/resample.ts';
@@ -484,6 +492,7 @@ export type {
   ManifoldOptions,
   NearestImages,
   NearestImagesOptions,
+  SampleBlocks,
   NearestNeighbours,
   PolynomialKernel,
   RowProducts,
@@ -509,6 +518,7 @@ export {
   keepMasks,
   learningRateAt,
   outputOf,
+  OptionError,
   parseTrainingOptions,
   presets,
   rangeNames,

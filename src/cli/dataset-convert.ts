@@ -1,8 +1,8 @@
 import { realpathSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Command } from 'commander';
-import { celeba64, pictureTransform, cropNames } from '../data/picture-transforms.ts';
-import type { PictureSize, PictureTransform, CropName } from '../data/picture-transforms.ts';
+import { cropNames, transformOf } from '../data/picture-transforms.ts';
+import type { PictureRecipe, PictureSize, CropName } from '../data/picture-transforms.ts';
 import { UsageError } from '../errors.ts';
 import { convertImages } from '../node/dataset/convert.ts';
 import type { Conversion } from '../node/dataset/convert.ts';
@@ -23,6 +23,7 @@ interface ConvertFlags {
   readonly preset?: 'celeba64';
   readonly maxImages?: number;
   readonly convert?: 'rgb';
+  readonly workers?: number;
 }
 
 /** Offenders that are printed by name; of more, the number is told. */
@@ -62,6 +63,13 @@ export function convertCommand(io: Io): Command {
         'Mend grey, RGBA, 16 bit, CMYK and animated pictures: make them RGB',
       ),
     )
+    .addOption(
+      valueOption(
+        '--workers',
+        integer('INT', { min: 0 }),
+        'Threads that decode and transform; the archive is the same [default: one a core, at most 8]',
+      ),
+    )
     .addHelpText(
       'after',
       '\nExamples:\n  stf dataset convert cifar-10-python.tar.gz --dest cifar10.zip\n' +
@@ -73,8 +81,9 @@ export function convertCommand(io: Io): Command {
 
 async function convert(io: Io, source: string, flags: ConvertFlags): Promise<void> {
   const { print, note } = makeConsole(io);
-  const { dest, maxImages } = flags;
-  const transform = transformOf(flags);
+  const { dest, maxImages, workers } = flags;
+  const transform = recipeOf(flags);
+  transformOf(transform); // refuses what does not go together
   if (!/\.zip$/i.test(dest)) throw new UsageError(`--dest must be the name of a .zip archive, got ${dest}.`);
   if (isSameFile(source, dest))
     throw new UsageError(`--dest must be another file than the source, got ${dest} for both.`);
@@ -87,6 +96,7 @@ async function convert(io: Io, source: string, flags: ConvertFlags): Promise<voi
       dest,
       transform,
       maxImages,
+      workers,
       toRgb: flags.convert === 'rgb',
       onOffence: (offence) => {
         if (named < mostNamed) note(describeOffence(offence));
@@ -105,11 +115,11 @@ async function convert(io: Io, source: string, flags: ConvertFlags): Promise<voi
     note(`${conversion.width} is no power of two: EDM's own tool asks for one, and networks halve it at every level.`);
 }
 
-function transformOf({ preset, transform, resolution }: ConvertFlags): PictureTransform {
-  if (preset === undefined) return pictureTransform(transform, resolution);
+function recipeOf({ preset, transform, resolution }: ConvertFlags): PictureRecipe {
+  if (preset === undefined) return { crop: transform, size: resolution };
   const given = transform !== undefined ? '--transform' : resolution !== undefined ? '--resolution' : undefined;
   if (given) throw new UsageError(`${given} can't be given with --preset ${preset}, which sets it.`);
-  return celeba64;
+  return { crop: preset };
 }
 
 function summary({ images, leftOut, width, height, channels, classes }: Conversion): string {

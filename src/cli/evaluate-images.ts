@@ -77,11 +77,14 @@ export async function evaluateImages(job: EvaluationJob, runtime: Runtime): Prom
   const extraction = ofFeatures.length > 0 ? await openExtraction(io, flags, runtime, Math.max(...counts)) : undefined;
   if (ranks.rank === 0) await ranks.barrier();
   const measured: Measured[] = [];
+  let referenceSha256: string | undefined;
   try {
     const reference = extraction && (await referenceOf(job, comparison, ofFeatures, extraction));
+    referenceSha256 = reference?.pixelsSha256;
     for (const candidate of candidates) {
       const found = await measure(job, runtime, candidate, { comparison, reference, wanted, extraction });
       if (found) measured.push(found);
+      referenceSha256 ??= found?.trainingSha256;
     }
   } finally {
     await extraction?.extractor.release();
@@ -96,7 +99,7 @@ export async function evaluateImages(job: EvaluationJob, runtime: Runtime): Prom
       version: packageVersion,
     },
     warnings: [...new Set(measured.flatMap(({ warnings }) => warnings))],
-    details: detailsOf(job, { comparison, rows, wanted, extraction }),
+    details: detailsOf(job, { comparison, referenceSha256, rows, wanted, extraction }),
     pictures: measured.flatMap(({ picture }, i) =>
       picture
         ? [
@@ -117,6 +120,8 @@ interface Measured {
   readonly warnings: readonly string[];
   /** Samples beside the nearest training images. */
   readonly picture: Uint8Array | undefined;
+  /** Hash of the pixels of the training images, where all were compared. */
+  readonly trainingSha256: string | undefined;
 }
 
 /** Measures one set of samples, and closes it. Of ranks, the first one has what comes of it. */
@@ -154,21 +159,22 @@ async function measure(
       );
     }
     let picture: Uint8Array | undefined;
+    let trainingSha256: string | undefined;
     if (wanted.includes('memorization')) {
       const found = await memorizationOf(job, runtime, set, comparison, show);
       Object.assign(numbers, found.numbers);
-      ({ picture } = found);
+      ({ picture, trainingSha256 } = found);
     }
     const row: Row = {
       group,
       kimg,
       seeds: seeds && seedText(seeds),
       count: set.length,
-      origin: set.origin,
+      origin: withHash(set.origin, features?.pixelsSha256),
       nfe: features?.nfe ?? set.nfe?.(),
       numbers,
     };
-    return { row, warnings: warningsAbout(set, comparison, wanted, extraction?.extractor), picture };
+    return { row, warnings: warningsAbout(set, comparison, wanted, extraction?.extractor), picture, trainingSha256 };
   } finally {
     await set.close();
   }
@@ -325,7 +331,7 @@ async function referenceOf(
   comparison: Comparison,
   wanted: readonly ImageMetric[],
   extraction: Extraction,
-): Promise<Reference> {
+): Promise<Reference & { readonly pixelsSha256?: string | undefined }> {
   const { extractor } = extraction;
   if (comparison.kind === 'statistics') {
     const { path, statistics } = comparison;
@@ -347,6 +353,7 @@ async function referenceOf(
     ...(wanted.includes('fid') && { statistics: featureStatistics(features.features, extractor.dimension) }),
     // They are not small: 8 kB an image.
     ...(wanted.some(needsFeatures) && { features }),
+    pixelsSha256: features.pixelsSha256,
   };
 }
 
@@ -356,7 +363,7 @@ async function memorizationOf(
   set: ImageSet,
   comparison: Comparison,
   show: (bar: Counting) => void,
-): Promise<{ numbers: Numbers; picture: Uint8Array }> {
+): Promise<{ numbers: Numbers; picture: Uint8Array; trainingSha256: string }> {
   if (comparison.kind !== 'images') throw new UsageError('--metrics memorization needs the training images as --ref.');
   const { progress } = makeConsole(io);
   const training = comparison.set;
@@ -367,7 +374,7 @@ async function memorizationOf(
   show(bar);
   let isCompared = false;
   try {
-    const { numbers, pairs, pairCount } = await measureMemorization(set, training, {
+    const { numbers, pairs, pairCount, trainingSha256 } = await measureMemorization(set, training, {
       count,
       runtime,
       onProgress: (done) => {
@@ -379,7 +386,7 @@ async function memorizationOf(
     });
     const [channels, height, width] = set.shape;
     const grid = imageGrid({ images: pairs, count: 2 * pairCount, channels, height, width, columns: 8, scale: 2 });
-    return { numbers, picture: encodePng(grid) };
+    return { numbers, picture: encodePng(grid), trainingSha256 };
   } finally {
     bar.end();
   }
@@ -453,12 +460,18 @@ function referenceName(comparison: Comparison): string | undefined {
   return about && n !== undefined ? `${grouped(n)} images of ${about.name} (${path})` : `the statistics in ${path}`;
 }
 
+/** Where images are from, with the hash of their pixels, which does not change with the place. */
+const withHash = (origin: ImageSet['origin'], pixelsSha256: string | undefined): ImageSet['origin'] => ({
+  ...origin,
+  ...(pixelsSha256 !== undefined && { pixelsSha256 }),
+});
+
 /** What the reference is, in a report. */
-function referenceRecord(comparison: Comparison): Record<string, unknown> | null {
+function referenceRecord(comparison: Comparison, pixelsSha256: string | undefined): Record<string, unknown> | null {
   if (comparison.kind === 'none') return null;
   if (comparison.kind === 'images') {
     const { origin, length, shape } = comparison.set;
-    return { origin, count: length, shape };
+    return { origin: withHash(origin, pixelsSha256), count: length, shape };
   }
   const { path, statistics } = comparison;
   const { sha256, n = null, about = null } = statistics;
@@ -470,11 +483,13 @@ function detailsOf(
   { flags }: EvaluationJob,
   {
     comparison,
+    referenceSha256,
     rows,
     wanted,
     extraction,
   }: {
     comparison: Comparison;
+    referenceSha256: string | undefined;
     rows: readonly Row[];
     wanted: readonly ImageMetric[];
     extraction: Extraction | undefined;
@@ -483,7 +498,7 @@ function detailsOf(
   const counts = rows.map(({ count }) => count);
   return {
     metrics: wanted,
-    reference: referenceRecord(comparison),
+    reference: referenceRecord(comparison, referenceSha256),
     extractor: extraction && {
       name: extraction.extractor.name,
       sha256: extraction.extractor.sha256,

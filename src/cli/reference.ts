@@ -64,7 +64,7 @@ async function makeReference(io: Io, source: string, flags: ReferenceFlags): Pro
       const { name, sha256, resizer, dimension } = extractor;
       await writeStatistics(dest, featureStatistics(features.features, dimension), {
         name: set.name,
-        origin: set.origin,
+        origin: { ...set.origin, pixelsSha256: features.pixelsSha256 },
         extractor: { name, sha256, resizer },
         version: packageVersion,
       });

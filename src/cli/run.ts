@@ -46,9 +46,11 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.done; // --help, --version
     if (error instanceof CommanderError && error.code === 'commander.help') return exitCodes.usage; // shown on stderr
     const { code, message } = explain(error);
-    // What is wrong in all ranks is said by the first, which has the launcher end the others.
-    if (launch && launch.rank > 0) await sleep(headStartMs, undefined, { signal: io.interrupt }).catch(() => {});
-    if (launch && launch.rank > 0 && io.interrupt.aborted) return code;
+    // What is wrong in all ranks is said by the first, which has the launcher end the others. A signal that comes meanwhile
+    // is the launcher's; one from before says nothing about who speaks.
+    const waiting = launch && launch.rank > 0 && !io.interrupt.aborted ? { signal: io.interrupt } : undefined;
+    if (launch && launch.rank > 0) await sleep(headStartMs, undefined, waiting).catch(() => {});
+    if (waiting?.signal.aborted) return code;
     const where = launch ? `rank ${launch.rank} of ${launch.size} on ${hostname()}: ` : '';
     io.stderr.write(`${commandPath(program, argv)}: ${where}${message.replace(/\s*\n\s*/g, ' ')}\n`);
     if (process.env.STF_DEBUG === '1' && error instanceof Error) io.stderr.write(`${error.stack}\n`);

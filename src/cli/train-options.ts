@@ -7,7 +7,14 @@ import { restrictsClass } from '../objective/index.ts';
 import { archName } from '../node/run-reader.ts';
 import { isPointPath } from '../node/dataset/point-file.ts';
 import { dataName, dataShape, toyKindOf } from '../node/training-data.ts';
-import { formulationOf, largestSigma, largestTrainedSigma, parseTrainingOptions, presets } from '../training/index.ts';
+import {
+  formulationOf,
+  largestSigma,
+  largestTrainedSigma,
+  OptionError,
+  parseTrainingOptions,
+  presets,
+} from '../training/index.ts';
 import type { FormulationName, PresetName, TrainingOptions } from '../training/index.ts';
 import { withinRange } from '../sampling/index.ts';
 import { betaMaxOf, scheduleOf, trainFlags } from './train-flags/index.ts';
@@ -25,7 +32,7 @@ const presetFor = (given: GivenFlags): PresetName =>
  * @throws UsageError naming the option, its value and what would work
  */
 export function newRunOptions(preset: PresetName | undefined, given: GivenFlags): TrainingOptions {
-  return checked(apply(presets[preset ?? presetFor(given)], given));
+  return made(presets[preset ?? presetFor(given)], given);
 }
 
 /**
@@ -44,7 +51,7 @@ export function resumedRunOptions(own: TrainingOptions, given: GivenFlags): Trai
       );
     }
   }
-  return checked(apply(own, given));
+  return made(own, given);
 }
 
 /**
@@ -67,7 +74,38 @@ export function continuedOptions(own: TrainingOptions, given: GivenFlags): Train
     throw new UsageError(
       `--data ${dataName(options.data)}: the network of the checkpoint is for samples of shape [${needed.join(', ')}], and these have [${found.join(', ')}].`,
     );
-  return checked(options);
+  return made(own, given);
+}
+
+/** Options with what was typed, checked. What the library says of an option is said of what was typed for it. */
+function made(base: TrainingOptions, given: GivenFlags): TrainingOptions {
+  try {
+    return checked(apply(base, given));
+  } catch (error) {
+    if (error instanceof OptionError) {
+      const name = flagOf(error.path, base, given);
+      if (name !== undefined) throw new UsageError(`--${name} ${error.reason}, got ${given.get(name)}.`);
+    }
+    // Of a set of points, not of an option's value.
+    if (error instanceof UsageError && /^toy data set \w+: dimension must be /.test(error.message))
+      throw new UsageError(`--dimension${error.message.replace(/^.*?: dimension/, '')}`);
+    throw error;
+  }
+}
+
+/** The flag that was typed for the option at a path: the last that changed it. */
+function flagOf(path: readonly PropertyKey[], base: TrainingOptions, given: GivenFlags): string | undefined {
+  const valueIn = (options: unknown): unknown =>
+    JSON.stringify(path.reduce((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], options));
+  let found: string | undefined;
+  trainFlags.reduce((options, flag) => {
+    const text = given.get(flag.name);
+    if (text === undefined) return options;
+    const changed = flag.set(options, text);
+    if (valueIn(changed) !== valueIn(options)) found = flag.name;
+    return changed;
+  }, base);
+  return found;
 }
 
 /** Network and preconditioning as text, but for what only training asks for. */

@@ -248,7 +248,8 @@ async function trainInto(
     folder.print(lastLine(folder, summary, options));
     const signal = preemptionOf(io);
     if (!summary.finished && signal !== undefined) {
-      // All ranks are through: nothing is to be aborted.
+      // All ranks are through: nothing is to be aborted. A launcher that is ending may never answer, and then kills.
+      folder.release();
       await leaveRanks();
       throw new Preempted(`stopped by ${signal}; the state is saved, and the run goes on with --resume`);
     }

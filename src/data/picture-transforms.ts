@@ -35,6 +35,14 @@ export function pictureTransform(name: CropName | undefined, size: PictureSize |
   return (picture) => wide(picture, size);
 }
 
+/** A transform as plain data: that of `pictureTransform`, or `celeba64`, which has its size. */
+export type PictureRecipe =
+  { readonly crop?: CropName | undefined; readonly size?: PictureSize | undefined } | { readonly crop: 'celeba64' };
+
+/** The transform of a recipe. Throws as `pictureTransform` does. */
+export const transformOf = (recipe: PictureRecipe): PictureTransform =>
+  recipe.crop === 'celeba64' ? celeba64 : pictureTransform(recipe.crop, recipe.size);
+
 /**
  * CelebA at 64 x 64 as score-SDE prepares it: the 140 x 140 pixels in the middle, shrunk to 64 x 64 linearly with
  * antialiasing (a triangle as wide as two target pixels). Theirs stay float; here they are rounded to pixels.

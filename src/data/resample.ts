@@ -30,10 +30,15 @@ const filters = {
 export type ResampleFilter = keyof typeof filters;
 export const resampleFilters = Object.keys(filters) as ResampleFilter[];
 
-/** Weights of one axis: target pixel i is the sum of `weights[i]` times the source pixels from `first[i]` on. */
-interface AxisWeights {
+/**
+ * Weights of one axis: target pixel i is the sum of `count[i]` source pixels from `first[i]` on, times the weights from
+ * i · `most` on.
+ */
+interface AxisWeights<Weights extends Float64Array | Int32Array> {
   readonly first: Int32Array;
-  readonly weights: readonly Float64Array[];
+  readonly count: Int32Array;
+  readonly most: number;
+  readonly weights: Weights;
 }
 
 const mostKnown = 256;
@@ -55,13 +60,13 @@ function remembered<T>(
 }
 
 /** The weights of `target` pixels out of `source` pixels. */
-const axisWeights = remembered((source, target, filter): AxisWeights => {
+const axisWeights = remembered((source, target, filter): AxisWeights<Float64Array> => {
   const { support, at } = filters[filter];
   const scale = source / target;
   const stretch = Math.max(scale, 1);
   const reach = support * stretch;
   const first = new Int32Array(target);
-  const weights: Float64Array[] = [];
+  const rows: Float64Array[] = [];
   for (let i = 0; i < target; i++) {
     const centre = (i + 0.5) * scale;
     const from = Math.max(Math.trunc(centre - reach + 0.5), 0);
@@ -69,9 +74,13 @@ const axisWeights = remembered((source, target, filter): AxisWeights => {
     const row = Float64Array.from({ length: to - from }, (_, k) => at((k + from - centre + 0.5) * (1 / stretch)));
     const sum = row.reduce((total, weight) => total + weight, 0);
     first[i] = from;
-    weights.push(sum === 0 ? row : row.map((weight) => weight / sum));
+    rows.push(sum === 0 ? row : row.map((weight) => weight / sum));
   }
-  return { first, weights };
+  const count = Int32Array.from(rows, ({ length }) => length);
+  const most = count.reduce((a, b) => Math.max(a, b));
+  const weights = new Float64Array(target * most);
+  rows.forEach((row, i) => weights.set(row, i * most));
+  return { first, count, most, weights };
 });
 
 /** Bits behind the point of Pillow's weights: products of 8 bits, two bits for overshoot, within 32. */
@@ -90,19 +99,11 @@ export function resize(picture: Picture, width: number, height: number, filter: 
   return height === picture.height ? narrowed : alongColumns(narrowed, fixedAxis(picture.height, height, filter));
 }
 
-/** The weights as integers, and where they begin. */
-interface FixedAxis {
-  readonly first: Int32Array;
-  readonly weights: readonly Int32Array[];
-}
-
 /** As `axisWeights`, in fixed point. */
-const fixedAxis = remembered((source, target, filter): FixedAxis => {
-  const { first, weights } = axisWeights(source, target, filter);
-  const integers = weights.map((row) =>
-    Int32Array.from(row, (weight) => Math.trunc(weight * 2 ** fixedBits + (weight < 0 ? -0.5 : 0.5))),
-  );
-  return { first, weights: integers };
+const fixedAxis = remembered((source, target, filter): AxisWeights<Int32Array> => {
+  const axis = axisWeights(source, target, filter);
+  const fixed = (weight: number): number => Math.trunc(weight * 2 ** fixedBits + (weight < 0 ? -0.5 : 0.5));
+  return { ...axis, weights: Int32Array.from(axis.weights, fixed) };
 });
 
 /** Rounds a sum in fixed point to 0..255. */
@@ -112,19 +113,33 @@ const clip = (sum: number): number => {
 };
 const half = 1 << (fixedBits - 1);
 
-function alongRows({ width, height, channels, data }: Picture, { first, weights }: FixedAxis): Picture {
-  const target = weights.length;
+function alongRows({ width, height, channels, data }: Picture, axis: AxisWeights<Int32Array>): Picture {
+  const { first, count, most, weights } = axis;
+  const target = first.length;
   const out = new Uint8Array(target * height * channels);
-  // A row of weights after the other keeps them at hand; sums are taken in 32 bits, as Pillow's are.
-  for (let x = 0; x < target; x++) {
-    const row = weights[x];
-    for (let y = 0; y < height; y++) {
+  // Sums are taken in 32 bits, as Pillow's are; those of a coloured pixel at once, in registers.
+  for (let y = 0, to = 0; y < height; y++) {
+    for (let x = 0; x < target; x++, to += channels) {
       const from = (y * width + first[x]) * channels;
-      const to = (y * target + x) * channels;
+      const begin = x * most;
+      const end = begin + count[x];
+      if (channels === 3) {
+        let [red, green, blue] = [half, half, half];
+        for (let k = begin, at = from; k < end; k++, at += 3) {
+          const weight = weights[k];
+          red = (red + Math.imul(data[at], weight)) | 0;
+          green = (green + Math.imul(data[at + 1], weight)) | 0;
+          blue = (blue + Math.imul(data[at + 2], weight)) | 0;
+        }
+        out[to] = clip(red);
+        out[to + 1] = clip(green);
+        out[to + 2] = clip(blue);
+        continue;
+      }
       for (let c = 0; c < channels; c++) {
         let sum = half;
-        for (let k = 0, at = from + c; k < row.length; k++, at += channels)
-          sum = (sum + Math.imul(data[at], row[k])) | 0;
+        for (let k = begin, at = from + c; k < end; k++, at += channels)
+          sum = (sum + Math.imul(data[at], weights[k])) | 0;
         out[to + c] = clip(sum);
       }
     }
@@ -132,18 +147,20 @@ function alongRows({ width, height, channels, data }: Picture, { first, weights 
   return { width: target, height, channels, data: out };
 }
 
-function alongColumns({ width, channels, data }: Picture, { first, weights }: FixedAxis): Picture {
+function alongColumns({ width, channels, data }: Picture, axis: AxisWeights<Int32Array>): Picture {
+  const { first, count, most, weights } = axis;
   const pitch = width * channels;
-  const target = weights.length;
+  const target = first.length;
   const out = new Uint8Array(target * pitch);
-  const sums = new Int32Array(pitch);
-  for (let y = 0; y < target; y++) {
-    sums.fill(half);
-    weights[y].forEach((weight, k) => {
-      const row = (first[y] + k) * pitch;
-      for (let i = 0; i < pitch; i++) sums[i] += Math.imul(data[row + i], weight);
-    });
-    for (let i = 0; i < pitch; i++) out[y * pitch + i] = clip(sums[i]);
+  for (let y = 0, to = 0; y < target; y++) {
+    const begin = y * most;
+    const end = begin + count[y];
+    const from = first[y] * pitch;
+    for (let i = 0; i < pitch; i++) {
+      let sum = half;
+      for (let k = begin, at = from + i; k < end; k++, at += pitch) sum = (sum + Math.imul(data[at], weights[k])) | 0;
+      out[to++] = clip(sum);
+    }
   }
   return { width, height: target, channels, data: out };
 }
@@ -162,28 +179,44 @@ export function resizeInFloat(picture: Picture, width: number, height: number, f
   const { channels, data } = picture;
   const across = axisWeights(picture.width, width, filter);
   const down = axisWeights(picture.height, height, filter);
-  const narrowed = new Float64Array(width * picture.height * channels);
+  const pitch = width * channels;
+  const narrowed = new Float64Array(pitch * picture.height);
   for (let y = 0, to = 0; y < picture.height; y++) {
-    for (let x = 0; x < width; x++) {
-      const row = across.weights[x];
+    for (let x = 0; x < width; x++, to += channels) {
       const from = (y * picture.width + across.first[x]) * channels;
-      for (let c = 0; c < channels; c++, to++) {
+      const begin = x * across.most;
+      const end = begin + across.count[x];
+      if (channels === 3) {
+        let [red, green, blue] = [0, 0, 0];
+        for (let k = begin, at = from; k < end; k++, at += 3) {
+          const weight = across.weights[k];
+          red += weight * data[at];
+          green += weight * data[at + 1];
+          blue += weight * data[at + 2];
+        }
+        narrowed[to] = red;
+        narrowed[to + 1] = green;
+        narrowed[to + 2] = blue;
+        continue;
+      }
+      for (let c = 0; c < channels; c++) {
         let sum = 0;
-        for (let k = 0, at = from + c; k < row.length; k++, at += channels) sum += row[k] * data[at];
-        narrowed[to] = sum;
+        for (let k = begin, at = from + c; k < end; k++, at += channels) sum += across.weights[k] * data[at];
+        narrowed[to + c] = sum;
       }
     }
   }
-  const out = new Uint8ClampedArray(width * height * channels);
-  const pitch = width * channels;
-  const sums = new Float64Array(pitch);
-  for (let y = 0; y < height; y++) {
-    sums.fill(0);
-    const column = down.weights[y];
-    for (let k = 0, at = down.first[y] * pitch; k < column.length; k++)
-      for (let i = 0; i < pitch; i++, at++) sums[i] += column[k] * narrowed[at];
-    // Kept in 0 .. 255 by the array.
-    for (let i = 0; i < pitch; i++) out[y * pitch + i] = Math.floor(sums[i] + 0.5 + hair);
+  const out = new Uint8ClampedArray(height * pitch);
+  for (let y = 0, to = 0; y < height; y++) {
+    const begin = y * down.most;
+    const end = begin + down.count[y];
+    const from = down.first[y] * pitch;
+    for (let i = 0; i < pitch; i++) {
+      let sum = 0;
+      for (let k = begin, at = from + i; k < end; k++, at += pitch) sum += down.weights[k] * narrowed[at];
+      // Kept in 0 .. 255 by the array.
+      out[to++] = Math.floor(sum + 0.5 + hair);
+    }
   }
   return { width, height, channels, data: new Uint8Array(out.buffer) };
 }

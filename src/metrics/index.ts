@@ -23,7 +23,7 @@ export type { KernelInceptionDistance, KernelInceptionOptions, PolynomialKernel 
 export { manifoldMetrics, neighbourRadii } from './manifold-metrics.ts';
 export type { ManifoldMetrics, ManifoldOptions } from './manifold-metrics.ts';
 export { nearestImages } from './nearest-images.ts';
-export type { NearestImages, NearestImagesOptions } from './nearest-images.ts';
+export type { NearestImages, NearestImagesOptions, SampleBlocks } from './nearest-images.ts';
 export { nearestNeighbours, psnr } from './psnr.ts';
 export type { NearestNeighbours } from './psnr.ts';
 export { compileRowProducts, plainRowProducts } from './row-products.ts';

@@ -25,6 +25,23 @@ export interface NearestImages {
   readonly psnr: Float64Array;
 }
 
+/** A data set that is read in blocks, such as images that are decoded when they are asked for. */
+export interface SampleBlocks extends Pick<Dataset, 'name' | 'length' | 'sampleShape'> {
+  /** Samples `from` to `to` - 1, [to - from, ...sampleShape], values as a data set gives them. */
+  block(from: number, to: number): Promise<Float32Array>;
+}
+
+/** How the samples of a data set are read in blocks. */
+function blocksOf(dataset: Dataset | SampleBlocks): SampleBlocks['block'] {
+  if ('block' in dataset) return (from, to) => dataset.block(from, to);
+  const size = sampleSize(dataset);
+  return (from, to) => {
+    const block = new Float32Array((to - from) * size);
+    for (let i = from; i < to; i++) dataset.read(i, block, (i - from) * size);
+    return Promise.resolve(block);
+  };
+}
+
 /** Images of the data set that are in memory at a time. */
 const imagesAtATime = 1024;
 
@@ -42,7 +59,7 @@ const imagesAtATime = 1024;
  */
 export async function nearestImages(
   samples: Float32Array | Float64Array,
-  dataset: Dataset,
+  dataset: Dataset | SampleBlocks,
   { products = plainRowProducts, progress }: NearestImagesOptions = {},
 ): Promise<NearestImages> {
   const size = sampleSize(dataset);
@@ -58,13 +75,9 @@ export async function nearestImages(
   const index = new Int32Array(count);
   const nearest = new Float64Array(count).fill(Infinity);
   const second = new Float64Array(count).fill(Infinity);
-  const image = new Float32Array(size);
+  const block = blocksOf(dataset);
   for (let from = 0; from < dataset.length; from += imagesAtATime) {
-    const images = new Float64Array(Math.min(imagesAtATime, dataset.length - from) * size);
-    for (let at = 0; at < images.length; at += size) {
-      dataset.read(from + at / size, image, 0);
-      images.set(image, at);
-    }
+    const images = Float64Array.from(await block(from, Math.min(from + imagesAtATime, dataset.length)));
     await forEachDistanceRow(queries, images, size, products, (query, { rough, error, exact }) => {
       for (let j = 0; j < rough.length; j++) {
         if (!(rough[j] - error < second[query])) continue;

@@ -157,6 +157,7 @@ export function recordingRuntime(): { runtime: Runtime; specs: GraphSpec[] } {
         const { data, dtype, shape } = entries[name];
         return Promise.resolve(data ?? allocate(dtype, sizeOf(shape)));
       },
+      look: unable,
       write: () => {},
       update: unable,
     }),

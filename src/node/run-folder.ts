@@ -209,8 +209,8 @@ export class RunFolder implements TrainingObserver {
 
   /** As `save`, of a state in memory. */
   async checkpoint({ options, progress, table, vectors }: TrainingState): Promise<void> {
-    const read: LiveState['read'] = (name) => Promise.resolve(vectors[name]);
-    await this.save({ options, progress, table, read, isLast: false });
+    const look: LiveState['look'] = (name, use) => use(vectors[name]);
+    await this.save({ options, progress, table, look, isLast: false });
   }
 
   /**

@@ -94,6 +94,11 @@ export class DeviceState implements EngineState {
     return this.memory.queue(() => this.copy(name));
   }
 
+  look<T>(name: string, use: (data: TensorData) => Promise<T>): Promise<T> {
+    known(this.entries, this.entries, name);
+    return this.memory.queue(async () => use(await this.copy(name)));
+  }
+
   update(name: string, change: (data: TensorData) => Promise<void>): Promise<void> {
     known(this.entries, this.entries, name);
     return this.memory.queue(async () => {

@@ -135,6 +135,11 @@ export class HostState implements EngineState {
     return this.queue(() => Promise.resolve(this.fronts.get(name)!.data.slice() as TensorData));
   }
 
+  look<T>(name: string, use: (data: TensorData) => Promise<T>): Promise<T> {
+    known(this.entries, this.fronts, name);
+    return this.queue(() => use(this.fronts.get(name)!.data));
+  }
+
   update(name: string, change: (data: TensorData) => Promise<void>): Promise<void> {
     known(this.entries, this.fronts, name);
     return this.queue(() => change(this.fronts.get(name)!.data));

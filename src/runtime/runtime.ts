@@ -58,6 +58,11 @@ export interface State {
   readonly entries: ReadonlyMap<string, { shape: Shape; dtype: DType }>;
   /** A copy of an entry's present value. */
   read(name: string): Promise<TensorData>;
+  /**
+   * Lets the host look at an entry's present value without a copy where state lies in the host's memory. Runs of programs
+   * wait until it is done; nothing may be changed.
+   */
+  look<T>(name: string, use: (data: TensorData) => Promise<T>): Promise<T>;
   /** Replaces an entry's value; the data are copied. */
   write(name: string, data: TensorData): void;
   /**

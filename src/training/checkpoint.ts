@@ -43,22 +43,23 @@ export function initialCheckpoint(options: TrainingOptions): Checkpoint {
 
 /** Where a checkpoint is written to. */
 export interface CheckpointSink {
-  /** Appends bytes, which are not changed afterwards. */
+  /** Appends bytes, which are not changed before the file is complete. */
   write(bytes: Uint8Array): Promise<void>;
   /** Writes over bytes that were written before. */
   overwrite(position: number, bytes: Uint8Array): Promise<void>;
 }
 
-/** Writes a checkpoint file, vector by vector: of the four only one is held at a time. */
+/** Writes a checkpoint file, vector by vector, each from where it is: of the four at most one is copied at a time. */
 export async function writeCheckpoint(state: LiveState, sink: CheckpointSink): Promise<void> {
   const { header, checksumAt, parts, hash } = layoutOf(state);
   await sink.write(header);
   for (const { vector, pieces } of parts) {
-    const values = await state.read(vector);
-    for (const bytes of pieces(values)) {
-      hash.update(bytes);
-      await sink.write(bytes);
-    }
+    await state.look(vector, async (values) => {
+      for (const bytes of pieces(values)) {
+        hash.update(bytes);
+        await sink.write(bytes);
+      }
+    });
   }
   await sink.overwrite(checksumAt, new TextEncoder().encode(digestText(hash)));
 }

@@ -13,7 +13,7 @@ export type { TrainingJob, TrainingSummary } from './loop.ts';
 export { silentObserver } from './observer.ts';
 export type { LiveState, Progress, TickPart, TrainingObserver, TrainingState } from './observer.ts';
 export { largestSigma, largestTrainedSigma } from './noise-range.ts';
-export { parseTrainingOptions } from './options.ts';
+export { OptionError, parseTrainingOptions } from './options.ts';
 export type { TrainingOptions } from './options.ts';
 export {
   formulationOf,

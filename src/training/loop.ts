@@ -277,11 +277,13 @@ async function saveState(
   { state, table }: TrainStep,
   about: Pick<LiveState, 'options' | 'progress' | 'isLast'>,
 ): Promise<boolean> {
-  const read: LiveState['read'] = async (name) => (await state.read(name)) as Float32Array;
-  if (observer.save) return observer.save({ ...about, table, read });
+  if (observer.save) {
+    const look: LiveState['look'] = (name, use) => state.look(name, (values) => use(values as Float32Array));
+    return observer.save({ ...about, table, look });
+  }
   if (!observer.checkpoint) return true;
   const vectors: Record<string, Float32Array> = {};
-  for (const name of trainingVectors) vectors[name] = await read(name);
+  for (const name of trainingVectors) vectors[name] = (await state.read(name)) as Float32Array;
   const { options, progress } = about;
   await observer.checkpoint({ options, progress, table, vectors } satisfies TrainingState);
   return true;

@@ -51,8 +51,11 @@ export interface LiveState {
   readonly table: ParameterTable;
   /** True when the run ends after this: there is no later chance to save it. */
   readonly isLast: boolean;
-  /** A copy of one of the flat vectors, which take as much memory as the network each. */
-  read(vector: (typeof trainingVectors)[number]): Promise<Float32Array>;
+  /**
+   * Does something with one of the flat vectors, which take as much memory as the network each and so are not copied where
+   * they lie in the host's memory: they are to be read, and stay as they are until the run goes on.
+   */
+  look<T>(vector: (typeof trainingVectors)[number], use: (values: Float32Array) => Promise<T>): Promise<T>;
 }
 
 /** What a training run tells the outside; implemented by the run folder and the terminal. */

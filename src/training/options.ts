@@ -214,7 +214,30 @@ export function parseTrainingOptions(value: unknown, source = 'options'): Traini
   const parsed = trainingOptionsSchema.safeParse(value);
   if (parsed.success) return checkTogether(parsed.data);
   const [issue] = parsed.error.issues;
-  throw new UsageError(`${source}: ${issue.path.join('.')}: ${issue.message}.`);
+  throw new OptionError(source, issue.path, reasonOf(issue));
+}
+
+/** An option has a value that it can't have. */
+export class OptionError extends UsageError {
+  override name = 'UsageError';
+  /** Where the option is, such as `denoiser`, `network`, `width`. */
+  readonly path: readonly PropertyKey[];
+  /** What is wrong with it: `must be at most 1000`. */
+  readonly reason: string;
+
+  constructor(source: string, path: readonly PropertyKey[], reason: string) {
+    super(`${source}: ${path.join('.')}: ${reason}.`);
+    this.path = path;
+    this.reason = reason;
+  }
+}
+
+function reasonOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'too_big' && issue.origin !== 'array')
+    return `must be ${issue.inclusive === false ? 'below' : 'at most'} ${issue.maximum}`;
+  if (issue.code === 'too_small' && issue.origin !== 'array')
+    return `must be ${issue.inclusive === false ? 'above' : 'at least'} ${issue.minimum}`;
+  return issue.message;
 }
 
 /** A network must be told as much as its augmentation has to say. */

@@ -1,10 +1,12 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { run } from '../../src/cli/run.ts';
+import { trainFlags } from '../../src/cli/train-flags/index.ts';
 import { newRunOptions } from '../../src/cli/train-options.ts';
 import { makeDenoiser } from '../../src/diffusion/index.ts';
 import { parameterTable } from '../../src/nn/index.ts';
 import { encodeCheckpoint } from '../../src/training/index.ts';
-import type { TrainingOptions } from '../../src/training/index.ts';
+import type { PresetName, TrainingOptions } from '../../src/training/index.ts';
 import { stf, temporaryFolder, tinyRun } from './support.ts';
 
 const folder = temporaryFolder();
@@ -20,6 +22,45 @@ async function expectRefused(argv: readonly string[], message: string | RegExp):
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(folder.list()).toEqual(before);
 }
+
+test('of all options of stf train, a value that is refused is refused by the name that was typed', () => {
+  const values = ['0', '1', '3', '-1', '0.5', '1e-300', '1e9', '1e12', '1e300', '1,2,3', '1,1e9', 'none'];
+  const bases = [
+    {},
+    { preset: 'toy-2d' },
+    { precond: 've' },
+    { precond: 'iddpm' },
+    { precond: 'flow' },
+    { arch: 'adm' },
+  ];
+  const unnamed: string[] = [];
+  for (const { preset = 'quickstart', ...base } of bases as (Record<string, string> & { preset?: PresetName })[])
+    for (const { name } of trainFlags)
+      for (const value of values) {
+        const given = new Map(Object.entries({ ...base, [name]: value }));
+        try {
+          newRunOptions(preset, given);
+        } catch (error) {
+          const { message } = error as Error;
+          if (!/--[a-z]/.test(message)) unnamed.push(`--${name} ${value}: ${message}`);
+        }
+      }
+  expect(unnamed).toEqual([]);
+});
+
+test('an error of a rank that comes after a signal is told, since no other rank may know of it', async () => {
+  vi.stubEnv('OMPI_COMM_WORLD_SIZE', '2');
+  vi.stubEnv('OMPI_COMM_WORLD_RANK', '1');
+  let stderr = '';
+  const stream = (show: (text: string) => void) => ({ columns: 100, write: show });
+  const code = await run(['train', '--batch', '0'], {
+    stdout: stream(() => {}),
+    stderr: stream((text) => (stderr += text)),
+    interrupt: AbortSignal.abort('SIGTERM'),
+  });
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/^stf train: rank 1 of 2 on \S+: --batch must be an integer/);
+});
 
 describe('a command line that makes no sense', () => {
   test.each<[string, string, RegExp]>([
@@ -38,6 +79,15 @@ describe('a command line that makes no sense', () => {
     ['impossible batch', 'train --batch 0', /^stf train: --batch must be an integer of at least 1, got 0\.$/m],
     ['impossible duration', 'train --duration -1', /--duration must be a number above 0, got -1\./],
     ['impossible learning rate', 'train --lr fast', /--lr must be a number above 0, got fast\./],
+    // Limits that the library keeps, by the names that were typed.
+    ['too wide', 'train --cbase 1e9', /^stf train: --cbase must be at most 1000000, got 1e9\.$/m],
+    ['too wide a level', 'train --cres 1,1e9', /^stf train: --cres must be at most 1000000, got 1,1e9\.$/m],
+    ['too deep', 'train --blocks 1e6', /^stf train: --blocks must be at most 1000, got 1e6\.$/m],
+    [
+      'no such points',
+      'train --preset toy-2d --dimension 1',
+      /^stf train: --dimension must be 2, got 1\. twoGaussians/,
+    ],
     ['impossible threads', 'train --threads 0', /--threads must be an integer of at least 1, got 0\./],
     ['too many threads', 'train --threads 99999', /--threads must be at most \d+ on this machine, got 99999: it has/],
     ['impossible seeds', 'sample --network x --seeds 9-1', /--seeds must be numbers and ranges .* got "9-1"\./],

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { zipSync } from 'fflate';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { encodeNpz } from '../../src/formats/npy.ts';
 import { decodePng } from '../../src/formats/png.ts';
@@ -138,6 +140,33 @@ describe('images', () => {
     expect(kept.map((name) => statSync(folder.join(name)).mtimeMs)).toEqual(before);
   });
 
+  test('the record has a hash of the pixels: the same in a folder and in an archive elsewhere', async () => {
+    const data = pictures('data', 30, 7);
+    const archive = put(
+      'elsewhere/copy.zip',
+      zipSync(Object.fromEntries(readdirSync(data).map((name) => [name, readFileSync(join(data, name))]))),
+    );
+    // By hand, after docs/evaluation.md.
+    const sha256 = (of: string | Uint8Array): string => createHash('sha256').update(of).digest('hex');
+    const planes = readdirSync(data)
+      .sort()
+      .flatMap((name) => {
+        const pixels = decodePng(readFileSync(join(data, name))).data;
+        return [0, 1, 2].flatMap((c) => [...pixels.filter((_, i) => i % 3 === c)]);
+      });
+    const expected = sha256(`3,${side},${side}\n${sha256(Uint8Array.from(planes))}`);
+    for (const path of [data, archive]) {
+      const report = reportIn(await evaluate(path, '--ref', path, '--metrics', 'fid', '--json', '-'));
+      const origin = { path, pixelsSha256: expected };
+      expect(report).toMatchObject({ rows: [{ origin }], reference: { origin } });
+      const memorization = reportIn(await evaluate(path, '--ref', path, '--metrics', 'memorization', '--json', '-'));
+      expect(memorization).toMatchObject({ reference: { origin } });
+    }
+    put('data/003.png', png(side, side, { salt: 99 }));
+    const changed = reportIn(await evaluate(data, '--ref', archive, '--metrics', 'fid', '--json', '-'));
+    expect(changed.rows[0]).not.toMatchObject({ origin: { pixelsSha256: expected } });
+  });
+
   test('one changed pixel is another set', async () => {
     const data = pictures('data', 30, 7);
     const of = async (): Promise<number> =>
@@ -257,12 +286,21 @@ describe('images', () => {
     [['data', '--ref', 'data', '--steps', '9'], /--sampler is for networks/],
     [['data', '--ref', 'points.npz'], /points\.npz has no arrays mu and sigma/],
     [['data', '--ref', 'bad.npz'], /bad\.npz/],
+    [['data', '--ref', 'negative.npz'], /negative\.npz: sigma is no covariance: it is not positive semi-definite/],
+    [['data', '--ref', 'skew.npz'], /skew\.npz: sigma is no covariance: element \(0, 1\) is 0.5, and \(1, 0\) is 0/],
     [['net.pkl', '--ref', 'data'], /is a file of PyTorch\. Turn it into a checkpoint first/],
   ])('%j is refused', async (argv, message) => {
     pictures('data', 9);
     mkdirSync(folder.join('empty'));
     put('points.npz', encodeNpz({ x: { shape: [2], data: new Float64Array(2) } }));
     put('bad.npz', 'no archive');
+    const statistics = (sigma: number[]) =>
+      encodeNpz({
+        mu: { shape: [2], data: new Float64Array(2) },
+        sigma: { shape: [2, 2], data: Float64Array.from(sigma) },
+      });
+    put('negative.npz', statistics([1, 2, 2, 1]));
+    put('skew.npz', statistics([1, 0.5, 0, 1]));
     put('net.pkl', 'x');
     const paths = argv.map((word) =>
       /^(empty|nowhere|data|w\.pth|.*\.npz|net\.pkl)$/.test(word) ? folder.join(word) : word,

@@ -65,6 +65,10 @@ class TwinState implements State {
     return expected;
   }
 
+  async look<T>(name: string, use: (data: TensorData) => Promise<T>): Promise<T> {
+    return use(await this.read(name));
+  }
+
   write(name: string, data: TensorData): void {
     this.a.write(name, data);
     this.b.write(name, data);

@@ -54,6 +54,16 @@ describe('nearestImages', () => {
       expect(result.secondDistance[q]).toBe(count === 1 ? Infinity : Math.sqrt(order[1].square));
       expect(result.psnr[q]).toBe(psnr(Float32Array.from(query), Float32Array.from(samples[order[0].index])));
     });
+    const blocks: [number, number][] = [];
+    const inBlocks = {
+      ...{ name: 'blocks', length: count, sampleShape: [4] },
+      block: (from: number, to: number) => {
+        blocks.push([from, to]);
+        return Promise.resolve(Float32Array.from(samples.slice(from, to).flat()));
+      },
+    };
+    expect(await nearestImages(Float32Array.from(queries.flat()), inBlocks)).toEqual(result);
+    expect(Math.max(...blocks.map(([from, to]) => to - from))).toBeLessThanOrEqual(1024);
     expect(dataset.reads).toEqual(Array.from({ length: count }, (_, i) => i));
     expect(told.at(-1)).toEqual([count, count]);
     expect(told).toHaveLength(Math.ceil(count / 1024));

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { decodeCheckpoint } from '../../src/training/index.ts';
 import { temporaryFolder } from '../cli/support.ts';
 import { lossesOf, onlyRun, ranksOf, requireMpirun, start } from './mpirun.ts';
@@ -97,6 +97,50 @@ describe('under mpirun', () => {
     expect(stdout.match(/wrote checkpoint/g)).toHaveLength(1);
     expect(stdout).toMatch(/Interrupted at .*--resume/);
     expect(readdirSync(onlyRun(folder.join('runs'))).filter((name) => /lock|tmp/.test(name))).toEqual([]);
+  });
+
+  test('Ctrl-C of mpirun, which ends with 1 itself: one checkpoint, one way to go on, and no lock', async (context) => {
+    requireMpirun(context);
+    // It waits so many seconds, passes SIGTERM on, waits again and kills: docs/cluster.md.
+    vi.stubEnv('OMPI_MCA_odls_base_sigkill_timeout', '12');
+    try {
+      const { code, stdout, stderr } = await start(2, [...points, ...forLong, '--outdir', 'runs'], {
+        cwd: folder.path,
+        drive: (child, text) => text.includes('tick 1 ') && child.kill('SIGINT'),
+      });
+      expect(code).toBe(1);
+      expect(stdout.match(/wrote checkpoint/g)).toHaveLength(1);
+      expect(stdout.match(/Interrupted at .*--resume/g)).toHaveLength(1);
+      expect(stderr.match(/stopped by SIGTERM; the state is saved/g)).toHaveLength(1);
+      expect(readdirSync(onlyRun(folder.join('runs'))).filter((name) => /lock|tmp/.test(name))).toEqual([]);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+
+  test('a second job on the same run is refused, by one rank, and all of it ends', async (context) => {
+    requireMpirun(context);
+    const short = await start(2, [...points, '--duration', '0.00064', '--outdir', 'runs'], { cwd: folder.path });
+    expect(short.code, short.stderr).toBe(0);
+    const run = onlyRun(folder.join('runs'));
+    const resume = ['train', '--resume', run, '--threads', '1', ...forLong];
+    let second: ReturnType<typeof start> | undefined;
+    const first = await start(2, resume, {
+      cwd: folder.path,
+      drive: (child, text) => {
+        // It trains, and so has the lock.
+        if (!/^tick \d/m.test(text)) return false;
+        second = start(2, resume, { cwd: folder.path });
+        void second.finally(() => child.kill('SIGUSR1'));
+        return true;
+      },
+    });
+    const refused = await second!;
+    expect(refused.code).toBe(2);
+    expect(refused.stderr.match(/stf train: /g)).toHaveLength(1);
+    expect(refused.stderr).toMatch(/rank 0 of 2 on \S+: .* is in use by process \d+ on /);
+    expect(refused.stdout).not.toContain('tick');
+    expect(first.code, first.stderr).toBe(75);
   });
 
   test('what is wrong in all ranks is said once', async (context) => {

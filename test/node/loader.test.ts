@@ -171,7 +171,7 @@ describe('worker threads', () => {
     });
     await source.rounds(0);
     await ended.release();
-    await expect(source.rounds(1).then(() => source.rounds(9))).rejects.toThrow(/have ended/);
+    await expect(source.rounds(1).then(() => source.rounds(9))).rejects.toThrow(/has ended/);
     expect(() => samplePool({ from: { kind: 'memory', values, sampleShape }, xFlip: false }, 0)).toThrow(
       'workers must be an integer of at least 1, got 0',
     );

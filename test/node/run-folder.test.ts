@@ -98,7 +98,7 @@ describe('a checkpoint that can not be written', () => {
   const block = (folder: RunFolder): void => void mkdirSync(join(folder.path, name, 'in the way'), { recursive: true });
   const live = (isLast: boolean): LiveState => {
     const { vectors, ...state } = stateAt(2000);
-    return { ...state, isLast, read: (vector) => Promise.resolve(vectors[vector]) };
+    return { ...state, isLast, look: (vector, use) => use(vectors[vector]) };
   };
   const lastSave = { everySeconds: 0.02, forSeconds: 0.1 };
 

@@ -59,9 +59,9 @@ test('is the same file when it is written vector by vector', async () => {
     {
       ...state,
       isLast: false,
-      read: (name) => {
+      look: (name, use) => {
         reads.push(name);
-        return Promise.resolve(vectors[name]);
+        return use(vectors[name]);
       },
     },
     {

@@ -1,21 +1,30 @@
+import { availableParallelism } from 'node:os';
 import { labelsJson } from '../../data/labels.ts';
-import type { PictureTransform } from '../../data/picture-transforms.ts';
+import { transformOf } from '../../data/picture-transforms.ts';
+import type { PictureRecipe, PictureTransform } from '../../data/picture-transforms.ts';
 import type { Picture } from '../../data/resample.ts';
-import { FormatError, StfError, UsageError } from '../../errors.ts';
-import { encodePng } from '../../formats/png.ts';
+import { FormatError, UsageError } from '../../errors.ts';
 import { zipWriter } from '../../formats/zip-writer.ts';
 import { openAtomic } from '../files.ts';
 import type { PendingFile } from '../files.ts';
 import { labelFile } from './image-source.ts';
 import type { ImageSource } from './image-source.ts';
-import { describeOffence, loadInOrder, mended, offencesOf } from './usable.ts';
+import { preparedHere, preparedInThreads } from './prepared-in-order.ts';
+import type { Prepared } from './prepared.ts';
+import { describeOffence } from './usable.ts';
 import type { Offence } from './usable.ts';
 
 export interface ConversionOptions {
   readonly source: ImageSource;
   /** The archive to write; its folder must exist. */
   readonly dest: string;
-  readonly transform: PictureTransform;
+  /** As a recipe it can be sent to threads; a function works in this one. */
+  readonly transform: PictureTransform | PictureRecipe;
+  /**
+   * Threads that decode and transform, 0 to do it in this one. The archive is the same. Default: one a core, at most 8,
+   * and none for few pictures.
+   */
+  readonly workers?: number | undefined;
   /** Look at the first pictures only. */
   readonly maxImages?: number | undefined;
   /** Mend what can be mended: grey, transparent, 16 bit, CMYK and animated pictures become RGB of 8 bits. */
@@ -69,56 +78,65 @@ export async function convertImages(options: ConversionOptions): Promise<Convers
   }
 }
 
-async function writeArchive(
-  file: PendingFile,
+/** With fewer pictures than this, threads take longer to start than they save. */
+const fewPictures = 256;
+const mostWorkers = 8;
+
+/** The pictures of a source as they go into the archive, in order. */
+function preparedPictures(
   count: number,
-  { source, transform, toRgb = false, onOffence, onProgress, signal }: ConversionOptions,
-): Promise<Conversion> {
+  { source, transform, workers, toRgb = false, signal }: ConversionOptions,
+): AsyncGenerator<Prepared> {
+  const threads = workers ?? (count < fewPictures ? 0 : Math.min(availableParallelism(), mostWorkers));
+  if (!Number.isInteger(threads) || threads < 0)
+    throw new UsageError(`convertImages: workers must be an integer of at least 0, got ${threads}.`);
+  const isFunction = typeof transform === 'function';
+  // Pictures that come as arrays have nothing to decode.
+  const hasFiles = count > 0 && source.item(0).read !== undefined;
+  return isFunction || threads === 0 || !hasFiles
+    ? preparedHere(source, { transform: isFunction ? transform : transformOf(transform), toRgb, count, signal })
+    : preparedInThreads(source, { transform, toRgb, count, workers: threads, signal });
+}
+
+async function writeArchive(file: PendingFile, count: number, options: ConversionOptions): Promise<Conversion> {
+  const { source, onOffence, onProgress } = options;
   const zip = zipWriter();
   const labels: [string, number][] = [];
-  let first: Picture | undefined;
+  let first: Form | undefined;
   let images = 0;
   let leftOut = 0;
   let offenders = 0;
   let firstOffence: Offence | undefined;
-  const offend = (...offences: Offence[]): void => {
+  const offend = (offences: readonly Offence[]): void => {
     offenders += 1;
     firstOffence ??= offences[0];
     offences.forEach((each) => onOffence?.(each));
   };
-  for await (const loaded of loadInOrder(source, { count, signal })) {
-    onProgress?.(loaded.index + 1);
-    const { item, index } = loaded;
-    const offences = offencesOf(loaded);
-    if ('error' in loaded || (offences.length > 0 && !toRgb)) {
-      offend(...offences);
+  let index = -1;
+  for await (const prepared of preparedPictures(count, options)) {
+    index += 1;
+    onProgress?.(index + 1);
+    if ('offences' in prepared) {
+      offend(prepared.offences);
       continue;
     }
-    let picture: Picture | undefined;
-    try {
-      picture = transform(mended(loaded.image, toRgb));
-    } catch (error) {
-      if (!(error instanceof StfError)) throw error;
-      offend({ path: item.path, what: error.message, isMendable: false });
-      continue;
-    }
-    if (!picture) {
+    if ('isLeftOut' in prepared) {
       leftOut += 1;
       continue;
     }
-    first ??= requireSquare(picture, item.path);
-    const unlike = differenceFrom(first, picture);
+    const { form, png } = prepared;
+    const { path, label } = source.item(index);
+    first ??= requireSquare(form, path);
+    const unlike = differenceFrom(first, form);
     if (unlike) {
-      offend({ path: item.path, ...unlike });
+      offend([{ path, ...unlike }]);
       continue;
     }
     if (offenders > 0) continue;
     const name = archiveName(index);
-    const { width, height, data } = picture;
-    const png = encodePng({ width, height, channels: picture.channels as 1 | 3, data }, { isStored: true });
     for (const piece of zip.file(name, png)) await file.write(piece);
     images += 1;
-    if (item.label !== null) labels.push([name, item.label]);
+    if (label !== null) labels.push([name, label]);
   }
   if (firstOffence)
     throw new FormatError(
@@ -139,16 +157,19 @@ async function writeArchive(
   };
 }
 
-function requireSquare(picture: Picture, path: string): Picture {
-  const { width, height } = picture;
+/** What pictures of a data set have in common. */
+type Form = Pick<Picture, 'width' | 'height' | 'channels'>;
+
+function requireSquare(form: Form, path: string): Form {
+  const { width, height } = form;
   if (width !== height)
     throw new UsageError(
       `${path} comes out with ${width} x ${height} pixels, and the pictures of a data set must be square: --transform center-crop --resolution N makes them so.`,
     );
-  return picture;
+  return form;
 }
 
-function differenceFrom(first: Picture, { width, height, channels }: Picture): Omit<Offence, 'path'> | undefined {
+function differenceFrom(first: Form, { width, height, channels }: Form): Omit<Offence, 'path'> | undefined {
   if (width !== first.width || height !== first.height)
     return {
       what: `${width} x ${height} pixels, and the first picture has ${first.width} x ${first.height} (--resolution makes them equal)`,

@@ -32,6 +32,8 @@ export const isPngPath = (path: string): boolean => endingOf(path) === 'png';
 /** A larger picture is refused before anything is unpacked. */
 const mostPixels = 2 ** 28;
 
+let decoder: ReturnType<typeof loadSharp> | undefined;
+
 /**
  * Decodes a picture: PNG, JPEG, WebP, GIF or TIFF. Colour profiles and the orientation that a camera noted are not
  * applied, as in Pillow.
@@ -44,7 +46,7 @@ export async function decodeImage(bytes: Uint8Array, path: string): Promise<Deco
   if (bytes[0] === 0x89 && bytes[1] === 0x50) return decodePngImage(bytes, path);
   if (unread.includes(endingOf(path)))
     throw new FormatError(`${path}: .${endingOf(path)} is not read. Read are: ${decoded.join(', ')}.`);
-  const makeImage = await loadSharp();
+  const makeImage = await (decoder ??= loadSharp());
   try {
     return await decodeWithSharp(makeImage, bytes);
   } catch (error) {
@@ -53,10 +55,18 @@ export async function decodeImage(bytes: Uint8Array, path: string): Promise<Deco
   }
 }
 
-/** The decoder of all that is not PNG; it has binaries for most machines, but not for every one. */
-async function loadSharp(): Promise<typeof sharp> {
+/**
+ * The decoder of all that is not PNG; it has binaries for most machines, but not for every one. It keeps nothing, and
+ * takes one thread a picture: there are always several pictures.
+ *
+ * @throws StfError where it can't be loaded
+ */
+export async function loadSharp(): Promise<typeof sharp> {
   try {
-    return (await import('sharp')).default;
+    const { default: makeImage } = await import('sharp');
+    makeImage.cache(false);
+    makeImage.concurrency(1);
+    return makeImage;
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
     throw new StfError(`only PNG can be read here: the package sharp can't be loaded (${reason}).`, { cause: error });

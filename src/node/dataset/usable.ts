@@ -23,17 +23,22 @@ export type Loaded = { readonly item: ImageItem; readonly index: number } & (
 );
 
 /** Pictures that are decoded at the same time: as many as Node has threads for it, and some that wait. */
-const lookahead = 8;
+const usuallyAtOnce = 8;
 
 /**
  * Loads pictures in order, a few at a time.
  *
- * @param count  the first so many; all by default
+ * @param count   the first so many; all by default
+ * @param atOnce  pictures that are decoded at the same time
  * @throws what went wrong but damaged pictures, which are handed out; the signal's reason when it aborts
  */
 export async function* loadInOrder(
   source: ImageSource,
-  { count = source.length, signal }: { count?: number | undefined; signal?: AbortSignal | undefined } = {},
+  {
+    count = source.length,
+    atOnce = usuallyAtOnce,
+    signal,
+  }: { count?: number | undefined; atOnce?: number; signal?: AbortSignal | undefined } = {},
 ): AsyncGenerator<Loaded> {
   const load = async (index: number): Promise<Loaded> => {
     const item = source.item(index);
@@ -47,7 +52,7 @@ export async function* loadInOrder(
   const pending: Promise<Loaded>[] = [];
   let next = 0;
   for (let index = 0; index < count; index++) {
-    while (next < count && pending.length < lookahead) {
+    while (next < count && pending.length < atOnce) {
       const promise = load(next++);
       promise.catch(() => {}); // it is awaited in its turn
       pending.push(promise);

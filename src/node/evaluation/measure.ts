@@ -1,4 +1,3 @@
-import { memoryDataset } from '../../data/dataset.ts';
 import { imageToFloat } from '../../data/pixels.ts';
 import { UsageError } from '../../errors.ts';
 import {
@@ -17,6 +16,7 @@ import type { FeatureExtractor } from '../../metrics/feature-extractor.ts';
 import type { Runtime } from '../../runtime/index.ts';
 import type { SetFeatures } from './features.ts';
 import type { ImageSet } from './image-set.ts';
+import { pixelHasher } from './pixel-hash.ts';
 
 /** What can be measured of images, in the order of reports. */
 export const imageMetrics = ['fid', 'is', 'kid', 'pr', 'dc', 'memorization'] as const;
@@ -168,6 +168,8 @@ export interface Memorization {
   /** Samples and the training images nearest to them in turn, [2 K, C, H, W], the most suspicious pair first. */
   readonly pairs: Uint8Array;
   readonly pairCount: number;
+  /** Hash of the pixels of the training images, see `pixelHash`. */
+  readonly trainingSha256: string;
 }
 
 /** Pairs in the picture. */
@@ -176,7 +178,8 @@ const shownPairs = 32;
 const copyRatio = 1 / 3;
 
 /**
- * Looks for the training image nearest to each of the first samples, in pixels.
+ * Looks for the training image nearest to each of the first samples, in pixels. Training images are read a thousand at a
+ * time.
  *
  * @param count  samples to look at
  * @throws UsageError when samples and training images differ in size
@@ -197,8 +200,17 @@ export async function measureMemorization(
   const looked = Math.min(count, samples.length);
   const size = samples.shape[0] * samples.shape[1] * samples.shape[2];
   const pixels = await samples.read(0, looked);
-  const data = await training.read(0, training.length);
-  const dataset = memoryDataset({ name: training.name, data, sampleShape: training.shape });
+  const hasher = pixelHasher(training.shape);
+  const dataset = {
+    name: training.name,
+    length: training.length,
+    sampleShape: training.shape,
+    block: async (from: number, to: number) => {
+      const block = await training.read(from, to);
+      hasher.add(block);
+      return imageToFloat(block);
+    },
+  };
   const engine = await compileRowProducts(runtime, size);
   const { products } = engine;
   try {
@@ -209,10 +221,10 @@ export async function measureMemorization(
     const ratios = distance.map((each, i) => (secondDistance[i] > 0 ? each / secondDistance[i] : 1));
     const order = [...ratios.keys()].sort((a, b) => ratios[a] - ratios[b] || a - b).slice(0, shownPairs);
     const pairs = new Uint8Array(2 * order.length * size);
-    order.forEach((i, at) => {
+    for (const [at, i] of order.entries()) {
       pairs.set(pixels.subarray(i * size, (i + 1) * size), 2 * at * size);
-      pairs.set(data.subarray(index[i] * size, (index[i] + 1) * size), (2 * at + 1) * size);
-    });
+      pairs.set(await training.read(index[i], index[i] + 1), (2 * at + 1) * size);
+    }
     const sorted = distance.slice().sort();
     return {
       numbers: {
@@ -222,6 +234,7 @@ export async function measureMemorization(
       },
       pairs,
       pairCount: order.length,
+      trainingSha256: hasher.digest(),
     };
   } finally {
     await engine.release();

@@ -1,8 +1,7 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { workerData } from 'node:worker_threads';
 import { keepMasks, sampleMaker } from '../../training/samples.ts';
 import type { SampleBatch, SampleRequest, SampleSettings } from '../../training/samples.ts';
-import { sentError } from './worker-error.ts';
-import type { SentError } from './worker-error.ts';
+import { answerRequests } from './worker-port.ts';
 import { openWorkerSamples } from './worker-samples.ts';
 import type { WorkerSamples } from './worker-samples.ts';
 
@@ -10,18 +9,13 @@ import type { WorkerSamples } from './worker-samples.ts';
 
 /** What a worker is asked for. */
 export interface WorkerRequest {
-  readonly id: number;
   readonly settings: SampleSettings;
   readonly request: SampleRequest;
 }
 
-/** What it answers. */
-export type WorkerAnswer = { readonly id: number } & ({ readonly batch: SampleBatch } | { readonly error: SentError });
-
 /** Dropout decisions of a batch are made ahead where they take no more bytes than that; a large network's take GiB. */
 const mostDropoutBytes = 2 ** 26;
 
-const port = parentPort!;
 const samples = openWorkerSamples(workerData as WorkerSamples);
 // Told with the answer to each request.
 samples.catch(() => {});
@@ -44,10 +38,4 @@ function buffersOf({ augmented, ...columns }: SampleBatch): ArrayBuffer[] {
   return [...new Set(arrays.map(({ buffer }) => buffer as ArrayBuffer))];
 }
 
-port.on('message', (message: WorkerRequest) => {
-  const { id } = message;
-  answer(message).then(
-    (batch) => port.postMessage({ id, batch } satisfies WorkerAnswer, buffersOf(batch)),
-    (error: unknown) => port.postMessage({ id, error: sentError(error) } satisfies WorkerAnswer),
-  );
-});
+answerRequests(answer, buffersOf);

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import sharp from 'sharp';
-import { unzipSync } from 'fflate';
+import { unzipSync, zipSync } from 'fflate';
 import { decode } from 'fast-png';
 import { describe, expect, test } from 'vitest';
 import { celeba64, pictureTransform } from '../../../src/data/picture-transforms.ts';
@@ -10,8 +10,10 @@ import { convertImages } from '../../../src/node/dataset/convert.ts';
 import { describeImages } from '../../../src/node/dataset/describe-images.ts';
 import { imageDataset } from '../../../src/node/dataset/image-dataset.ts';
 import { folderSource, zipSource } from '../../../src/node/dataset/image-source.ts';
+import type { ImageSource } from '../../../src/node/dataset/image-source.ts';
 import { openImages } from '../../../src/node/dataset/open-images.ts';
 import { describeOffence } from '../../../src/node/dataset/usable.ts';
+import type { Offence } from '../../../src/node/dataset/usable.ts';
 import { png, scratch } from './support.ts';
 
 const asIs = pictureTransform(undefined, undefined);
@@ -24,6 +26,15 @@ function contents(path: string) {
     labels: [string, number][] | null;
   };
   return { names: Object.keys(files), files, labels };
+}
+
+async function withSource<T>(path: string, work: (source: ImageSource) => Promise<T>): Promise<T> {
+  const source = await openImages(path);
+  try {
+    return await work(source);
+  } finally {
+    source.close();
+  }
 }
 
 describe('conversion', () => {
@@ -138,6 +149,71 @@ describe('conversion', () => {
     expect(pixels(1)).toEqual([...decode(png(4, 4, { channels: 1 })).data].flatMap((v) => [v, v, v]));
     expect(pixels(2)).toEqual([...decode(png(4, 4, { channels: 4 })).data].filter((_, i) => i % 4 < 3));
     expect(pixels(3)).toEqual(plain);
+  });
+
+  /** 120 pictures: JPEG and PNG in turn, of two sizes that come out alike, and some that can't be used. */
+  async function mixed(folder: string, { isDamaged }: { isDamaged: boolean }): Promise<string> {
+    for (let i = 0; i < 120; i++) {
+      const [width, height] = i % 3 === 0 ? [24, 16] : [20, 20];
+      const file = png(width, height, { salt: i, channels: isDamaged && i % 50 === 7 ? 4 : 3 });
+      const name = `${folder}/${i % 4}/${String(i).padStart(3, '0')}`;
+      if (isDamaged && i % 40 === 9) box.put(`${name}.png`, file.subarray(0, 90));
+      else if (i % 2 === 0) box.put(`${name}.jpg`, await sharp(file).jpeg().toBuffer());
+      else box.put(`${name}.png`, file);
+    }
+    return box.path(folder);
+  }
+  const recipe = { crop: 'center-crop', size: { width: 8, height: 8 } } as const;
+
+  test.each(['folder', 'zip'])('threads make the same archive, whatever their number: out of a %s', async (kind) => {
+    let path = await mixed('in', { isDamaged: false });
+    if (kind === 'zip') {
+      const source = await openImages(path);
+      const entries = Array.from({ length: source.length }, (_, i) => [`${i}.png`, source.item(i).read!()] as const);
+      path = box.put('in.zip', zipSync(Object.fromEntries(entries)));
+    }
+    const archives: Buffer[] = [];
+    for (const [workers, transform] of [
+      [0, pictureTransform('center-crop', recipe.size)],
+      [0, recipe],
+      [1, recipe],
+      [3, recipe],
+    ] as const) {
+      const done: number[] = [];
+      const dest = box.path('out.zip');
+      await withSource(path, (source) =>
+        convertImages({ source, dest, transform, workers, onProgress: (count) => done.push(count) }),
+      );
+      expect(done).toEqual(Array.from({ length: 120 }, (_, i) => i + 1));
+      archives.push(readFileSync(dest));
+    }
+    expect(Object.keys(unzipSync(archives[0]))).toHaveLength(121);
+    for (const archive of archives.slice(1)) expect(archive.equals(archives[0])).toBe(true);
+  });
+
+  test('threads find the same offenders in the same order, and end when they are stopped', async () => {
+    const path = await mixed('in', { isDamaged: true });
+    const dest = box.path('out.zip');
+    const offenders = async (workers: number): Promise<string[]> => {
+      const told: string[] = [];
+      const onOffence = (each: Offence): void => void told.push(describeOffence(each));
+      const attempt = withSource(path, (source) =>
+        convertImages({ source, dest, transform: recipe, workers, onOffence }),
+      );
+      await expect(attempt).rejects.toThrow(/^6 of 120 pictures can't be used/);
+      return told;
+    };
+    const here = await offenders(0);
+    expect(here).toHaveLength(6);
+    expect(await offenders(2)).toEqual(here);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const onProgress = (done: number): void => void (done === 40 && controller.abort());
+    const stopped = withSource(path, (source) =>
+      convertImages({ source, dest, transform: recipe, workers: 2, onProgress, signal }),
+    );
+    await expect(stopped).rejects.toThrow(/aborted/);
+    expect(readdirSync(box.path())).toEqual(['in']);
   });
 
   test('stopped, it leaves nothing under the name nor beside it, and an older archive stays', async () => {
