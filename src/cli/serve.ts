@@ -23,8 +23,9 @@ export function serveCommand(io: Io): Command {
     .description(
       'Serve a page that shows runs: losses and target variances as they come, samples over training, options side by side, ' +
         'checkpoints, and samples drawn while one watches. It only reads the folders, so it works on running, finished and ' +
-        'copied runs. It listens on this machine alone unless told otherwise, and asks for no password: --host 0.0.0.0 ' +
-        'shows the runs to everybody who can reach this machine.',
+        'copied runs. Below playground/ is another page, which trains two small models in the browser and explains what ' +
+        'stable targets are; it needs no runs. The server listens on this machine alone unless told otherwise, and asks for ' +
+        'no password: --host 0.0.0.0 shows the runs to everybody who can reach this machine.',
     )
     .argument('[RUNS]', 'Folder of runs, or one run', 'runs')
     .addOption(textOption('--host', 'NAME', 'Name or address to listen on', '127.0.0.1'))

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { encodePng } from '../../src/index.ts';
 import { serveDashboard } from '../../src/node/index.ts';
 import { executable, noChromium } from './chromium.ts';
 import { serveFolder } from './static-site.ts';
@@ -188,6 +189,113 @@ function browserTests(): void {
     await tab.getByLabel(/^Data set/).selectOption('twoMoons');
     await eventually(() => button(tab, 'Train both').isEnabled()).toBe(true);
     expect(await tab.evaluate('document.documentElement.scrollWidth')).toBe(375);
+  });
+
+  /** What a file input takes. */
+  const file = (name: string, buffer: Buffer, mimeType = 'image/png') => ({ name, mimeType, buffer });
+  /** A picture of one grey square on another grey. */
+  const square = (name: string, width: number, height: number, at: number) => {
+    const pixels = new Uint8Array(width * height * 3).fill(40 + 10 * at);
+    for (let y = Math.floor(height / 4); y < height / 2; y++)
+      pixels.fill(250 - 10 * at, 3 * (y * width + at), 3 * (y * width + at + Math.floor(width / 3)));
+    return file(name, Buffer.from(encodePng({ width, height, channels: 3, data: pixels })));
+  };
+
+  test(
+    'both objectives train on pictures, and stable targets vary less in the middle phase',
+    { timeout: 150_000 },
+    async () => {
+      const tab = await visit({ colorScheme: 'light' });
+      await tab.getByLabel(/^Data set/).selectOption('digits');
+      await eventually(() => button(tab, 'Train both').isEnabled()).toBe(true);
+      await button(tab, 'Step 3: In the middle the answer is a lottery').click();
+      expect(await tab.getByRole('img', { name: /^Noisy picture 1 .* DSM target, and the candidates/ }).count()).toBe(
+        1,
+      );
+      await button(tab, 'Stop drawing').click();
+      expect(await violations(tab)).toEqual([]);
+      await button(tab, '100 steps').click();
+      await button(tab, '100 steps').click();
+      await eventually(() => stepsOf(tab)).toBe(200);
+      const variance = await values(tab, 'Variance of targets');
+      // 64 of 256 pictures: of the candidates in the middle phase a quarter is asked, and a quarter of the variance is left.
+      expect(variance.stf).toBeGreaterThan(0);
+      expect(variance.stf).toBeLessThan(variance.dsm / 2);
+      const loss = await values(tab, 'Loss');
+      expect(loss.stf).toBeLessThan(loss.dsm);
+
+      await button(tab, 'Denoised').click();
+      const away = async (side: number): Promise<number> =>
+        Number(/Answers lie ([\d.]+)/.exec((await tab.locator('.reading').nth(side).textContent()) ?? '')?.[1]);
+      await eventually(() => away(1)).toBeGreaterThan(0);
+      // Pixels of a picture go from -1 to 1 and the mean digit is 0.6 from a digit: both have learned more than that.
+      for (const side of [0, 1]) expect(await away(side)).toBeLessThan(0.5);
+      await tab.getByRole('button', { name: 'Samples', exact: true }).click();
+      await eventually(() => tab.locator('.reading').first().textContent()).toMatch(
+        /After \d+ steps, .* copies of one/,
+      );
+      expect((await values(tab, 'Samples to data')).stf).toBeGreaterThan(0);
+      expect(await violations(tab)).toEqual([]);
+    },
+  );
+
+  test('own pictures, by keyboard on a phone: good ones are used, others are named', { timeout: 150_000 }, async () => {
+    const tab = await visit({ viewport: { width: 375, height: 740 }, colorScheme: 'dark' });
+    const select = tab.getByLabel(/^Data set/);
+    await select.selectOption('own');
+    // Until there are pictures the points stay.
+    expect(await select.locator('..').textContent()).toContain('512 points');
+    await select.focus();
+    await tab.keyboard.press('Tab');
+    expect(await tab.evaluate('document.activeElement.type')).toBe('file');
+    const [chooser] = await Promise.all([tab.waitForEvent('filechooser'), tab.keyboard.press('Space')]);
+    const cut = square('cut off.png', 40, 30, 0).buffer;
+    await chooser.setFiles([
+      square('one.png', 60, 40, 1),
+      file('cut off.png', cut.subarray(0, cut.length >> 1)),
+      square('two.png', 30, 90, 2),
+      file('notes.txt', Buffer.from('no picture'), 'text/plain'),
+    ]);
+    await eventually(() => select.locator('..').textContent()).toContain('20 pictures');
+    expect(await tab.getByRole('alert').locator('li').allTextContents()).toEqual([
+      expect.stringMatching(/^cut off\.png could not be read: it is damaged/),
+      'notes.txt is not a picture. Choose PNG, JPEG, WebP or GIF files.',
+    ]);
+    expect(await tab.getByRole('img', { name: '2 pictures of yours' }).count()).toBe(1);
+    await eventually(() => button(tab, 'Train both').isEnabled()).toBe(true);
+    await button(tab, '100 steps').click();
+    await eventually(() => stepsOf(tab)).toBe(100);
+
+    await tab
+      .getByLabel('Add pictures')
+      .setInputFiles(Array.from({ length: 24 }, (_, i) => square(`${i}.png`, 40, 40, i % 20)));
+    await eventually(() => select.locator('..').textContent()).toContain('240 pictures');
+    expect(await tab.getByRole('alert').locator('li').allTextContents()).toEqual([
+      '24 pictures are the most: 2 files were left out.',
+    ]);
+    expect(await tab.evaluate('document.documentElement.scrollWidth')).toBe(375);
+    expect(await violations(tab)).toEqual([]);
+    await button(tab, 'Remove all').click();
+    await eventually(() => select.locator('..').textContent()).toContain('256 pictures');
+  });
+
+  test('pictures that are dropped or pasted are taken too', { timeout: 150_000 }, async () => {
+    const tab = await visit();
+    for (const [i, kind] of ['drop', 'paste'].entries()) {
+      const bytes = [...square('x.png', 20, 20, i).buffer].join();
+      await tab.evaluate(`{
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([Uint8Array.of(${bytes})], '${kind}.png', { type: 'image/png' }));
+        const options = { bubbles: true, cancelable: true, dataTransfer: transfer, clipboardData: transfer };
+        document.body.dispatchEvent(new ${kind === 'drop' ? 'DragEvent' : 'ClipboardEvent'}('${kind}', options));
+      }`);
+      await eventually(() =>
+        tab
+          .getByLabel(/^Data set/)
+          .locator('..')
+          .textContent(),
+      ).toContain(`${10 * (i + 1)} pictures`);
+    }
   });
 
   test('stf serve has it beside the dashboard', { timeout: 150_000 }, async () => {

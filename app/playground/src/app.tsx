@@ -1,159 +1,100 @@
 import type { JSX } from 'preact';
-import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { Segments, Slider, ThemeSwitch } from '../../shared/components.tsx';
 import { Charts } from './charts.tsx';
-import { dataLength, dataSets, datasetOf, pointsOf } from './data-sets.ts';
-import type { DataName } from './data-sets.ts';
-import { useCounter, useFlowTime, useLessMotion } from './motion.ts';
-import { clear, paintField, paintFlow, paintMagnification, paintReferences, paintTargets } from './paint.ts';
-import type { Surface } from './paint.ts';
-import { sides } from './protocol.ts';
-import type { Both, Flow, Settings, Side } from './protocol.ts';
+import { dataKey, datasetOf, isOfPictures, pointSets, sourcesOf } from './data-sets.ts';
+import type { Data } from './data-sets.ts';
+import { useCounter, useLessMotion, useSway } from './motion.ts';
+import { PictureInput, useDroppedFiles, useOwnPictures } from './picture-input.tsx';
+import { noisyPictures, PictureStages } from './picture-stages.tsx';
+import { noisyPoints, PointStages } from './point-stages.tsx';
 import { readable } from './scale.ts';
-import { Stage } from './stage.tsx';
-import { noiseLevels } from './target-variance.ts';
-import { densestRow, exactMean, noisyPoints, pointOf, squaredDistance, targetsOf } from './targets.ts';
-import type { Point } from './targets.ts';
+import { batchSizes, fitted, referenceSizes, start } from './settings.ts';
+import { noiseLevels, sigmaRanges } from './target-variance.ts';
 import { Tour } from './tour-card.tsx';
-import { tour } from './tour.ts';
+import { levelsFor } from './tour-levels.ts';
+import { sceneOf, tourOf } from './tour.ts';
 import type { Scene, ViewName } from './tour.ts';
 import { useTrainer } from './trainer.ts';
-import { frameAt, gridOver, isWithin, nearestWithin, toPixels, wholeCloud } from './view.ts';
-import type { View } from './view.ts';
 
 /** Noise levels of the slider. */
-const sigmas = noiseLevels(121);
-const nearestLevel = (sigma: number): number =>
-  sigmas.reduce(
-    (best, each, i) => (Math.abs(Math.log(each / sigma)) < Math.abs(Math.log(sigmas[best] / sigma)) ? i : best),
+const sigmas = { points: noiseLevels(sigmaRanges.points, 121), pictures: noiseLevels(sigmaRanges.pictures, 121) };
+const nearestLevel = (levels: readonly number[], sigma: number): number =>
+  levels.reduce(
+    (best, each, i) => (Math.abs(Math.log(each / sigma)) < Math.abs(Math.log(levels[best] / sigma)) ? i : best),
     0,
   );
-/** Sizes of batch and reference batch. */
-const sizes = [8, 16, 32, 64, 128, 256, 512];
-const batches = sizes.filter((size) => size <= 256);
-/** Noisy points on the stage, and arrows on a side of a field. */
-const [noisyCount, perSide] = [40, 17];
 /** Milliseconds between two draws of targets. */
 const redrawEvery = 650;
 
-const start: Settings = { data: 'eightGaussians', batch: 32, references: 128, seed: 0 };
+/** What the visitor has chosen to learn from: their own pictures may be chosen before there are any. */
+type Choice = Exclude<Data, { kind: 'own' }> | { readonly kind: 'own' };
+const choices: readonly (readonly [group: string, options: readonly (readonly [choice: Choice, name: string])[]])[] = [
+  ['Points', pointSets.map(([name, text]) => [{ kind: 'points', name }, text] as const)],
+  [
+    'Pictures',
+    [
+      [{ kind: 'digits' }, 'Digits, 12 × 12 pixels'],
+      [{ kind: 'own' }, 'Your own pictures'],
+    ],
+  ],
+];
+const keyOf = (choice: Choice): string => (choice.kind === 'own' ? 'own' : dataKey(choice));
 
 export function App(): JSX.Element {
   const [settings, setSettings] = useState(start);
+  const [choice, setChoice] = useState(keyOf(start.data as Choice));
+  const { data } = settings;
+  const kind = isOfPictures(data) ? 'pictures' : 'points';
+  const { sources, shape, length, levels } = useMemo(() => prepared(data), [data]);
   const [tourStep, setTourStep] = useState<number | undefined>(0);
-  const [scene, setScene] = useState<Scene>(tour[0].scene);
+  const [scene, setScene] = useState<Scene>(() => sceneOf(0, isOfPictures(data), levels));
   const trainer = useTrainer(settings);
   const lessMotion = useLessMotion();
-  const change = (part: Partial<Scene>): void => setScene((before) => ({ ...before, ...part }));
+  const change = (part: Partial<Scene>): void => setScene((before) => ({ ...before, sways: false, ...part }));
 
   const goTo = (step: number | undefined): void => {
     setTourStep(step);
-    if (step === undefined) return;
-    setScene(tour[step].scene);
-    trainer.run(tour[step].scene.isTraining);
+    if (step === undefined) return change({});
+    const next = sceneOf(step, isOfPictures(data), levels);
+    setScene(next);
+    trainer.run(next.isTraining);
   };
 
-  const points = useMemo(() => pointsOf(datasetOf(settings.data)), [settings.data]);
-  const { sigma, view } = scene;
-  // The point under the pointer comes before the one that was chosen.
-  const [pointed, setPointed] = useState<number>();
-  const wanted = pointed ?? scene.chosen;
-  const crowd = useMemo(() => pointOf(points, densestRow(points)), [points]);
-  const frame = useMemo(() => frameAt(sigma, crowd), [crowd, sigma]);
-  const noisy = useMemo(
-    () => noisyPoints(points, { sigma, count: noisyCount, isSeen: (source) => isWithin(frame, source, 0.8) }),
-    [points, sigma, frame],
-  );
+  /** Learns from other data. A noise level means something else for them, so that the scene is set anew. */
+  const learnFrom = (next: Data): void => {
+    const other = prepared(next);
+    setSettings((before) => fitted({ ...before, data: next }, other.length, length));
+    if (!isOfPictures(next) && !isOfPictures(data)) return;
+    const { sigma, redraws } = sceneOf(tourStep ?? 2, isOfPictures(next), other.levels);
+    change({ sigma, redraws, chosen: tourStep === 2 || tourStep === 3 ? 0 : undefined });
+  };
+  const own = useOwnPictures();
+  const addFiles = (files: readonly File[]): void => {
+    setChoice('own');
+    void own.add(files).then((pictures) => pictures && learnFrom({ kind: 'own', pictures, choice: ++ownChoices }));
+  };
+  useDroppedFiles(addFiles);
+  const choose = (next: Choice): void => {
+    setChoice(keyOf(next));
+    if (next.kind !== 'own') learnFrom(next);
+    else if (own.pictures.length > 0) learnFrom({ kind: 'own', pictures: own.pictures, choice: ++ownChoices });
+  };
 
-  const chosen = wanted === undefined ? undefined : Math.min(wanted, noisy.length - 1);
-
+  const { view } = scene;
+  const swayed = useSway(scene.sways && !lessMotion, scene.sigma, levels.middle, () => change({}));
+  const seen = swayed === undefined ? scene : { ...scene, sigma: swayed };
   const [draw, drawAgain] = useCounter(view === 'targets' && scene.redraws && !lessMotion, redrawEvery);
-  const targets = useMemo(
-    () => targetsOf(points, noisy, { sigma, n: settings.references, draw }),
-    [points, noisy, settings.references, draw],
-  );
 
-  // The field: what both models make of the places of a grid, and of the noisy points for the figure below.
-  const asked = useMemo(() => {
-    const grid = gridOver(frame, perSide);
-    const all = new Float64Array(grid.length + 2 * noisy.length);
-    all.set(grid);
-    noisy.forEach(({ at }, i) => all.set(at, grid.length + 2 * i));
-    const exact = new Float64Array(all.length);
-    for (let i = 0; i < all.length; i += 2) exact.set(exactMean(points, [all[i], all[i + 1]], sigma), i);
-    return { grid, all, exact };
-  }, [view === 'field' && points, noisy]);
-  const [learned, setLearned] = useState<{ values: Both<Float64Array>; all: Float64Array }>();
-  useEffect(() => {
-    if (view !== 'field' || trainer.status !== 'ready') return;
-    void trainer.denoise(asked.all, sigma).then((values) => values && setLearned({ values, all: asked.all }));
-  }, [view, asked, trainer.step, trainer.status]);
-  const answers = learned?.all === asked.all ? learned.values : undefined;
-
-  // Samples: those that are shown are kept until they have arrived.
-  const [shown, setShown] = useState<Flow>();
-  const latest = useRef<Flow | undefined>(undefined);
-  latest.current = trainer.flow;
-  const time = useFlowTime(view === 'samples' && shown !== undefined && !lessMotion, () => setShown(latest.current));
-  useEffect(() => {
-    if (view === 'samples' && trainer.status === 'ready' && trainer.flow === undefined) trainer.drawFlow();
-    // While training runs the worker draws some now and then.
-    else if (view === 'samples' && !trainer.isRunning && trainer.flow && trainer.flow.step < trainer.step)
-      trainer.drawFlow();
-    if (trainer.flow === undefined) setShown(undefined);
-    else if (shown === undefined || lessMotion) setShown(trainer.flow);
-  }, [view, trainer.status, trainer.flow, trainer.isRunning, trainer.step, lessMotion]);
-
-  const paint = (side: Side) => (surface: Surface) => {
-    clear(surface);
-    if (view === 'targets') {
-      if (side === 'stf' && chosen !== undefined) paintReferences(surface, points, targets[chosen].references);
-      paintTargets(surface, { side, points, sigma, noisy, targets, chosen });
-    } else if (view === 'field') {
-      const { grid, exact } = asked;
-      paintField(surface, { side, points, sigma, grid, exact, learned: answers?.[side] });
-    }
-    if (view !== 'samples') paintMagnification(surface, wholeCloud(sigma).halfWidth / frame.halfWidth);
-    else if (shown) paintFlow(surface, points, side, shown, lessMotion ? 1 : time);
-  };
-  const changes = [view, points, noisy, targets, chosen, asked, answers, shown, time, lessMotion];
-  const paints: Both<(surface: Surface) => void> = {
-    dsm: useCallback(paint('dsm'), changes),
-    stf: useCallback(paint('stf'), changes),
-  };
-
-  const reading = (side: Side): string => {
-    const root = (squares: readonly number[]): string =>
-      readable(Math.sqrt(squares.reduce((a, b) => a + b, 0) / squares.length));
-    if (view === 'targets')
-      return `Targets lie ${root(targets.map((each) => squaredDistance(each[side], each.exact)))} from their mean.`;
-    if (view === 'field') {
-      if (!answers) return 'Asking the model …';
-      const from = asked.grid.length;
-      const at = (values: Float64Array, i: number): Point => [values[from + 2 * i], values[from + 2 * i + 1]];
-      return `Answers lie ${root(noisy.map((_, i) => squaredDistance(at(answers[side], i), at(asked.exact, i))))} from the exact mean.`;
-    }
-    return shown
-      ? `After ${shown.step.toLocaleString('en')} steps, ${readable(shown.distance[side])} from the data (sliced Wasserstein).`
-      : 'Drawing samples …';
-  };
-  const describe = (side: Side): string => {
-    const of = side === 'dsm' ? 'DSM' : 'STF';
-    const level = `at noise level ${readable(sigma)}`;
-    if (view === 'targets') return `${noisy.length} noisy points ${level}, with the ${of} target of each as an arrow`;
-    if (view === 'field') return `The field that the ${of} model has learned ${level}, as arrows, above the exact one`;
-    return `Samples of the ${of} model on their way from noise to data`;
-  };
-
-  const onPoint = (at: [number, number] | undefined, where: View): void => {
-    const places = noisy.map((each) => toPixels(where, ...each.at));
-    setPointed(at && view === 'targets' ? nearestWithin(places, at, 16) : undefined);
-  };
-
+  const noun = kind === 'points' ? 'point' : 'picture';
+  const noisyCount = kind === 'points' ? noisyPoints : noisyPictures;
+  const sizes = referenceSizes(length);
+  const batches = batchSizes(length);
   const setReferences = (references: number): void =>
     setSettings((before) => ({ ...before, references, batch: Math.min(before.batch, references) }));
   const setBatch = (batch: number): void =>
     setSettings((before) => ({ ...before, batch, references: Math.max(before.references, batch) }));
+  const Stages = kind === 'points' ? PointStages : PictureStages;
 
   return (
     <>
@@ -171,7 +112,7 @@ export function App(): JSX.Element {
         <ThemeSwitch />
       </header>
       <main>
-        <Tour step={tourStep} onStep={goTo} />
+        <Tour tour={tourOf(isOfPictures(data))} step={tourStep} onStep={goTo} />
         {trainer.status === 'failed' && (
           <div class="note bad" role="alert">
             Training stopped: {trainer.message}.{' '}
@@ -186,28 +127,26 @@ export function App(): JSX.Element {
               label="What the stage shows"
               options={[
                 ['targets', 'Targets'],
-                ['field', 'Learned field'],
+                ['field', kind === 'points' ? 'Learned field' : 'Denoised'],
                 ['samples', 'Samples'],
               ]}
               value={view}
               onChange={(next: ViewName) => change({ view: next })}
             />
-            <p class="muted legend">{legends[view]}</p>
+            <p class="muted legend">{legends[kind][view]}</p>
           </div>
           <div class="stage-grid">
-            <div class="stages">
-              {sides.map((side) => (
-                <Stage
-                  key={side}
-                  side={side}
-                  frame={frame}
-                  description={describe(side)}
-                  reading={reading(side)}
-                  paint={paints[side]}
-                  onPoint={onPoint}
-                />
-              ))}
-            </div>
+            <Stages
+              key={dataKey(data)}
+              sources={sources}
+              shape={shape}
+              scene={seen}
+              references={settings.references}
+              draw={draw}
+              trainer={trainer}
+              lessMotion={lessMotion}
+              onChoose={(chosen) => change({ chosen })}
+            />
             <div class="controls">
               <div class="control-row training" role="group" aria-label="Training">
                 <button
@@ -238,39 +177,58 @@ export function App(): JSX.Element {
                 </button>
               </div>
               <div class="control-grid">
-                <label class="field data-field">
-                  <span>Data set, {dataLength} points</span>
-                  <select
-                    value={settings.data}
-                    onChange={(event) => {
-                      const data = event.currentTarget.value as DataName;
-                      setSettings((before) => ({ ...before, data }));
-                    }}
-                  >
-                    {dataSets.map(([name, text]) => (
-                      <option key={name} value={name}>
-                        {text}
-                      </option>
-                    ))}
-                  </select>
-                </label>
+                <div class="data-choice">
+                  <label class="field data-field">
+                    <span>
+                      Data set, {length} {noun}s
+                    </span>
+                    <select
+                      value={choice}
+                      onChange={(event) => {
+                        const key = event.currentTarget.value;
+                        choose(choices.flatMap(([, options]) => options).find(([each]) => keyOf(each) === key)![0]);
+                      }}
+                    >
+                      {choices.map(([group, options]) => (
+                        <optgroup key={group} label={group}>
+                          {options.map(([each, text]) => (
+                            <option key={keyOf(each)} value={keyOf(each)}>
+                              {text}
+                            </option>
+                          ))}
+                        </optgroup>
+                      ))}
+                    </select>
+                  </label>
+                  {choice === 'own' && (
+                    <PictureInput
+                      pictures={own.pictures}
+                      faults={own.faults}
+                      onFiles={addFiles}
+                      onClear={() => {
+                        own.clear();
+                        choose({ kind: 'digits' });
+                      }}
+                    />
+                  )}
+                </div>
                 <Slider
                   label="Noise level σ"
-                  value={nearestLevel(sigma)}
-                  max={sigmas.length - 1}
-                  text={readable(sigma)}
+                  value={nearestLevel(sigmas[kind], seen.sigma)}
+                  max={sigmas[kind].length - 1}
+                  text={readable(seen.sigma)}
                   disabled={view === 'samples'}
-                  onChange={(level) => change({ sigma: sigmas[level] })}
+                  onChange={(level) => change({ sigma: sigmas[kind][level] })}
                 />
                 <Slider
                   label="Reference batch n"
                   value={sizes.indexOf(settings.references)}
                   max={sizes.length - 1}
-                  text={settings.references === dataLength ? 'all 512' : String(settings.references)}
+                  text={settings.references === length ? `all ${length}` : String(settings.references)}
                   onChange={(i) => setReferences(sizes[i])}
                 />
                 <Slider
-                  label="Points a step"
+                  label={kind === 'points' ? 'Points a step' : 'Pictures a step'}
                   value={batches.indexOf(settings.batch)}
                   max={batches.length - 1}
                   text={String(settings.batch)}
@@ -279,8 +237,8 @@ export function App(): JSX.Element {
                 {view === 'targets' && (
                   <>
                     <Slider
-                      label="Look at point"
-                      value={scene.chosen === undefined ? 0 : scene.chosen + 1}
+                      label={`Look at ${noun}`}
+                      value={scene.chosen === undefined ? 0 : Math.min(noisyCount, scene.chosen + 1)}
                       max={noisyCount}
                       text={scene.chosen === undefined ? 'none' : String(scene.chosen + 1)}
                       onChange={(i) => change({ chosen: i === 0 ? undefined : i - 1 })}
@@ -305,7 +263,11 @@ export function App(): JSX.Element {
             </div>
           </div>
         </section>
-        <Charts trainer={trainer} sigma={view === 'samples' ? undefined : sigma} />
+        <Charts
+          trainer={trainer}
+          sigma={view === 'samples' ? undefined : seen.sigma}
+          isOfPictures={isOfPictures(data)}
+        />
         <footer class="muted small">
           Everything is computed in this page: two perceptrons on ONNX Runtime, nothing is sent anywhere. The method is
           that of Xu, Tong and Jaakkola, “Stable Target Field for Reduced Variance Score Estimation in Diffusion Models”
@@ -316,8 +278,31 @@ export function App(): JSX.Element {
   );
 }
 
+/** Number of the last set of own pictures, so that no two have the same. */
+let ownChoices = 0;
+
+/** What the page needs of data. */
+function prepared(data: Data): {
+  sources: ReturnType<typeof sourcesOf>;
+  shape: readonly number[];
+  length: number;
+  levels: ReturnType<typeof levelsFor>;
+} {
+  const dataset = datasetOf(data);
+  const sources = sourcesOf(dataset);
+  const { sampleShape: shape, length } = dataset;
+  return { sources, shape, length, levels: levelsFor(sources, isOfPictures(data)) };
+}
+
 const legends = {
-  targets: 'Dots in colour: data with noise. Arrows: targets. Grey: the mean of all targets.',
-  field: 'Arrows: where the model leads at this noise level. Grey: where it should.',
-  samples: 'Both start from the same noise and follow what their model says.',
+  points: {
+    targets: 'Dots in colour: data with noise. Arrows: targets. Grey: the mean of all targets.',
+    field: 'Arrows: where the model leads at this noise level. Grey: where it should.',
+    samples: 'Both start from the same noise and follow what their model says.',
+  },
+  pictures: {
+    targets: 'In the frame: what training says is below the noise. Right: the mean of all that it could say.',
+    field: 'In the frame: what the model makes of the noisy picture. Right: what it should.',
+    samples: 'Both start from the same noise. Beside a sample: the picture of the data that is nearest.',
+  },
 } as const;

@@ -19,6 +19,8 @@ export interface Band {
 
 interface ChartProps {
   readonly title: string;
+  /** What it means, in a line. */
+  readonly meaning: string;
   /** What it shows, for those who can't see it. */
   readonly description: string;
   readonly xLabel: string;
@@ -53,6 +55,7 @@ export function Chart(props: ChartProps): JSX.Element {
     <figure class="chart">
       <figcaption>
         <h2>{props.title}</h2>
+        <p class="muted small">{props.meaning}</p>
       </figcaption>
       <div class="chart-frame" ref={frame}>
         {isEmpty ? <p class="muted chart-empty">{props.empty}</p> : width > 0 && <Lines {...props} width={width} />}
@@ -97,7 +100,13 @@ function Lines({
         return (
           <g key={name}>
             {isShaded && (
-              <rect class="band" x={left} y={pixelsY.to} width={right - left} height={pixelsY.from - pixelsY.to} />
+              <rect
+                class="band"
+                x={left}
+                y={pixelsY.to}
+                width={Math.max(0, right - left)}
+                height={pixelsY.from - pixelsY.to}
+              />
             )}
             {right - left > 6.2 * name.length && (
               <text class="band-name" x={(left + right) / 2} y={pixelsY.to - 7}>

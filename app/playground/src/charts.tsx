@@ -5,13 +5,15 @@ import { smoothed } from './history.ts';
 import type { History } from './history.ts';
 import { sides } from './protocol.ts';
 import { readable } from './scale.ts';
-import { middleVariances, sigmaRange } from './target-variance.ts';
+import { middleVariances } from './target-variance.ts';
 import type { Variances } from './target-variance.ts';
 import type { Training } from './trainer.ts';
 
+const rangeOf = (sigmas: readonly number[]): [least: number, most: number] => [sigmas[0], sigmas[sigmas.length - 1]];
+
 /** The three phases as parts of the axis of noise levels. */
-function bandsOf({ borders: { lower, upper } }: Variances): Band[] {
-  const { least, most } = sigmaRange;
+function bandsOf({ sigmas, borders: { lower, upper } }: Variances): Band[] {
+  const [least, most] = rangeOf(sigmas);
   const [from, to] = [lower ?? least, upper ?? most];
   return [
     { from: least, to: from, name: 'one source', isShaded: false },
@@ -33,7 +35,16 @@ const last = (values: readonly number[] | undefined): string => {
 };
 
 /** What is measured: variance of targets, loss, distance of samples. */
-export function Charts({ trainer, sigma }: { trainer: Training; sigma: number | undefined }): JSX.Element {
+export function Charts({
+  trainer,
+  sigma,
+  isOfPictures,
+}: {
+  trainer: Training;
+  sigma: number | undefined;
+  isOfPictures: boolean;
+}): JSX.Element {
+  const measure = isOfPictures ? 'distance a pixel to the nearest picture' : 'sliced Wasserstein distance';
   const { variances, losses, distances } = trainer;
   const middle = variances && middleVariances(variances);
   const [loss, distance] = [lines(losses, 12), lines(distances)];
@@ -41,6 +52,7 @@ export function Charts({ trainer, sigma }: { trainer: Training; sigma: number | 
     <section class="charts" aria-label="Measurements">
       <Chart
         title="Variance of targets"
+        meaning="How far targets lie from their mean, by noise level."
         description={
           middle
             ? `Variance of targets over noise levels. In the middle phase it is ${readable(middle.dsm)} for DSM and ${readable(middle.stf)} for STF.`
@@ -48,7 +60,7 @@ export function Charts({ trainer, sigma }: { trainer: Training; sigma: number | 
         }
         xLabel="noise level σ"
         isLogX
-        xRange={[sigmaRange.least, sigmaRange.most]}
+        {...(variances && { xRange: rangeOf(variances.sigmas) })}
         lines={variances ? sides.map((side) => ({ side, x: variances.sigmas, y: variances[side] })) : []}
         bands={variances ? bandsOf(variances) : []}
         {...(sigma !== undefined && { marked: sigma })}
@@ -58,6 +70,7 @@ export function Charts({ trainer, sigma }: { trainer: Training; sigma: number | 
       </Chart>
       <Chart
         title="Loss"
+        meaning="How far answers lie from their targets."
         description={`Loss over steps, now ${last(loss[0].y)} for DSM and ${last(loss[1].y)} for STF`}
         xLabel="step"
         isLogY
@@ -68,15 +81,14 @@ export function Charts({ trainer, sigma }: { trainer: Training; sigma: number | 
       </Chart>
       <Chart
         title="Samples to data"
-        description={`Sliced Wasserstein distance of samples to the data over steps, now ${last(distance[0].y)} for DSM and ${last(distance[1].y)} for STF`}
+        meaning="How far samples are from the data: less is better."
+        description={`How far samples are from the data over steps (${measure}), now ${last(distance[0].y)} for DSM and ${last(distance[1].y)} for STF`}
         xLabel="step"
         isLogY
         lines={distance}
         empty="Measured every 200 steps once training runs."
       >
-        {distances.steps.length > 0 && (
-          <Values dsm={last(distance[0].y)} stf={last(distance[1].y)} unit="sliced Wasserstein distance" />
-        )}
+        {distances.steps.length > 0 && <Values dsm={last(distance[0].y)} stf={last(distance[1].y)} unit={measure} />}
       </Chart>
     </section>
   );

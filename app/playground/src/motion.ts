@@ -51,3 +51,31 @@ export function useFlowTime(isActive: boolean, onEnd: () => void): number {
   }, [isActive]);
   return time;
 }
+
+/** Milliseconds in which noise comes and goes: less than five seconds, after which motion would need a way to stop it. */
+const swayTime = 4500;
+
+/**
+ * Once from one noise level to another and back; undefined while it does not run.
+ *
+ * @param onEnd  told when it is back
+ */
+export function useSway(isActive: boolean, from: number, to: number, onEnd: () => void): number | undefined {
+  const [sigma, setSigma] = useState<number>();
+  useEffect(() => {
+    if (!isActive) return;
+    let start: number | undefined;
+    let frame = requestAnimationFrame(function next(now) {
+      start ??= now;
+      const share = Math.sin((Math.PI * (now - start)) / swayTime) ** 2;
+      if (now - start >= swayTime) return onEnd();
+      setSigma(from * (to / from) ** share);
+      frame = requestAnimationFrame(next);
+    });
+    return () => {
+      cancelAnimationFrame(frame);
+      setSigma(undefined);
+    };
+  }, [isActive, from, to]);
+  return isActive ? sigma : undefined;
+}

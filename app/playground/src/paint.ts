@@ -1,8 +1,8 @@
 import { posteriorWeights } from 'stable-target-field';
 import type { Flow, Side } from './protocol.ts';
-import { logWeightsAt, pointOf } from './targets.ts';
-import type { NoisyPoint, Points, Targets } from './targets.ts';
-import { barbs, fieldArrow, isWithin, toPixels, wholeCloud } from './view.ts';
+import { countOf, logWeightsAt } from './targets.ts';
+import type { Noisy, Sources, Targets } from './targets.ts';
+import { asPoint, barbs, fieldArrow, isWithin, pointOf, toPixels, wholeCloud } from './view.ts';
 import type { View } from './view.ts';
 
 /** Colours of the page as they are now. */
@@ -26,15 +26,20 @@ export interface Surface {
 /** Sources that weigh less are not worth a line. */
 const leastWeight = 0.004;
 
-function dot({ context }: Surface, [x, y]: readonly [number, number], radius: number): void {
+/** Marks are smaller on a small stage, such as that of a phone. */
+const fineness = ({ view }: Surface): number => Math.min(1, Math.max(0.55, view.size / 320));
+
+function dot(surface: Surface, [x, y]: readonly [number, number], radius: number): void {
+  const { context } = surface;
   context.beginPath();
-  context.arc(x, y, radius, 0, 2 * Math.PI);
+  context.arc(x, y, radius * fineness(surface), 0, 2 * Math.PI);
   context.fill();
 }
 
-function ring({ context }: Surface, [x, y]: readonly [number, number], radius: number): void {
+function ring(surface: Surface, [x, y]: readonly [number, number], radius: number): void {
+  const { context } = surface;
   context.beginPath();
-  context.arc(x, y, radius, 0, 2 * Math.PI);
+  context.arc(x, y, radius * fineness(surface), 0, 2 * Math.PI);
   context.stroke();
 }
 
@@ -46,7 +51,7 @@ function line({ context }: Surface, from: readonly [number, number], to: readonl
 }
 
 function arrow(surface: Surface, from: readonly [number, number], to: readonly [number, number], head = 6): void {
-  const [left, right] = barbs(from, to, head);
+  const [left, right] = barbs(from, to, head * fineness(surface));
   const { context } = surface;
   context.beginPath();
   context.moveTo(...from);
@@ -66,12 +71,12 @@ export function clear({ context, view, colors }: Surface): void {
 }
 
 /** The data. */
-export function paintData(surface: Surface, points: Points, alpha = 0.4): void {
+export function paintData(surface: Surface, points: Sources, alpha = 0.4): void {
   const { context, view, colors } = surface;
   context.globalAlpha = alpha;
   context.fillStyle = colors.data;
   // Where few are in view they can be larger.
-  const inView = Array.from({ length: points.length / 2 }, (_, row) => pointOf(points, row)).filter((point) =>
+  const inView = Array.from({ length: countOf(points) }, (_, row) => pointOf(points, row)).filter((point) =>
     isWithin(view, point, 1.1),
   );
   const radius = Math.min(2.4, Math.max(1.4, 26 / Math.sqrt(inView.length + 1)));
@@ -90,9 +95,9 @@ export function paintMagnification({ context, view, colors }: Surface, times: nu
 
 export interface TargetsPicture {
   readonly side: Side;
-  readonly points: Points;
+  readonly points: Sources;
   readonly sigma: number;
-  readonly noisy: readonly NoisyPoint[];
+  readonly noisy: readonly Noisy[];
   readonly targets: readonly Targets[];
   /** The noisy point whose candidates are shown. */
   readonly chosen: number | undefined;
@@ -106,15 +111,15 @@ export function paintTargets(surface: Surface, picture: TargetsPicture): void {
   if (chosen !== undefined) paintCandidates(surface, picture, chosen);
   noisy.forEach(({ at }, i) => {
     const isFaint = chosen !== undefined && chosen !== i;
-    const from = toPixels(view, ...at);
+    const from = toPixels(view, ...asPoint(at));
     context.globalAlpha = isFaint ? 0.1 : 0.55;
     context.strokeStyle = colors.axis;
     context.lineWidth = 3;
-    line(surface, from, toPixels(view, ...targets[i].exact));
+    line(surface, from, toPixels(view, ...asPoint(targets[i].exact)));
     context.globalAlpha = isFaint ? 0.16 : 0.95;
     context.strokeStyle = colors[side];
     context.lineWidth = chosen === i ? 3 : 1.4;
-    arrow(surface, from, toPixels(view, ...targets[i][side]), chosen === i ? 11 : 6);
+    arrow(surface, from, toPixels(view, ...asPoint(targets[i][side])), chosen === i ? 11 : 6);
     context.fillStyle = colors[side];
     dot(surface, from, chosen === i ? 5 : 2.6);
   });
@@ -122,7 +127,7 @@ export function paintTargets(surface: Surface, picture: TargetsPicture): void {
     context.globalAlpha = 1;
     context.strokeStyle = colors.ink;
     context.lineWidth = 1.8;
-    ring(surface, toPixels(view, ...targets[chosen].exact), 7);
+    ring(surface, toPixels(view, ...asPoint(targets[chosen].exact)), 7);
   }
   context.globalAlpha = 1;
 }
@@ -133,7 +138,7 @@ function paintCandidates(surface: Surface, { side, points, sigma, noisy, targets
   const { references, referenceWeights } = targets[i];
   const { at } = noisy[i];
   const weights = side === 'stf' ? referenceWeights : posteriorWeights(logWeightsAt(points, at, sigma));
-  const from = toPixels(view, ...at);
+  const from = toPixels(view, ...asPoint(at));
   context.strokeStyle = colors.ink;
   context.fillStyle = colors.ink;
   const most = weights.reduce((a, b) => Math.max(a, b), 0);
@@ -152,7 +157,7 @@ function paintCandidates(surface: Surface, { side, points, sigma, noisy, targets
 }
 
 /** The reference batch, as rings around points of the data. */
-export function paintReferences(surface: Surface, points: Points, references: Uint32Array): void {
+export function paintReferences(surface: Surface, points: Sources, references: Uint32Array): void {
   const { context, view, colors } = surface;
   context.strokeStyle = colors.stf;
   context.globalAlpha = 0.5;
@@ -163,7 +168,7 @@ export function paintReferences(surface: Surface, points: Points, references: Ui
 
 export interface FieldPicture {
   readonly side: Side;
-  readonly points: Points;
+  readonly points: Sources;
   readonly sigma: number;
   /** Places [n, 2] of a square grid. */
   readonly grid: Float64Array;
@@ -206,7 +211,7 @@ export function paintField(surface: Surface, { side, points, sigma, grid, exact,
  *
  * @param time  how far, from 0, noise, to 1, samples
  */
-export function paintFlow(surface: Surface, points: Points, side: Side, flow: Flow, time: number): void {
+export function paintFlow(surface: Surface, points: Sources, side: Side, flow: Flow, time: number): void {
   const { context, view, colors } = surface;
   const { sigmas } = flow;
   const frames = flow.frames[side];

@@ -1,4 +1,4 @@
-import type { DataName } from './data-sets.ts';
+import type { Data } from './data-sets.ts';
 import type { Variances } from './target-variance.ts';
 
 /* What page and worker say to each other. */
@@ -10,8 +10,8 @@ export type Both<T> = Readonly<Record<Side, T>>;
 
 /** What training is made of. */
 export interface Settings {
-  readonly data: DataName;
-  /** Points a step. */
+  readonly data: Data;
+  /** Points or pictures a step. */
   readonly batch: number;
   /** References of the stable target, the batch's own points first. */
   readonly references: number;
@@ -24,19 +24,32 @@ export type ToWorker =
   | { readonly kind: 'run'; readonly isRunning: boolean }
   /** Steps to take while training does not run. */
   | { readonly kind: 'steps'; readonly count: number }
-  /** Asks what both models make of points at a noise level; only the last question is answered. */
+  /** Asks what both models make of noisy samples [n, d] at a noise level; only the last question is answered. */
   | { readonly kind: 'denoise'; readonly id: number; readonly at: Float64Array; readonly sigma: number }
   /** Asks for samples with the way they took; only the last question is answered. */
   | { readonly kind: 'flow'; readonly id: number };
+
+/** What samples have in common with single pictures of the data. */
+export interface Likeness {
+  /** The nearest picture of each sample that is shown. */
+  readonly nearest: Int32Array;
+  /** Share of all samples that are copies: at most a third as far from the nearest picture as from the next one. */
+  readonly copied: number;
+}
 
 /** Samples on their way from noise to data. */
 export interface Flow {
   readonly step: number;
   readonly sigmas: readonly number[];
-  /** Samples [count, 2] at each of the noise levels. */
+  /** Samples [count, d] at each of the noise levels: those that are shown. */
   readonly frames: Both<readonly Float32Array[]>;
-  /** Sliced Wasserstein distance of the samples to the data. */
+  /**
+   * How far samples are from the data. Points: sliced Wasserstein distance. Pictures: root mean square distance a pixel to
+   * the nearest picture of the data, because so few samples in so many dimensions have hardly a distribution to compare.
+   */
   readonly distance: Both<number>;
+  /** What samples of pictures have in common with those of the data; null for points. */
+  readonly likeness: Both<Likeness> | null;
 }
 
 export type FromWorker =

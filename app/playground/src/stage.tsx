@@ -22,6 +22,7 @@ export function Stage({
   reading,
   paint,
   onPoint,
+  onPick,
 }: {
   side: Side;
   frame: Frame;
@@ -32,7 +33,9 @@ export function Stage({
   /** Draws everything; a new one is called when something has changed. */
   paint: (surface: Surface) => void;
   /** Where a pointer is, in pixels; undefined when it has left. */
-  onPoint: (at: [x: number, y: number] | undefined, view: View) => void;
+  onPoint?: (at: [x: number, y: number] | undefined, view: View) => void;
+  /** Where it was pressed, in pixels. */
+  onPick?: (at: [x: number, y: number], view: View) => void;
 }): JSX.Element {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [size, setSize] = useState(0);
@@ -71,9 +74,10 @@ export function Stage({
           ref={canvas}
           role="img"
           aria-label={description}
-          onPointerMove={(event) => onPoint([event.offsetX, event.offsetY], view)}
-          onPointerDown={(event) => onPoint([event.offsetX, event.offsetY], view)}
-          onPointerLeave={(event) => event.pointerType === 'mouse' && onPoint(undefined, view)}
+          onPointerMove={(event) => onPoint?.([event.offsetX, event.offsetY], view)}
+          onPointerDown={(event) => onPoint?.([event.offsetX, event.offsetY], view)}
+          onPointerLeave={(event) => event.pointerType === 'mouse' && onPoint?.(undefined, view)}
+          onClick={(event) => onPick?.([event.offsetX, event.offsetY], view)}
         />
       </div>
       <p class="reading">{reading}</p>

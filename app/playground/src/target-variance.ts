@@ -1,28 +1,39 @@
 import { fillNormal, fillUniform, permutation, phaseBorders, posteriorMeasures, streams } from 'stable-target-field';
 import type { PhaseBorders } from 'stable-target-field';
-import { logWeightsAt, pointOf, referencesAround, squaredDistance, stableTargetOf } from './targets.ts';
-import type { Point, Points } from './targets.ts';
+import {
+  countOf,
+  logWeightsAt,
+  referencesAround,
+  sourceAt,
+  squaredDistance,
+  stableTargetOf,
+  withNoise,
+} from './targets.ts';
+import type { Sources } from './targets.ts';
 
 /** What was measured so far, by noise level. */
 export interface Variances {
   readonly sigmas: readonly number[];
   /**
    * Mean squared distance of a target from the exact mean, in units of σ²: the variance of the noise that a target tells
-   * of, summed over both coordinates.
+   * of, summed over coordinates or pixels.
    */
   readonly dsm: readonly number[];
   readonly stf: readonly number[];
-  /** Noisy points a level. */
+  /** Noisy samples a level. */
   readonly count: number;
   readonly borders: PhaseBorders;
 }
 
-/** The noise levels that are looked at. */
-export const sigmaRange = { least: 0.001, most: 10 } as const;
+/** The noise levels that are looked at. Pictures have more coordinates, so that it takes more noise to drown them. */
+export const sigmaRanges = {
+  points: { least: 0.001, most: 10 },
+  pictures: { least: 0.02, most: 80 },
+} as const;
+export type SigmaRange = (typeof sigmaRanges)[keyof typeof sigmaRanges];
 
 /** Levels in equal steps of ln σ. */
-export function noiseLevels(count: number): number[] {
-  const { least, most } = sigmaRange;
+export function noiseLevels({ least, most }: SigmaRange, count: number): number[] {
   return Array.from({ length: count }, (_, i) => least * (most / least) ** (i / (count - 1)));
 }
 
@@ -31,27 +42,30 @@ export function noiseLevels(count: number): number[] {
  * compares what both targets say with the mean over all of the data.
  */
 export class VarianceMeter {
-  readonly #points: Points;
+  readonly #sources: Sources;
   readonly #n: number;
-  readonly #sigmas = noiseLevels(33);
-  readonly #sums = { dsm: this.#zeros(), stf: this.#zeros(), toPoint: this.#zeros(), toPrior: this.#zeros() };
+  readonly #sigmas: readonly number[];
+  readonly #sums: Record<'dsm' | 'stf' | 'toPoint' | 'toPrior', Float64Array>;
   #draws = 0;
 
   /** @param n  references of a stable target, the source among them */
-  constructor(points: Points, n: number) {
-    this.#points = points;
+  constructor(sources: Sources, n: number, range: SigmaRange) {
+    this.#sources = sources;
     this.#n = n;
+    this.#sigmas = noiseLevels(range, 33);
+    const zeros = (): Float64Array => new Float64Array(this.#sigmas.length);
+    this.#sums = { dsm: zeros(), stf: zeros(), toPoint: zeros(), toPrior: zeros() };
   }
 
-  #zeros(): Float64Array {
-    return new Float64Array(this.#sigmas.length);
+  /** Noisy samples of each level so far. */
+  get draws(): number {
+    return this.#draws;
   }
 
-  /** Takes more noisy points of each level. */
+  /** Takes more noisy samples of each level. */
   draw(count: number): void {
-    const points = this.#points;
-    const length = points.length / 2;
-    const noise = new Float64Array(2);
+    const length = countOf(this.#sources);
+    const noise = new Float64Array(this.#sources.dimension);
     const chance = new Float64Array(this.#sigmas.length);
     for (let end = this.#draws + count; this.#draws < end; this.#draws++) {
       const order = permutation(length, 1, streams.references, this.#draws);
@@ -59,17 +73,15 @@ export class VarianceMeter {
       this.#sigmas.forEach((sigma, level) => {
         const source = Math.floor(chance[level] * length);
         fillNormal(noise, { seed: 1, stream: streams.evaluation, step: this.#draws, sample: level });
-        const [x, y] = pointOf(points, source);
-        this.#take(level, [x + sigma * noise[0], y + sigma * noise[1]], sigma, {
-          references: referencesAround(source, this.#n, order),
-        });
+        const at = withNoise(sourceAt(this.#sources, source), sigma, noise);
+        this.#take(level, logWeightsAt(this.#sources, at, sigma), referencesAround(source, this.#n, order));
       });
     }
   }
 
-  #take(level: number, at: Point, sigma: number, { references }: { references: Uint32Array }): void {
-    const { exact, dsm, stf } = stableTargetOf(this.#points, at, { sigma, references });
-    const { distanceToPoint, distanceToPrior } = posteriorMeasures(logWeightsAt(this.#points, at, sigma));
+  #take(level: number, logWeights: Float64Array, references: Uint32Array): void {
+    const { exact, dsm, stf } = stableTargetOf(this.#sources, logWeights, references);
+    const { distanceToPoint, distanceToPrior } = posteriorMeasures(logWeights);
     this.#sums.dsm[level] += squaredDistance(dsm, exact);
     this.#sums.stf[level] += squaredDistance(stf, exact);
     this.#sums.toPoint[level] += distanceToPoint;

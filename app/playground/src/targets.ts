@@ -1,83 +1,101 @@
 import { drawSources, fillNormal, fillUniform, permutation, posteriorWeights, streams } from 'stable-target-field';
 
 /*
- * Targets of noisy points in the plane, in float64 and few enough to be worked out while a slider moves: x = y + σ z, and
- * the posterior weight of a source y is proportional to exp(-|x - y|² / (2 σ²)).
+ * Targets of noisy samples, in float64 and few enough to be worked out while a slider moves: x = y + σ z, and the posterior
+ * weight of a source y is proportional to exp(-|x - y|² / (2 σ²)). A sample is a vector: a point in the plane or a picture.
  */
 
-export type Point = readonly [x: number, y: number];
+export type Vector = Float32Array | Float64Array;
 
-/** Points [N, 2], flat. */
-export type Points = Float32Array;
+/** The data: vectors [N, dimension], flat. */
+export interface Sources {
+  readonly values: Float32Array;
+  readonly dimension: number;
+}
 
-/** A noisy point, and the row of the data that it was made from. */
-export interface NoisyPoint {
-  readonly at: Point;
+/** A noisy sample, and the row of the data that it was made from. */
+export interface Noisy {
+  readonly at: Float64Array;
   readonly home: number;
 }
 
-/** What one noisy point is told by each kind of target. */
+/** What one noisy sample is told by each kind of target. */
 export interface Targets {
   /** Mean over all sources: what every denoiser should answer. */
-  readonly exact: Point;
+  readonly exact: Float64Array;
   /** The source that the DSM target is, drawn from the posterior. */
   readonly source: number;
-  readonly dsm: Point;
+  readonly dsm: Vector;
   /** Weighted mean over the references. */
-  readonly stf: Point;
+  readonly stf: Float64Array;
   /** Rows of the reference batch, the source first, and the weight of each. */
   readonly references: Uint32Array;
   readonly referenceWeights: Float64Array;
 }
 
-export const pointOf = (points: Points, row: number): Point => [points[2 * row], points[2 * row + 1]];
+export const countOf = ({ values, dimension }: Sources): number => values.length / dimension;
 
-/**
- * ln of the weight of each source, up to a constant.
- *
- * @param rows  the sources; all when left out
- */
-export function logWeightsAt(points: Points, [x, y]: Point, sigma: number, rows?: Uint32Array): Float64Array {
-  const logWeights = new Float64Array(rows?.length ?? points.length / 2);
+export const sourceAt = ({ values, dimension }: Sources, row: number): Float32Array =>
+  values.subarray(row * dimension, (row + 1) * dimension);
+
+/** ln of the weight of each source, up to a constant. */
+export function logWeightsAt(sources: Sources, at: Vector, sigma: number): Float64Array {
+  const { values, dimension } = sources;
+  const logWeights = new Float64Array(countOf(sources));
   for (let k = 0; k < logWeights.length; k++) {
-    const row = rows ? rows[k] : k;
-    logWeights[k] = -((x - points[2 * row]) ** 2 + (y - points[2 * row + 1]) ** 2) / (2 * sigma * sigma);
+    const from = k * dimension;
+    let square = 0;
+    for (let i = 0; i < dimension; i++) square += (at[i] - values[from + i]) ** 2;
+    logWeights[k] = -square / (2 * sigma * sigma);
   }
   return logWeights;
 }
 
+/** Weights below this add nothing that float64 could tell. */
+const negligible = 1e-18;
+
 /** Weighted mean of sources. @param rows  the sources; all when left out */
-export function weightedMean(points: Points, weights: ArrayLike<number>, rows?: Uint32Array): Point {
-  let [x, y] = [0, 0];
+export function weightedMean(
+  { values, dimension }: Sources,
+  weights: ArrayLike<number>,
+  rows?: Uint32Array,
+): Float64Array {
+  const mean = new Float64Array(dimension);
   for (let k = 0; k < weights.length; k++) {
-    const row = rows ? rows[k] : k;
-    x += weights[k] * points[2 * row];
-    y += weights[k] * points[2 * row + 1];
+    if (weights[k] < negligible) continue;
+    const from = (rows ? rows[k] : k) * dimension;
+    for (let i = 0; i < dimension; i++) mean[i] += weights[k] * values[from + i];
   }
-  return [x, y];
+  return mean;
 }
 
-/** The exact mean over all sources at a noisy point. */
-export const exactMean = (points: Points, at: Point, sigma: number): Point =>
-  weightedMean(points, posteriorWeights(logWeightsAt(points, at, sigma)));
+/** The exact mean over all sources at a noisy sample. */
+export const exactMean = (sources: Sources, at: Vector, sigma: number): Float64Array =>
+  weightedMean(sources, posteriorWeights(logWeightsAt(sources, at, sigma)));
+
+/** A source with noise, given as a normal vector. */
+export function withNoise(source: Vector, sigma: number, noise: Vector): Float64Array {
+  const at = new Float64Array(source.length);
+  for (let i = 0; i < at.length; i++) at[i] = source[i] + sigma * noise[i];
+  return at;
+}
 
 /**
- * Noisy points whose sources and noise directions stay the same while σ changes.
+ * Noisy samples whose sources and noise directions stay the same while σ changes.
  *
  * @param count  of them at most
  * @param isSeen  whether a source counts
  */
-export function noisyPoints(
-  points: Points,
-  { sigma, count, isSeen }: { sigma: number; count: number; isSeen: (source: Point) => boolean },
-): NoisyPoint[] {
-  const order = permutation(points.length / 2, 0, streams.probeOrder, 0);
-  const homes = order.filter((row) => isSeen(pointOf(points, row))).slice(0, count);
-  const noise = new Float64Array(2);
+export function noisySamples(
+  sources: Sources,
+  { sigma, count, isSeen = () => true }: { sigma: number; count: number; isSeen?: (source: Vector) => boolean },
+): Noisy[] {
+  const order = permutation(countOf(sources), 0, streams.probeOrder, 0);
+  const homes = order.filter((row) => isSeen(sourceAt(sources, row))).slice(0, count);
+  const noise = new Float64Array(sources.dimension);
   return Array.from(homes, (home) => {
     fillNormal(noise, { seed: 0, stream: streams.evaluation, step: 0, sample: home });
-    const [x, y] = pointOf(points, home);
-    return { at: [x + sigma * noise[0], y + sigma * noise[1]], home };
+    return { at: withNoise(sourceAt(sources, home), sigma, noise), home };
   });
 }
 
@@ -95,53 +113,63 @@ export function referencesAround(source: number, n: number, order: Uint32Array):
 }
 
 /**
- * Both targets of noisy points when the same points turn up once more: each time with a source from the posterior and
- * with other references.
+ * Both targets of noisy samples when the same ones turn up once more: each time with a source from the posterior and with
+ * other references.
  *
  * @param n     references
  * @param draw  which time: 0, 1, 2, ...
  */
 export function targetsOf(
-  points: Points,
-  noisy: readonly NoisyPoint[],
+  sources: Sources,
+  noisy: readonly Noisy[],
   { sigma, n, draw }: { sigma: number; n: number; draw: number },
 ): Targets[] {
-  const order = permutation(points.length / 2, 0, streams.references, draw);
+  const order = permutation(countOf(sources), 0, streams.references, draw);
   const chance = new Float64Array(noisy.length);
   fillUniform(chance, { seed: 0, stream: streams.probeReferences, step: draw, sample: 0 });
   return noisy.map(({ at, home }, i) => {
-    const logWeights = logWeightsAt(points, at, sigma);
-    // At first the source is the one that the point was made from.
+    const logWeights = logWeightsAt(sources, at, sigma);
+    // At first the source is the one that the sample was made from.
     const [source] = draw === 0 ? [home] : drawSources(logWeights, [chance[i]]);
-    return { ...stableTargetOf(points, at, { sigma, references: referencesAround(source, n, order) }), source };
+    return stableTargetOf(sources, logWeights, referencesAround(source, n, order));
   });
 }
 
-/** The targets of one noisy point, given its references; the first of them is its source. */
-export function stableTargetOf(
-  points: Points,
-  at: Point,
-  { sigma, references }: { sigma: number; references: Uint32Array },
-): Targets {
-  const referenceWeights = posteriorWeights(logWeightsAt(points, at, sigma, references));
+/**
+ * The targets of one noisy sample, given its references; the first of them is its source.
+ *
+ * @param logWeights  of all sources at the noisy sample
+ */
+export function stableTargetOf(sources: Sources, logWeights: Float64Array, references: Uint32Array): Targets {
+  const chosen = new Float64Array(references.length);
+  for (let k = 0; k < chosen.length; k++) chosen[k] = logWeights[references[k]];
+  const referenceWeights = posteriorWeights(chosen);
   return {
-    exact: exactMean(points, at, sigma),
+    exact: weightedMean(sources, posteriorWeights(logWeights)),
     source: references[0],
-    dsm: pointOf(points, references[0]),
-    stf: weightedMean(points, referenceWeights, references),
+    dsm: sourceAt(sources, references[0]),
+    stf: weightedMean(sources, referenceWeights, references),
     references,
     referenceWeights,
   };
 }
 
 /** The row of the point with the most others around it: where there is something to see under a magnifying glass. */
-export function densestRow(points: Points, reach = 0.04): number {
+export function densestRow(points: Sources, reach = 0.04): number {
   let [densest, most] = [0, -1];
-  for (let row = 0; row < points.length / 2; row++) {
-    const crowd = logWeightsAt(points, pointOf(points, row), reach).reduce((sum, each) => sum + Math.exp(each), 0);
+  for (let row = 0; row < countOf(points); row++) {
+    const crowd = logWeightsAt(points, sourceAt(points, row), reach).reduce((sum, each) => sum + Math.exp(each), 0);
     if (crowd > most) [densest, most] = [row, crowd];
   }
   return densest;
 }
 
-export const squaredDistance = ([ax, ay]: Point, [bx, by]: Point): number => (ax - bx) ** 2 + (ay - by) ** 2;
+export function squaredDistance(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] - b[i]) ** 2;
+  return sum;
+}
+
+/** Root of a mean of squares. */
+export const rootMean = (squares: readonly number[]): number =>
+  Math.sqrt(squares.reduce((a, b) => a + b, 0) / squares.length);

@@ -1,12 +1,14 @@
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { tour } from './tour.ts';
+import type { TourStep } from './tour.ts';
 
 /** One step of the guided tour, and the way to the others; without a step, a button that begins it. */
 export function Tour({
+  tour,
   step,
   onStep,
 }: {
+  tour: readonly TourStep[];
   step: number | undefined;
   onStep: (step: number | undefined) => void;
 }): JSX.Element {

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { dataKey } from './data-sets.ts';
 import { History } from './history.ts';
 import type { Both, Flow, FromWorker, Settings, ToWorker } from './protocol.ts';
 import type { Variances } from './target-variance.ts';
@@ -35,7 +36,7 @@ export interface Trainer extends Training {
   readonly steps: (count: number) => void;
   /** Forgets what was learned. */
   readonly reset: () => void;
-  /** What both models make of noisy points [n, 2]; undefined when a later question has come in between. */
+  /** What both models make of noisy samples [n, d]; undefined when a later question has come in between. */
   readonly denoise: (at: Float64Array, sigma: number) => Promise<Both<Float64Array> | undefined>;
   /** Asks for new samples. */
   readonly drawFlow: () => void;
@@ -70,7 +71,8 @@ export function useTrainer(settings: Settings): Trainer {
 
   useEffect(() => {
     const before = last.current;
-    const keepsModels = before !== undefined && before.data === settings.data && before.seed === settings.seed;
+    const keepsModels =
+      before !== undefined && dataKey(before.data) === dataKey(settings.data) && before.seed === settings.seed;
     const begin = (): void => {
       last.current = settings;
       if (!keepsModels) forget();

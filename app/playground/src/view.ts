@@ -1,3 +1,12 @@
+import { sourceAt } from './targets.ts';
+import type { Sources, Vector } from './targets.ts';
+
+export type Point = readonly [x: number, y: number];
+
+export const asPoint = (vector: Vector): Point => [vector[0], vector[1]];
+
+export const pointOf = (points: Sources, row: number): Point => asPoint(sourceAt(points, row));
+
 /** A square part of the plane. */
 export interface Frame {
   readonly centre: readonly [x: number, y: number];

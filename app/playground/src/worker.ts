@@ -1,8 +1,8 @@
 import type { Runtime } from 'stable-target-field';
 import { webRuntime } from 'stable-target-field/web';
-import { datasetOf, pointsOf } from './data-sets.ts';
+import { dataKey, datasetOf, isOfPictures, sourcesOf } from './data-sets.ts';
 import type { FromWorker, Settings, ToWorker } from './protocol.ts';
-import { VarianceMeter } from './target-variance.ts';
+import { sigmaRanges, VarianceMeter } from './target-variance.ts';
 import { makeTwin } from './twin.ts';
 import type { Twin } from './twin.ts';
 
@@ -15,10 +15,12 @@ import type { Twin } from './twin.ts';
 const turn = 60;
 /** Steps between two measurements of the samples' distance to the data. */
 const distanceEvery = 200;
-/** Noisy points a level that the variance is measured on at first, and after every turn up to the last. */
-const [firstDraws, drawsATurn, lastDraws] = [160, 1, 2048];
-/** Up to so many draws the measurement goes on while there is nothing else to do, some at a time. */
-const [idleDraws, drawsAtATime] = [640, 16];
+/** Noisy samples a level that the variance is measured on at first, and at most; the first take no longer than so many ms. */
+const [firstDraws, lastDraws, firstTime] = [160, 2048, 400];
+/** The share of the time that measuring may take while training runs. */
+const measuredShare = 0.06;
+/** Up to so many draws the measurement goes on while there is nothing else to do, for so many milliseconds at a time. */
+const [idleDraws, idleTime] = [640, 60];
 
 type Setup = Extract<ToWorker, { kind: 'setup' }>;
 type Denoise = Extract<ToWorker, { kind: 'denoise' }>;
@@ -27,7 +29,8 @@ let engine: Promise<Runtime> | undefined;
 let twin: Twin | undefined;
 let settings: Settings | undefined;
 let meter: VarianceMeter | undefined;
-let draws = 0;
+/** Milliseconds of training that measuring has a share in and did not take yet. */
+let owed = 0;
 let isRunning = false;
 let stepsToTake = 0;
 let lastDistance = -1;
@@ -77,17 +80,17 @@ async function begin({ settings: next, keepsModels }: Setup): Promise<void> {
   // Networks this small are done before other threads have heard of them.
   engine ??= webRuntime({ device: 'wasm', threads: 1 });
   const runtime = await engine;
-  const keeps = keepsModels && twin !== undefined && settings?.data === next.data && settings.seed === next.seed;
+  const keeps = keepsModels && twin !== undefined && sameData(next) && settings?.seed === next.seed;
   const state = keeps ? await twin!.state() : undefined;
   await twin?.release();
   twin = undefined;
   const dataset = datasetOf(next.data);
-  const hasOtherTargets = settings?.data !== next.data || settings.references !== next.references;
+  const hasOtherTargets = !sameData(next) || settings?.references !== next.references;
   settings = next;
   if (hasOtherTargets) {
-    meter = new VarianceMeter(pointsOf(dataset), next.references);
-    draws = 0;
-    measure(firstDraws);
+    const range = sigmaRanges[isOfPictures(next.data) ? 'pictures' : 'points'];
+    meter = new VarianceMeter(sourcesOf(dataset), next.references, range);
+    measure(firstDraws, firstTime);
   } else if (meter) tell({ kind: 'variances', variances: meter.result() });
   twin = await makeTwin(runtime, dataset, next, state);
   if (!keeps) {
@@ -97,11 +100,16 @@ async function begin({ settings: next, keepsModels }: Setup): Promise<void> {
   tell({ kind: 'ready', step: twin.step, seconds: (performance.now() - start) / 1000 });
 }
 
-function measure(count: number): void {
-  if (!meter || draws >= lastDraws) return;
-  meter.draw(count);
-  draws += count;
+const sameData = (next: Settings): boolean => settings !== undefined && dataKey(settings.data) === dataKey(next.data);
+
+/** Measures up to so many draws a level for about so many milliseconds, and one at least. @returns milliseconds */
+function measure(most: number, milliseconds: number): number {
+  if (!meter || meter.draws >= most) return 0;
+  const start = performance.now();
+  do meter.draw(1);
+  while (meter.draws < most && performance.now() < start + milliseconds);
   tell({ kind: 'variances', variances: meter.result() });
+  return performance.now() - start;
 }
 
 async function train(model: Twin): Promise<void> {
@@ -116,14 +124,16 @@ async function train(model: Twin): Promise<void> {
     stepsToTake = Math.max(0, stepsToTake - 1);
   }
   if (steps === 0) return;
-  const stepsPerSecond = (1000 * steps) / (performance.now() - start);
+  const time = performance.now() - start;
+  const stepsPerSecond = (1000 * steps) / time;
   tell({
     kind: 'progress',
     step: model.step,
     loss: { dsm: sum.dsm / steps, stf: sum.stf / steps },
     stepsPerSecond,
   });
-  measure(drawsATurn);
+  owed += measuredShare * time;
+  if (owed > 0) owed -= measure(lastDraws, 0);
   if (model.step >= lastDistance + distanceEvery) await draw(model, null);
 }
 
@@ -148,7 +158,7 @@ for (;;) {
       flow = undefined;
       await draw(twin, id);
     } else if (twin && (isRunning || stepsToTake > 0)) await train(twin);
-    else if (meter && draws < idleDraws) measure(drawsAtATime);
+    else if (meter && meter.draws < idleDraws) measure(idleDraws, idleTime);
     else await somethingToDo();
     await breathe();
   } catch (error) {
