@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { input } from '../../src/graph/index.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { compare, compareSamples } from './check.ts';
-import { effectiveSources, markersFor, posteriorWeights, softmaxRows } from './posterior-checks.ts';
+import { effectiveSources, posteriorWeights, softmaxRows } from './posterior-checks.ts';
 import { allowed, allowedOfTarget, roundoff } from './tolerance.ts';
 import { checkMoved } from './trained-weights.ts';
 
@@ -62,14 +62,13 @@ describe('weights of a posterior', () => {
     );
     const expected = softmaxRows(logWeights, 2);
     const tensors = { clean: input('clean', [2, 2]), noise: input('noise', [2, 2]), sigma: input('sigma', [2]) };
-    const weights = posteriorWeights(tensors, input('reference', [3, 2]), input('markers', [3, 3]));
+    const weights = posteriorWeights(tensors, input('reference', [3, 2]));
     const program = await nodeRuntime({ threads: 1 }).compile({ name: 'weights', outputs: { weights } });
     const results = await program.run({
       clean: Float32Array.from(clean),
       noise: Float32Array.from(noise),
       sigma: Float32Array.from(sigma),
       reference: Float32Array.from(reference),
-      markers: markersFor(3),
     });
     await program.release();
     // Log-weights below 10 in size, to a few roundings each.

@@ -12,7 +12,7 @@ import { checkNoiseLevels, lossArguments } from './losses.ts';
 import { denoiserFromPyTorch, loadDenoiser, refuseRandomNetwork } from './denoiser.ts';
 import { field } from './folder.ts';
 import { findImages, firstRows, takeRows, toFloats } from './images.ts';
-import { checkEffectiveSources, markersFor, posteriorWeights } from './posterior-checks.ts';
+import { checkEffectiveSources, posteriorWeights } from './posterior-checks.ts';
 import { allowedOfTarget, largestOf, roundings, roundoff } from './tolerance.ts';
 import { compareTensor, measuredIn, measuredTable } from './twin.ts';
 
@@ -86,10 +86,9 @@ export const lossFiles: Checker = {
     };
     if (reference && count != null) {
       feeds.reference = toFloats(takeRows(images, firstRows(count)));
-      feeds.markers = markersFor(count);
       const flat = (x: Tensor): Tensor => reshape(x, [x.shape[0], sizeOf(sampleShape)]);
       const perturbation = { clean: flat(clean), noise: flat(noise), sigma };
-      outputs.posteriorWeights = posteriorWeights(perturbation, flat(reference), input('markers', [count, count]));
+      outputs.posteriorWeights = posteriorWeights(perturbation, flat(reference));
       outputs.effectiveSources = posterior(perturbation, flat(reference)).effectiveSources;
     }
     const program = await runtime.compile({ name: file.name, outputs });
