@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { input } from '../../src/graph/index.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { compare, compareSamples } from './check.ts';
-import { effectiveSources, markersFor, posteriorWeights, softmaxRows } from './posterior-checks.ts';
+import { firstRowOf } from './phase-data.ts';
+import { effectiveSources, posteriorWeights, softmaxRows } from './posterior-checks.ts';
 import { allowed, allowedOfTarget, roundoff } from './tolerance.ts';
 import { checkMoved } from './trained-weights.ts';
 
@@ -62,14 +63,13 @@ describe('weights of a posterior', () => {
     );
     const expected = softmaxRows(logWeights, 2);
     const tensors = { clean: input('clean', [2, 2]), noise: input('noise', [2, 2]), sigma: input('sigma', [2]) };
-    const weights = posteriorWeights(tensors, input('reference', [3, 2]), input('markers', [3, 3]));
+    const weights = posteriorWeights(tensors, input('reference', [3, 2]));
     const program = await nodeRuntime({ threads: 1 }).compile({ name: 'weights', outputs: { weights } });
     const results = await program.run({
       clean: Float32Array.from(clean),
       noise: Float32Array.from(noise),
       sigma: Float32Array.from(sigma),
       reference: Float32Array.from(reference),
-      markers: markersFor(3),
     });
     await program.release();
     // Log-weights below 10 in size, to a few roundings each.
@@ -78,12 +78,42 @@ describe('weights of a posterior', () => {
     });
   });
 
+  test('are equal for equal references, whatever their place among others', async () => {
+    // 1 500 nats from the source, where a rounding of a log-weight is 1e-4: equal rows share their weight exactly.
+    const size = 3072;
+    const row = (seed: number): number[] => Array.from({ length: size }, (_, i) => Math.sin(seed * (i + 1)));
+    const [own, other] = [row(0.7), row(1.3)];
+    const noise = row(2.1);
+    const tensors = { clean: input('clean', [1, size]), noise: input('noise', [1, size]), sigma: input('sigma', [1]) };
+    const weights = posteriorWeights(tensors, input('reference', [5, size]));
+    const program = await nodeRuntime({ threads: 1 }).compile({ name: 'weights', outputs: { weights } });
+    const results = await program.run({
+      clean: Float32Array.from(own),
+      noise: Float32Array.from(noise),
+      sigma: Float32Array.of(1),
+      reference: Float32Array.from([other, other, row(0.4), other, row(0.9)].flat()),
+    });
+    await program.release();
+    const [a, b, , c] = results.weights as Float32Array;
+    expect([b, c]).toEqual([a, a]);
+  });
+
   test('softmax rows sum to 1 and survive large exponents; equal weights count fully', () => {
     const weights = softmaxRows([-1e8, -1e8, -1e8 - 1, 700, 700, -1e9], 2);
     expect(weights.slice(3)).toEqual(Float64Array.of(0.5, 0.5, 0));
     expect(weights[0] + weights[1] + weights[2]).toBeCloseTo(1, 15);
     expect(effectiveSources([0.25, 0.25, 0.25, 0.25, 1, 0, 0, 0], 2)).toEqual([4, 1]);
   });
+});
+
+describe('images of CIFAR-10 that a manifest names in words', () => {
+  test.each([
+    ['p_0 = uniform over the first 2000 images of data_batch_1 (rows of data_batch_1.png, 32x32x3 HWC)', 0],
+    ['the first 500 images of data_batch_3', 20_000],
+    ['rows 3000..4999 of data_batch_2', 13_000],
+    ['images 2000-3999 of the training set', 2000],
+    ['undefined', 0],
+  ])('%s', (words, row) => expect(firstRowOf(words)).toBe(row));
 });
 
 describe('trained weights', () => {

@@ -8,13 +8,17 @@ import { BadData } from './check.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
 import { hashNormal } from './hash-noise.ts';
 
-/** The first images of the training set; a hash in the manifest's conventions, where there is one, must be theirs. */
+/**
+ * The images of the training set that the manifest's conventions name in words, such as "the first 2000 images of
+ * data_batch_1" or "rows 3000..4999 of data_batch_2"; a hash beside them, where there is one, must be theirs.
+ */
 export async function firstCifarImages(folder: ParityFolder, count: number): Promise<Dataset> {
+  const conventions = Object(folder.conventions) as Record<string, unknown>;
+  const start = firstRowOf(String(conventions.images));
   const images = subset(
     await loadCifar10({ split: 'train' }),
-    Array.from({ length: count }, (_, i) => i),
+    Array.from({ length: count }, (_, i) => start + i),
   );
-  const conventions = Object(folder.conventions) as Record<string, unknown>;
   const key = Object.keys(conventions).find((name) => name.startsWith('images_sha256'));
   const stated = new RegExp(`\\b${count}\\b`).test(String(conventions.images));
   if (key !== undefined && stated) {
@@ -23,6 +27,15 @@ export async function firstCifarImages(folder: ParityFolder, count: number): Pro
       throw new BadData(`SHA-256 of the images is ${found}, not ${String(conventions[key])}`);
   }
   return images;
+}
+
+const imagesInABatch = 10_000;
+
+/** The position in the training set of the first image that the words mean. */
+export function firstRowOf(words: string): number {
+  const [, batch = '1'] = /data_batch_([1-5])/.exec(words) ?? [];
+  const [, row = '0'] = /(?:rows|images) (\d+)\s*(?:\.\.|-|to)/.exec(words) ?? [];
+  return (Number(batch) - 1) * imagesInABatch + Number(row);
 }
 
 /** SHA-256 of the pixels in the order height, width, channel. */

@@ -1,41 +1,24 @@
-import { concat, constant, slice, mul } from '../../src/graph/index.ts';
+import { softmax } from '../../src/graph/index.ts';
 import type { Tensor } from '../../src/graph/index.ts';
-import { posterior } from '../../src/objective/index.ts';
+import { centreOf } from '../../src/objective/frame.ts';
+import { emptySums } from '../../src/objective/index.ts';
 import type { Perturbation } from '../../src/objective/index.ts';
+import { weighReferences } from '../../src/objective/posterior-mean.ts';
 import { compare, largestDifference, numbers } from './check.ts';
 import type { Check, Values } from './check.ts';
 import type { ParityFile } from './folder.ts';
 import { allowedOfTarget, largestOf } from './tolerance.ts';
 
 /**
- * What is added to the coordinates in `posteriorWeights`: small enough that its square does not disturb the distances
- * (1e-6 against 2 sigma², 8e-6 at sigma = 0.002), and a power of two, so that it scales without rounding.
- */
-const marker = 2 ** -10;
-
-/**
- * The weights of all references [B, n], which the posterior itself does not return. Reference k gets a further
- * coordinate of its own with the value `marker`, where the sources and the noise have 0: every distance grows by the
- * same amount, so no weight changes, and the posterior mean of these coordinates is marker · w_k.
+ * The weights of all references [B, n], which the posterior itself does not return: from the log-weights that it sums.
  *
- * @param markers  a graph input [n, n] for the further coordinates, to be fed with `markersFor(n)`
+ * @param reference  [n, d], at most as many as the posterior takes at a time
  */
-export function posteriorWeights({ clean, noise, sigma }: Perturbation, reference: Tensor, markers: Tensor): Tensor {
-  const [batch, dimension] = clean.shape;
-  const [count] = reference.shape;
-  const nothing = constant(0, [batch, count]);
-  const { mean } = posterior(
-    { clean: concat([clean, nothing], 1), noise: concat([noise, nothing], 1), sigma },
-    concat([reference, markers], 1),
-  );
-  return mul(slice(mean, 1, dimension, dimension + count), 1 / marker);
-}
-
-/** The further coordinates of n references: `marker` times the unit matrix. */
-export function markersFor(count: number): Float32Array {
-  const markers = new Float32Array(count * count);
-  for (let k = 0; k < count; k++) markers[k * (count + 1)] = marker;
-  return markers;
+export function posteriorWeights(perturbation: Perturbation, reference: Tensor): Tensor {
+  const [batch, dimension] = perturbation.clean.shape;
+  const centre = centreOf(reference, perturbation.clean.dtype);
+  const { logWeights } = weighReferences(emptySums(batch, dimension), perturbation, reference, centre);
+  return softmax(logWeights);
 }
 
 /** Effective numbers of sources 1 / sum w² of weights [B, n]. */

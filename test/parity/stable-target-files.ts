@@ -6,7 +6,7 @@ import type { Check } from './check.ts';
 import type { Checker } from './checker.ts';
 import { field } from './folder.ts';
 import { findImages, takeRows, toFloats } from './images.ts';
-import { checkEffectiveSources, markersFor, posteriorWeights, softmaxRows } from './posterior-checks.ts';
+import { checkEffectiveSources, posteriorWeights, softmaxRows } from './posterior-checks.ts';
 import { allowedOfTarget, roundings, roundoff } from './tolerance.ts';
 import { compareTensor, measuredIn, measuredTable } from './twin.ts';
 
@@ -33,7 +33,6 @@ export const stableTargetFiles: Checker = {
       reference: toFloats(takeRows(images, file.integers('ref_rows').data)),
       noise: given.floats('noise').data,
       sigma: given.floats('sigma').data,
-      markers: markersFor(count),
     };
 
     const [clean, noise] = ['clean', 'noise'].map((name) => input(name, [batch, dimension]));
@@ -47,7 +46,7 @@ export const stableTargetFiles: Checker = {
         perturbed: add(clean, mul(reshape(sigma, [batch, 1]), noise)),
         target: mean,
         effectiveSources,
-        weights: posteriorWeights(perturbation, reference, input('markers', [count, count])),
+        weights: posteriorWeights(perturbation, reference),
       },
     });
     const results = await program.run(feeds);
