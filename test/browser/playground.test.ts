@@ -241,6 +241,8 @@ function browserTests(): void {
 
   test('own pictures, by keyboard on a phone: good ones are used, others are named', { timeout: 150_000 }, async () => {
     const tab = await visit({ viewport: { width: 375, height: 740 }, colorScheme: 'dark' });
+    // From the beginning: what listens only when the key is pressed comes too late at times.
+    const chosen = tab.waitForEvent('filechooser', { timeout: 60_000 });
     const select = tab.getByLabel(/^Data set/);
     await select.selectOption('own');
     // Until there are pictures the points stay.
@@ -248,7 +250,8 @@ function browserTests(): void {
     await select.focus();
     await tab.keyboard.press('Tab');
     expect(await tab.evaluate('document.activeElement.type')).toBe('file');
-    const [chooser] = await Promise.all([tab.waitForEvent('filechooser'), tab.keyboard.press('Space')]);
+    await tab.keyboard.press('Space');
+    const chooser = await chosen;
     const cut = square('cut off.png', 40, 30, 0).buffer;
     await chooser.setFiles([
       square('one.png', 60, 40, 1),

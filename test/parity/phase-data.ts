@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { memoryDataset, sampleSize, subset } from '../../src/data/dataset.ts';
 import type { Dataset } from '../../src/data/dataset.ts';
 import { readExactly } from '../../src/analysis/index.ts';
-import { loadCifar10 } from '../../src/node/index.ts';
+import { fetchCifar10, loadCifar10 } from '../../src/node/index.ts';
 import type { PerturbedSamples } from '../../src/objective/index.ts';
 import { BadData } from './check.ts';
 import type { ParityFile, ParityFolder } from './folder.ts';
@@ -11,12 +11,13 @@ import { hashNormal } from './hash-noise.ts';
 /**
  * The images of the training set that the manifest's conventions name in words, such as "the first 2000 images of
  * data_batch_1" or "rows 3000..4999 of data_batch_2"; a hash beside them, where there is one, must be theirs.
+ * CIFAR-10 is fetched where the cache has it not.
  */
 export async function firstCifarImages(folder: ParityFolder, count: number): Promise<Dataset> {
   const conventions = Object(folder.conventions) as Record<string, unknown>;
   const start = firstRowOf(String(conventions.images));
   const images = subset(
-    await loadCifar10({ split: 'train' }),
+    await trainingImages(),
     Array.from({ length: count }, (_, i) => start + i),
   );
   const key = Object.keys(conventions).find((name) => name.startsWith('images_sha256'));
@@ -27,6 +28,16 @@ export async function firstCifarImages(folder: ParityFolder, count: number): Pro
       throw new BadData(`SHA-256 of the images is ${found}, not ${String(conventions[key])}`);
   }
   return images;
+}
+
+let loaded: Promise<Dataset> | undefined;
+
+/** CIFAR-10's training set, once for all files. */
+function trainingImages(): Promise<Dataset> {
+  loaded ??= fetchCifar10({ log: (line) => process.stderr.write(`${line}\n`) }).then(() =>
+    loadCifar10({ split: 'train' }),
+  );
+  return loaded;
 }
 
 const imagesInABatch = 10_000;
