@@ -229,9 +229,9 @@ function fitToData(options: TrainingOptions): TrainingOptions {
     );
   }
   const fitted =
-    network.kind === 'dhariwal-unet'
-      ? { ...network, channels, resolution, outChannels: (network.outChannels / network.channels) * channels }
-      : { ...network, channels, resolution };
+    network.outChannels === undefined
+      ? { ...network, channels, resolution }
+      : { ...network, channels, resolution, outChannels: (network.outChannels / network.channels) * channels };
   return { ...options, denoiser: { ...options.denoiser, network: fitted } };
 }
 

@@ -37,28 +37,31 @@ export function networkConfigFromPyTorch(constructor: string, kwargs: PyTorchKwa
   }
   const { model_type: modelType = preconditioner.modelType, ...rest } = kwargs;
   const ofNetwork = Object.fromEntries(Object.entries(rest).filter(([name]) => !preconditioner.own.includes(name)));
+  // The second one is a variance, which the preconditioner drops.
+  const outputs = constructor === 'iDDPMPrecond' ? 2 : 1;
   switch (modelType) {
     case 'SongUNet':
-      if (constructor === 'iDDPMPrecond') {
-        throw new UsageError(
-          'a SongUNet inside iDDPMPrecond is not supported: it has twice as many channels out as in.',
-        );
-      }
-      return songUNetFromPyTorch(ofNetwork);
+      return songUNetFromPyTorch(ofNetwork, outputs);
     case 'DhariwalUNet':
-      return dhariwalUNetFromPyTorch(ofNetwork, constructor === 'iDDPMPrecond' ? 2 : 1);
+      return dhariwalUNetFromPyTorch(ofNetwork, outputs);
     default:
       throw new UsageError(`the network ${JSON.stringify(modelType)} is not known. Known are: SongUNet, DhariwalUNet.`);
   }
 }
 
-/** Arguments of the reference SongUNet, and what they are called here. */
-function songUNetFromPyTorch(kwargs: PyTorchKwargs): SongUNetConfig {
+/**
+ * Arguments of the reference SongUNet, and what they are called here.
+ *
+ * @param outputs  numbers that the preconditioner takes for each one that goes in
+ */
+function songUNetFromPyTorch(kwargs: PyTorchKwargs, outputs: number): SongUNetConfig {
   const read = argumentsOf('SongUNet', kwargs);
+  const channels = read.count('img_channels');
   const config: SongUNetConfig = {
     kind: 'song-unet',
     resolution: read.count('img_resolution'),
-    channels: read.count('img_channels'),
+    channels,
+    ...(outputs > 1 && { outChannels: outputs * channels }),
     labelDim: read.count('label_dim', 0),
     augmentDim: read.count('augment_dim', 0),
     modelChannels: read.count('model_channels', 128),
@@ -81,7 +84,7 @@ function songUNetFromPyTorch(kwargs: PyTorchKwargs): SongUNetConfig {
 /**
  * Arguments of the reference DhariwalUNet, and what they are called here.
  *
- * @param outputs  numbers that the preconditioner takes for each one that goes in; the second is iDDPM's variance
+ * @param outputs  numbers that the preconditioner takes for each one that goes in
  */
 function dhariwalUNetFromPyTorch(kwargs: PyTorchKwargs, outputs: number): DhariwalUNetConfig {
   const read = argumentsOf('DhariwalUNet', kwargs);

@@ -42,9 +42,11 @@ export function networkConfigFromState(state: StateDict): SongUNetConfig | Dhari
     augmentDim: read.inputs('map_augment.weight'),
   };
   if (isDhariwal) return { kind: 'dhariwal-unet', ...common, outChannels: read.shape('out_conv.weight', 4)[0] };
+  const [outChannels] = read.shape(`dec.${levels[0]}_aux_conv.weight`, 4);
   return {
     kind: 'song-unet',
     ...common,
+    ...(outChannels !== channels && { outChannels }),
     embedding: state.has('map_noise.freqs') ? 'fourier' : 'positional',
     channelMultNoise: read.times('map_layer0.weight', modelChannels, noiseChannels),
     encoder: read.any(/_aux_skip\.weight$/) ? 'skip' : read.any(/_aux_residual\.weight$/) ? 'residual' : 'standard',

@@ -15,8 +15,10 @@ export interface SongUNetConfig {
   readonly kind: 'song-unet';
   /** Height and width of the images; divisible by 2^(levels - 1). */
   readonly resolution: number;
-  /** Colour channels in and out. */
+  /** Colour channels in. */
   readonly channels: number;
+  /** Channels out: as many as in by default, twice as many for a preconditioning that drops the second half (iDDPM). */
+  readonly outChannels?: number | undefined;
   /** Width of the first level. */
   readonly modelChannels: number;
   /** Width of each level, in units of `modelChannels`. */
@@ -94,7 +96,7 @@ type Stage = (flow: Flow, embedding: Tensor, conditions: Conditions) => void;
  *
  * @param source  where the parameters come from
  * @returns       network of preconditioned images x [N, channels, resolution, resolution] and noise labels [N] →
- *                [N, channels, resolution, resolution]; class labels [N, labelDim] and augmentation labels
+ *                [N, outChannels, resolution, resolution]; class labels [N, labelDim] and augmentation labels
  *                [N, augmentDim] where those are above 0. It throws ShapeError where channels or sizes do not fit
  * @throws UsageError when the resolution does not halve often enough
  */
@@ -271,7 +273,7 @@ function makeDecoder(
   skipChannels: readonly number[],
   encoded: number,
 ): Stage[] {
-  const { modelChannels, channelMult, resampleFilter: filter } = config;
+  const { modelChannels, channelMult, resampleFilter: filter, outChannels = config.channels } = config;
   const stages: Stage[] = [];
   const run = (name: string, options: Parameters<MakeBlock>[1], takesSkip = false): void => {
     const made = block(name, options);
@@ -304,8 +306,8 @@ function makeDecoder(
       const up =
         config.decoder === 'skip' && !isDeepest
           ? convolution(scope(source, `dec.${name}_aux_up`), {
-              inChannels: config.channels,
-              outChannels: config.channels,
+              inChannels: outChannels,
+              outChannels,
               kernel: 0,
               resample: 'up',
               filter,
@@ -315,7 +317,7 @@ function makeDecoder(
       const norm = groupNorm(scope(source, `dec.${name}_aux_norm`), { channels, epsilon: 1e-6 });
       const conv = convolution(scope(source, `dec.${name}_aux_conv`), {
         inChannels: channels,
-        outChannels: config.channels,
+        outChannels,
         kernel: 3,
         initialization: zeroInitialization,
       });

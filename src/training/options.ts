@@ -42,6 +42,7 @@ const unet = {
 const songUNet = z.object({
   kind: z.literal('song-unet'),
   ...unet,
+  outChannels: count.optional(),
   embedding: z.enum(['positional', 'fourier']),
   channelMultNoise: count,
   encoder: z.enum(['standard', 'skip', 'residual']),

@@ -87,7 +87,7 @@ function assumedPreconditioning(network: NetworkConfig, table: NamedTensor | und
 }
 
 const predictsVariance = (network: NetworkConfig): boolean =>
-  network.kind === 'dhariwal-unet' && network.outChannels === 2 * network.channels;
+  network.kind !== 'mlp' && network.outChannels === 2 * network.channels;
 
 /** iDDPM's networks have twice as many channels out as in, and all others as many. */
 function checkOutputs({ network, preconditioning: { kind } }: DenoiserConfig): void {

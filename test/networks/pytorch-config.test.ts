@@ -1,7 +1,12 @@
 import { expect, test } from 'vitest';
 import { UsageError } from '../../src/errors.ts';
-import { adm, ddpmpp, ncsnpp } from '../../src/networks/index.ts';
+import type { NamedTensor } from '../../src/formats/safetensors.ts';
+import { sizeOf } from '../../src/graph/index.ts';
+import { adm, buildNetwork, ddpmpp, ncsnpp, networkConfigFromState } from '../../src/networks/index.ts';
+import type { SongUNetConfig } from '../../src/networks/index.ts';
 import { networkConfigFromPyTorch } from '../../src/networks/pytorch-config.ts';
+import { filtersForPyTorch } from '../../src/networks/pytorch-state.ts';
+import { parameterTable } from '../../src/nn/index.ts';
 
 // The oracle is the reference code: the arguments that its train.py passes for CIFAR-10, and the defaults in the
 // signatures of its networks. That the result is the same network is for the parity tests to show.
@@ -130,6 +135,25 @@ test('every argument of ADM arrives', () => {
 });
 
 const songUNet = { ...interfaceKwargs, model_type: 'SongUNet' };
+test('a SongUNet inside iDDPMPrecond has twice as many channels out as in', () => {
+  const config = networkConfigFromPyTorch('iDDPMPrecond', songUNet) as SongUNetConfig;
+  expect(config.outChannels).toBe(2 * config.channels);
+  // Of its last convolution, as PyTorch's state dict has it; the configuration is found again from the shapes.
+  const table = parameterTable((source) => buildNetwork(source, config));
+  const last = table.specs.find(({ name }) => name === 'dec.32x32_aux_conv.weight');
+  expect(last?.shape).toEqual([6, config.modelChannels * config.channelMult[0], 3, 3]);
+  const zeros = (shape: readonly number[]): NamedTensor => ({
+    dtype: 'F32',
+    shape,
+    data: new Float32Array(sizeOf(shape)),
+  });
+  const state = new Map([
+    ...table.specs.map(({ name, shape }) => [name, zeros(shape)] as const),
+    ...[...filtersForPyTorch(config)].map(([name, { shape, data }]) => [name, { ...zeros(shape), data }] as const),
+  ]);
+  expect(networkConfigFromState(state)).toMatchObject({ kind: 'song-unet', channels: 3, outChannels: 6 });
+});
+
 test.each<[constructor: string, kwargs: Record<string, unknown>, message: RegExp]>([
   ['NewPrecond', songUNet, /preconditioner "NewPrecond" is not known.*EDMPrecond/],
   ['constructor', songUNet, /preconditioner "constructor" is not known/],
@@ -153,7 +177,6 @@ test.each<[constructor: string, kwargs: Record<string, unknown>, message: RegExp
     { ...interfaceKwargs, resample_filter: [1, 1] },
     /DhariwalUNet: the argument "resample_filter" is not known/,
   ],
-  ['iDDPMPrecond', songUNet, /SongUNet inside iDDPMPrecond is not supported/],
 ])('%s %j is refused', (constructor, kwargs, message) => {
   const convert = () => networkConfigFromPyTorch(constructor, kwargs);
   expect(convert).toThrow(UsageError);

@@ -21,7 +21,7 @@ const withNetwork = (options: TrainingOptions, network: NetworkConfig): Training
 type UNetConfig = SongUNetConfig | DhariwalUNetConfig;
 
 /** What every U-Net has, whatever its architecture: its size and what it is told. */
-type UNetSize = Omit<UNetConfig, 'kind'>;
+type UNetSize = Omit<UNetConfig, 'kind' | 'outChannels'>;
 
 /** Changes the U-Net; another network has no such option. */
 function withUNet(options: TrainingOptions, name: string, change: Partial<UNetSize>): TrainingOptions {
