@@ -564,6 +564,7 @@ export type {
   TrainingOptions,
   TrainingState,
   TrainingSummary,
+  TrainingVector,
   TrainStep,
   TrainStepConfig,
   WithError,
