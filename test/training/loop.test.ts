@@ -362,11 +362,11 @@ describe('a job', () => {
   });
 
   test.each([
-    ['learningRate', { learningRate: NaN }],
-    ['batch', { batch: 0 }],
-    ['objective', { objective: { kind: 'sft' } }],
-    ['samples.steps', { samples: { ...toyOptions().samples, steps: 2.5 } }],
-  ])('is refused for a wrong %s before anything is compiled', async (name, wrong) => {
+    ['learningRate: must be of type number, got NaN.', { learningRate: NaN }],
+    ['batch: must be above 0, got 0.', { batch: 0 }],
+    ['objective.kind: must be one of dsm, stf, got "sft".', { objective: { kind: 'sft' } }],
+    ['samples.steps: must be an integer, got 2.5.', { samples: { ...toyOptions().samples, steps: 2.5 } }],
+  ])('is refused before anything is compiled: %s', async (reason, wrong) => {
     const unused = new Proxy(runtime, {
       get: () => {
         throw new Error('the runtime was used');
@@ -375,6 +375,6 @@ describe('a job', () => {
     const options = { ...toyOptions(), ...wrong } as unknown as TrainingOptions;
     const refused = train({ runtime: unused, dataset, options });
     await expect(refused).rejects.toThrow(UsageError);
-    await expect(refused).rejects.toThrow(`options: ${name}`);
+    await expect(refused).rejects.toThrow(`options: ${reason}`);
   });
 });
