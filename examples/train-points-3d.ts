@@ -44,10 +44,7 @@ await train({
   runtime,
   dataset,
   options,
-  now: () => Date.now() / 1000,
   observer: {
-    step: () => undefined,
-    samples: () => Promise.resolve(),
     tick: async ({ values }) =>
       console.log(`kimg ${values['Progress/kimg']?.mean}  loss ${values['Loss/loss']?.mean.toFixed(4)}`),
     checkpoint: async (reached) => void (state = reached),

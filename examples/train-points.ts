@@ -22,10 +22,7 @@ await train({
   runtime,
   dataset: toyDataset('twoMoons', { length: 20_000, seed: 0 }),
   options,
-  now: () => Date.now() / 1000,
   observer: {
-    step: () => undefined,
-    samples: () => Promise.resolve(),
     tick: async ({ values }) =>
       console.log(`kimg ${values['Progress/kimg']?.mean}  loss ${values['Loss/loss']?.mean.toFixed(4)}`),
     checkpoint: async (reached) => void (state = reached),

@@ -49,9 +49,13 @@ function npmCi() {
 /** Refuses a Node that is too old with one clear line. Returns an exit code. */
 function checkNode() {
   const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const [neededMajor, neededMinor] = engines.node.replace('>=', '').split('.').map(Number);
   const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major > neededMajor || (major === neededMajor && minor >= neededMinor)) return 0;
+  /** Of `^20.19.0 || >=22.12.0`, one part. */
+  const isIn = (range) => {
+    const [, sign, neededMajor, neededMinor] = /^(\^|>=)(\d+)\.(\d+)/.exec(range.trim());
+    return major === Number(neededMajor) ? minor >= Number(neededMinor) : sign === '>=' && major > Number(neededMajor);
+  };
+  if (engines.node.split('||').some(isIn)) return 0;
   process.stderr.write(`Node ${engines.node} is needed, this is ${process.versions.node}.\n`);
   return 1;
 }

@@ -564,6 +564,7 @@ export type {
   TrainingOptions,
   TrainingState,
   TrainingSummary,
+  TrainingVector,
   TrainStep,
   TrainStepConfig,
   WithError,
@@ -585,7 +586,7 @@ export { phaseAdvice, phasesFigure, phasesTable, shadedPhases } from './report/p
 export type { ReportSubject } from './report/phase-report.ts';
 export { pictureTable } from './report/picture-table.ts';
 export type { PictureCell, PictureRow, PictureTableOptions } from './report/picture-table.ts';
-export { figureData } from './report/svg.ts';
+export { figureData } from './report/figure-data.ts';
 export { tableCsv, tableMarkdown } from './report/table.ts';
 export type { Cell, Column, Table } from './report/table.ts';
 export { biasFigure, covarianceFigure, slopesTable, targetsSummary, targetsTable } from './report/target-report.ts';

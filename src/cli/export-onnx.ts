@@ -2,7 +2,7 @@ import { rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { StfError, UsageError } from '../errors.ts';
 import { packageVersion } from '../node/doctor.ts';
-import { ensureWritableFolder, writeFileAtomic } from '../node/files.ts';
+import { ensureWritableFolder, megabytes, writeFileAtomic } from '../node/files.ts';
 import { nodeRuntime, openOnnxFile } from '../node/onnxruntime.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
 import type { ModelFile, Runtime } from '../runtime/index.ts';
@@ -109,8 +109,6 @@ async function writeModel(path: string, bytes: Uint8Array): Promise<number> {
   await writeFileAtomic(path, bytes);
   return bytes.length;
 }
-
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
 function describe({ unit, largest, allowed, compared, differing }: ModelDifference): string {
   return unit === 'grey levels'

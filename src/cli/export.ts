@@ -103,7 +103,7 @@ export function exportCommand(io: Io): Command {
  * @throws UsageError or FormatError before anything is written, when the wish can't be met
  * @throws StfError when what was written does not compute what it should; then it is removed
  */
-export async function exportNetwork({ network, format, ...wish }: ExportWish, io: Io): Promise<void> {
+async function exportNetwork({ network, format, ...wish }: ExportWish, io: Io): Promise<void> {
   const { note } = makeConsole(io);
   const kind = format ?? (wish.out.endsWith('.safetensors') ? 'torch' : 'onnx');
   if (kind === 'torch') {

@@ -64,7 +64,7 @@ export function importCommand(io: Io): Command {
  *
  * @throws UsageError or FormatError before anything is written, when the file can't be read or the checkpoint is there
  */
-export async function importFile(file: string, { out, precond, networkOf }: ImportWish, io: Io): Promise<void> {
+async function importFile(file: string, { out, precond, networkOf }: ImportWish, io: Io): Promise<void> {
   const { print, note } = makeConsole(io);
   await requireNewCheckpoint(out);
   const imported = importPyTorch(await readFileChecked(file), file, {

@@ -16,7 +16,7 @@ import type { Io } from './io.ts';
 import { integer } from './values.ts';
 
 /** What images can be given as, for the help. */
-export const imagesHelp = 'Folder, .zip, cifar10 (training images), cifar10-test, or what stf dataset convert reads';
+const imagesHelp = 'Folder, .zip, cifar10 (training images), cifar10-test, or what stf dataset convert reads';
 
 interface ReferenceFlags extends ExtractorFlags {
   readonly dest: string;

@@ -82,7 +82,7 @@ function requireForRanks(command: Command, { launcher, size }: Launch): void {
 const silent = (io: Io): Io => ({ ...io, stdout: { write: () => {} }, stderr: { write: () => {} } });
 
 /** All commands. */
-export function makeProgram(io: Io): Command {
+function makeProgram(io: Io): Command {
   const program = new Command('stf')
     .description('Train, sample and study diffusion models with low-variance targets.')
     .version(packageVersion, '-V, --version', 'Show the version')

@@ -11,7 +11,7 @@ import type { RunFolderWish } from '../node/run-folder.ts';
 import { samplePool } from '../node/loader/sample-pool.ts';
 import { isPoints, loadTrainingData, shareTrainingData } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
-import { checkSizes, describeTarget, silentObserver, train } from '../training/index.ts';
+import { checkSizes, describeTarget, train } from '../training/index.ts';
 import type { PresetName, TrainingJob, TrainingOptions, TrainingSummary } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { shellPath, suggested } from './help.ts';
@@ -157,7 +157,7 @@ export async function runPlan(plan: TrainingPlan, wish: RunWish): Promise<Traini
   };
   try {
     if (ranks.rank > 0) {
-      await train({ ...job, observer: silentObserver });
+      await train(job);
       return undefined;
     }
     const folder = await openFolder(plan, { breakLock, tensorBoard }, (line) => console.print(line));

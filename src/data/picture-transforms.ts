@@ -1,4 +1,5 @@
 import { UsageError } from '../errors.ts';
+import { roundHalfToEven } from '../numerics/rounding.ts';
 import { resize, resizeInFloat } from './resample.ts';
 import type { Picture } from './resample.ts';
 
@@ -97,13 +98,6 @@ export function asRgb(picture: Picture): Picture {
   const data = new Uint8Array(3 * picture.data.length);
   for (let i = 0; i < data.length; i++) data[i] = picture.data[Math.floor(i / 3)];
   return { ...picture, channels: 3, data };
-}
-
-/** To the nearest integer, halves to the even one: what numpy rounds by. */
-function roundHalfToEven(value: number): number {
-  const below = Math.floor(value);
-  if (value - below !== 0.5) return Math.round(value);
-  return below % 2 === 0 ? below : below + 1;
 }
 
 /** [height, width, channels] to planes, [channels, height, width]: how samples lie in memory. */

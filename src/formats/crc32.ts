@@ -43,3 +43,6 @@ export const crc32 = (bytes: Uint8Array): number => checksum(zipTable, bytes);
 
 /** The CRC-32C of event files: Castagnoli's polynomial, 0x82f63b78 with its bits reversed. RFC 3720, 12.1. */
 export const crc32c = (bytes: Uint8Array): number => checksum(castagnoliTable, bytes);
+
+/** As it is usually written: eight hexadecimal digits. */
+export const crcText = (value: number): string => value.toString(16).padStart(8, '0');

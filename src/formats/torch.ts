@@ -1,7 +1,7 @@
 import { unzipSync } from 'fflate';
 import type { UnzipFileInfo } from 'fflate';
 import { FormatError } from '../errors.ts';
-import { crc32 } from './crc32.ts';
+import { crc32, crcText } from './crc32.ts';
 import { kindOf, unpickle } from './pickle.ts';
 import { arrayTypes } from './safetensors.ts';
 import type { NamedTensor, SafetensorsDtype } from './safetensors.ts';
@@ -163,13 +163,11 @@ function unzipStored(bytes: Uint8Array): ReadonlyMap<string, Uint8Array> {
     const found = crc32(entry);
     if (found !== checksum)
       throw new FormatError(
-        `torch: the entry ${shown} has the CRC-32 ${hexadecimal(found)}, and was written with ${hexadecimal(checksum)}; damaged?`,
+        `torch: the entry ${shown} has the CRC-32 ${crcText(found)}, and was written with ${crcText(checksum)}; damaged?`,
       );
   }
   return entries;
 }
-
-const hexadecimal = (value: number): string => value.toString(16).padStart(8, '0');
 
 /**
  * The checksums of the entries in the order of the archive's directory, one at each call: fflate looks for the directory

@@ -1,6 +1,6 @@
 import { FormatError } from '../errors.ts';
 import type { ByteSource } from './byte-source.ts';
-import { crc32 } from './crc32.ts';
+import { crc32, crcText } from './crc32.ts';
 import { inflateUpTo, refuseBomb } from './inflation.ts';
 
 /*
@@ -117,7 +117,7 @@ export function readZipEntry(source: ByteSource, entry: ZipEntry): Uint8Array {
   const bytes = entry.isCompressed ? inflate(packed, entry.size, fail) : packed;
   const found = crc32(bytes);
   if (bytes.length !== entry.size || found !== entry.checksum)
-    fail(`is altered: its CRC-32 is ${hexadecimal(found)}, and it was written with ${hexadecimal(entry.checksum)}`);
+    fail(`is altered: its CRC-32 is ${crcText(found)}, and it was written with ${crcText(entry.checksum)}`);
   return bytes;
 }
 
@@ -190,8 +190,6 @@ function readNumbers(
 const numberOf = (view: DataView, at: number): number => Number(view.getBigUint64(at, true));
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-
-const hexadecimal = (value: number): string => value.toString(16).padStart(8, '0');
 
 /** Refuses names that would lead out of a folder that they are unpacked in. */
 function requireHarmless(archive: string, name: string): void {

@@ -1,4 +1,4 @@
-import { UsageError } from '../errors.ts';
+import { ShapeError, UsageError } from '../errors.ts';
 import { formatShape, input, reshape, sizeOf, slice, stopGradient } from '../graph/index.ts';
 import type { DType, Shape, Tensor } from '../graph/index.ts';
 import { streams } from '../numerics/random.ts';
@@ -93,11 +93,22 @@ export function initialize(table: ParameterTable, seed: number): Float32Array {
   return flat;
 }
 
-/** Views of one flat vector of values, by parameter name. Writing to a view writes to the vector. */
+/** @throws ShapeError when a flat vector called `name` has not as many values as the table */
+export function requireFlat({ size }: ParameterTable, flat: { readonly length: number }, name = 'weights'): void {
+  if (flat.length !== size)
+    throw new ShapeError(`${name}: the network has ${size} parameters, got ${flat.length} values.`);
+}
+
+/**
+ * Views of one flat vector of values, by parameter name. Writing to a view writes to the vector.
+ *
+ * @throws ShapeError when the vector has more or fewer values than the table
+ */
 export function viewsOf<T extends Float32Array | Float64Array>(
   table: ParameterTable,
   flat: T,
 ): Map<string, { shape: Shape; data: T }> {
+  requireFlat(table, flat);
   return new Map(
     table.specs.map(({ name, shape }) => {
       const offset = table.offsets.get(name)!;

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FormatError, StfError, UsageError } from '../errors.ts';
@@ -36,7 +36,7 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
  * Flushes the names of a folder's files to the disk: a new name survives a loss of power only then. Does nothing where
  * folders can't be flushed, as on Windows and some network file systems.
  */
-export async function flushFolder(path: string): Promise<void> {
+async function flushFolder(path: string): Promise<void> {
   const folder = await open(path, 'r').catch(() => undefined);
   await folder?.sync().catch(() => {});
   await folder?.close();
@@ -197,6 +197,18 @@ async function makeFolder(path: string): Promise<void> {
     if (code !== 'ENOENT' || parent === path || (await stat(parent).catch(() => undefined))) throw error;
     await makeFolder(parent);
     await makeFolder(path);
+  }
+}
+
+/** For messages: `12.3 MB`. */
+export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
+/** Reads a file while everything waits. @throws UsageError when it can't be read */
+export function readFileAtOnce(path: string): Uint8Array {
+  try {
+    return new Uint8Array(readFileSync(path));
+  } catch (error) {
+    throw fileError(`can't read ${path}`, error);
   }
 }
 

@@ -1,7 +1,7 @@
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { FormatError, StfError } from '../errors.ts';
-import { ensureWritableFolder, fileError } from './files.ts';
+import { ensureWritableFolder, fileError, megabytes } from './files.ts';
 
 export interface ResumableDownload {
   readonly url: string;
@@ -123,5 +123,3 @@ const rangeStart = (response: Response): number =>
   Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1] ?? NaN);
 
 const sizeOf = async (path: string): Promise<number> => (await stat(path).catch(() => undefined))?.size ?? 0;
-
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;

@@ -381,12 +381,7 @@ function distanceOf(samples: Float32Array, fresh: Float32Array, dimension: numbe
 }
 
 /** The distance of samples in words. */
-export const distanceLine = ({
-  slicedWasserstein: distance,
-  relative,
-  samples,
-  freshPoints: fresh,
-}: SampleDistance): string =>
+const distanceLine = ({ slicedWasserstein: distance, relative, samples, freshPoints: fresh }: SampleDistance): string =>
   `sliced Wasserstein-1 ${distance.toPrecision(3)}, ${(relative * 100).toFixed(1)} % of the data's standard deviation ` +
   `(${grouped(samples)} samples, ${grouped(fresh)} fresh points)`;
 

@@ -176,7 +176,7 @@ export async function readStatistics(folder: string): Promise<TickStatistics[]> 
 }
 
 /** The whole lines of a `stats.jsonl` with what they hold. */
-export function wholeLines(text: string, file: string): { line: string; tick: TickStatistics }[] {
+function wholeLines(text: string, file: string): { line: string; tick: TickStatistics }[] {
   const lines = text.split('\n').filter((line) => line !== '');
   return lines.flatMap((line, i) => {
     const tick = tickOf(line);

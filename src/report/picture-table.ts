@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.ts';
-import { escapeXml } from './svg.ts';
+import { escapeXml } from './xml.ts';
 import { textWidth, wrapText } from './text-width.ts';
 import { fontFamily, fontSizes, palette, spacing } from './theme.ts';
 

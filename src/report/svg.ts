@@ -1,9 +1,10 @@
 import { plot, type PlotOptions } from '@observablehq/plot';
 // The bundled build of linkedom: a small DOM in plain JavaScript that imports nothing from Node.
 import { parseHTML } from 'linkedom/worker';
-import { FormatError } from '../errors.ts';
+import { dataElement } from './figure-data.ts';
 import { textWidth, wrapText } from './text-width.ts';
 import { fontFamily, fontSizes, palette, spacing } from './theme.ts';
+import { escapeXml } from './xml.ts';
 
 /** One plot of a figure. Its outer size is `plot.width` by `plot.height`, both in pixels. */
 export interface FigurePart {
@@ -121,23 +122,12 @@ export function figureSvg({
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`,
     ` color="${palette.ink}" fill="currentColor" font-family='${fontFamily}' role="img">`,
     title === undefined ? '' : `<title>${escapeXml(title)}</title>`,
-    data === undefined ? '' : `<metadata>${escapeXml(JSON.stringify(data))}</metadata>`,
+    data === undefined ? '' : dataElement(data),
     `<style>${styleSheet}</style>`,
     `<rect width="${width}" height="${height}" fill="${palette.paper}"/>`,
     ...body,
     '</svg>\n',
   ].join('');
-}
-
-/**
- * The numbers that a figure carries.
- *
- * @throws FormatError when it carries none
- */
-export function figureData(svg: string): unknown {
-  const found = /<metadata>([^<]*)<\/metadata>/.exec(svg);
-  if (!found) throw new FormatError('figureData: the figure carries no data');
-  return JSON.parse(found[1].replace(/&#(\d+);/g, (_, code: string) => String.fromCharCode(Number(code))));
 }
 
 const styleSheet = [
@@ -192,6 +182,3 @@ function legendRows(legend: readonly LegendEntry[], left: number, top: number, w
   }
   return { svg: parts.join(''), height: y + rowHeight - top };
 }
-
-/** Text as it may stand in XML. */
-export const escapeXml = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);

@@ -4,8 +4,8 @@ import type { DenoiserConfig, SigmaRange } from '../diffusion/index.ts';
 import { constant, gradients, halfPrecision, input, mul, oneHot, sizeOf, sum } from '../graph/index.ts';
 import type { Precision, Tensor } from '../graph/index.ts';
 import { sampleShapeOf } from '../networks/index.ts';
-import { fromFlat, parameterTable } from '../nn/index.ts';
-import type { ParameterSource } from '../nn/index.ts';
+import { fromFlat, parameterTable, requireFlat } from '../nn/index.ts';
+import type { ParameterSource, ParameterTable } from '../nn/index.ts';
 import type { Runtime, State } from '../runtime/index.ts';
 
 /** A denoiser that is compiled for batches of one size. */
@@ -44,8 +44,8 @@ export type WeightSource = { readonly weights: Float32Array } | { readonly state
  * @param options.precision  in what the network's products are computed; float32 when left out
  * @param options            `weights`, a flat vector in the order of the parameter table, or `state` and the `entry`
  *                           that holds such a vector
- * @throws UsageError when the configuration of the network is impossible
- * @throws ShapeError when there are fewer weights than the network has parameters
+ * @throws UsageError when the configuration of the network is impossible, or `batch` is no integer of at least 1
+ * @throws ShapeError when there are more or fewer weights than the network has parameters
  */
 export async function compileDenoiser(
   runtime: Runtime,
@@ -131,12 +131,13 @@ export async function compileJacobian(
 /** D(x; σ) as a graph, and what it is fed with. */
 function denoiserGraph(config: DenoiserConfig, options: { batch: number } & WeightSource) {
   const { batch } = options;
+  requireBatch(batch);
   const sampleShape = sampleShapeOf(config.network);
   const sampleSize = sizeOf(sampleShape);
   const { labelDim } = config.network;
   const table = parameterTable((source) => makeDenoiser(source, config));
   const vector = 'state' in options ? input(options.entry, [table.size]) : undefined;
-  const source = 'state' in options ? fromFlat(table, vector!).source : constants(table.offsets, options.weights);
+  const source = 'state' in options ? fromFlat(table, vector!).source : constants(table, options.weights);
   const labels = labelDim > 0 ? oneHot(input('labels', [batch], 'int64'), labelDim) : undefined;
   const x = input('x', [batch, ...sampleShape]);
   const denoised = makeDenoiser(source, config)(x, input('sigma', [batch]), { classLabels: labels });
@@ -161,10 +162,17 @@ function denoiserGraph(config: DenoiserConfig, options: { batch: number } & Weig
   };
 }
 
-/** Parameters as constants of the graph: views of one flat vector. */
-function constants(offsets: ReadonlyMap<string, number>, weights: Float32Array): ParameterSource {
+/** @throws UsageError when it is no number of samples to draw at a time */
+export function requireBatch(batch: number): void {
+  if (!Number.isInteger(batch) || batch < 1)
+    throw new UsageError(`batch must be an integer of at least 1, got ${batch}.`);
+}
+
+/** Parameters as constants of the graph: copies out of one flat vector. */
+function constants(table: ParameterTable, weights: Float32Array): ParameterSource {
+  requireFlat(table, weights);
   const get = (name: string, shape: readonly number[]): Tensor => {
-    const offset = offsets.get(name)!;
+    const offset = table.offsets.get(name)!;
     return constant(weights.slice(offset, offset + sizeOf(shape)), shape);
   };
   return { get, buffer: get };

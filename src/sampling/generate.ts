@@ -2,7 +2,7 @@ import type { DenoiserConfig } from '../diffusion/index.ts';
 import type { Precision } from '../graph/index.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import type { Runtime } from '../runtime/index.ts';
-import { compileDenoiser } from './denoiser-program.ts';
+import { compileDenoiser, requireBatch } from './denoiser-program.ts';
 import type { CompiledDenoiser } from './denoiser-program.ts';
 import type { EdmOptions } from './edm.ts';
 import { guided } from './guidance.ts';
@@ -85,6 +85,7 @@ export async function generateWith(
  * @param options  those of `generateWith`, and `batch`, samples drawn at a time, at least 1, which changes results as said
  *                 there; `precision`, in what the network's products are computed, float32 when left out
  * @returns        samples [seeds.length, ...sampleShape] in data units
+ * @throws as `generateWith` and `compileDenoiser`
  */
 export async function generate(
   runtime: Runtime,
@@ -94,6 +95,7 @@ export async function generate(
   { batch, precision = 'float32', ...options }: GenerateOptions & { batch: number; precision?: Precision },
 ): Promise<Float32Array> {
   if (seeds.length === 0) return new Float32Array(0);
+  requireBatch(batch);
   const denoiser = await compileDenoiser(runtime, config, { batch: Math.min(batch, seeds.length), precision, weights });
   try {
     return await generateWith(denoiser, sampleShapeOf(config.network), seeds, options);

@@ -48,7 +48,7 @@ export interface ExportedNetwork {
  *
  * @returns the bytes of the file; `readOnnxMetadata` reads what it says of itself
  * @throws UsageError when the sampler's settings are impossible, or the file would be larger than 2 GiB
- * @throws ShapeError when there are fewer weights than the network has parameters
+ * @throws ShapeError when there are more or fewer weights than the network has parameters
  */
 export function denoiserToOnnx(network: ExportedNetwork): Uint8Array {
   const { denoise, weights, sampleShape } = parts(network);

@@ -43,10 +43,7 @@ interface OwnSamples {
  *
  * @throws UsageError when the batch does not divide into ranks and rounds, or there is no such rank
  */
-export function ownSamples(
-  { batch, rounds }: Pick<TrainingOptions, 'batch' | 'rounds'>,
-  { rank, ranks }: Shard,
-): OwnSamples {
+function ownSamples({ batch, rounds }: Pick<TrainingOptions, 'batch' | 'rounds'>, { rank, ranks }: Shard): OwnSamples {
   if (!Number.isInteger(ranks) || ranks < 1 || !Number.isInteger(rank) || rank < 0 || rank >= ranks)
     throw new UsageError(`shard: rank must be from 0 to ranks - 1, got rank ${rank} of ${ranks}.`);
   if (batch % (ranks * rounds) !== 0)

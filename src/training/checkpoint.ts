@@ -10,6 +10,7 @@ import type { LiveState, Progress, TrainingState } from './observer.ts';
 import { parseTrainingOptions } from './options.ts';
 import type { TrainingOptions } from './options.ts';
 import { trainingVectors } from './train-step.ts';
+import type { TrainingVector } from './train-step.ts';
 
 /*
  * A checkpoint is one safetensors file. Its tensors are `ema.NAME` for use, and `weights.NAME`, `adam.m.NAME` and
@@ -29,7 +30,7 @@ export interface Checkpoint {
   readonly progress: Progress;
   readonly table: ParameterTable;
   /** Flat vectors `weights`, `ema`, `adam.m` and `adam.v`. */
-  readonly vectors: Readonly<Record<(typeof trainingVectors)[number], Float32Array>>;
+  readonly vectors: Readonly<Record<TrainingVector, Float32Array>>;
 }
 
 /** The state that a run begins with, as if it had been saved before the first step. */
@@ -81,15 +82,16 @@ export function encodeCheckpoint(state: TrainingState): Uint8Array<ArrayBuffer> 
   return file;
 }
 
-type VectorName = (typeof trainingVectors)[number];
-
 interface Layout {
   /** With zeros for a checksum. */
   readonly header: Uint8Array<ArrayBuffer>;
   /** Byte of the file where the checksum goes. */
   readonly checksumAt: number;
   /** The vectors in the order of their data, and how each is cut into tensors. */
-  readonly parts: readonly { readonly vector: VectorName; readonly pieces: (values: Float32Array) => Uint8Array[] }[];
+  readonly parts: readonly {
+    readonly vector: TrainingVector;
+    readonly pieces: (values: Float32Array) => Uint8Array[];
+  }[];
   /** Of the file up to the data. */
   readonly hash: Xxh32;
 }
@@ -102,7 +104,7 @@ function layoutOf({ options, progress, table }: Pick<LiveState, 'options' | 'pro
   const { header, order } = safetensorsHeader(types, { ...content, checksum: digestText(undefined) });
   // Sorted by name, tensors of one vector follow each other.
   const vectors = [...trainingVectors].sort((a, b) => (`${a}.` < `${b}.` ? -1 : 1));
-  const inOrder = (vector: VectorName): string[] =>
+  const inOrder = (vector: TrainingVector): string[] =>
     order.filter((name) => name.startsWith(`${vector}.`)).map((name) => name.slice(vector.length + 1));
   const parts = vectors.map((vector) => ({
     vector,

@@ -4,7 +4,7 @@ import { createDataOrder } from '../data/order.ts';
 import { fillNoiseLevels, makeDenoiser } from '../diffusion/index.ts';
 import { UsageError } from '../errors.ts';
 import { concatFlat, input } from '../graph/index.ts';
-import { parameterTable } from '../nn/index.ts';
+import { parameterTable, requireFlat } from '../nn/index.ts';
 import { fillNormal, streams } from '../numerics/random.ts';
 import { referenceSource, restrictsClass } from '../objective/index.ts';
 import type { ReferenceDraw } from '../objective/index.ts';
@@ -166,6 +166,7 @@ async function compileGradient(
   weights: Float32Array,
 ): Promise<GradientProgram> {
   const table = parameterTable((parameters) => makeDenoiser(parameters, config.denoiser));
+  requireFlat(table, weights);
   const current = input('weights', [table.size]);
   const round = buildRound({ ...config, precision: 'float32', lossScaling: 1, sampleDtype }, table, current);
   const program: Program = await runtime.compile({

@@ -11,8 +11,8 @@ import { gradientProbe } from './gradient-probe.ts';
 import { afterGoodStep, afterOverflow, initialLossScale } from './loss-scale.ts';
 import type { LossScale } from './loss-scale.ts';
 import { describeNonFinite, isFiniteStep, mostSkippedInARow } from './non-finite.ts';
-import { silentObserver } from './observer.ts';
 import type { LiveState, Progress, TickPart, TrainingObserver, TrainingState } from './observer.ts';
+import { parseTrainingOptions } from './options.ts';
 import type { TrainingOptions } from './options.ts';
 import { anyRank, requireSameState, stopAgreement } from './ranks.ts';
 import { emaBetaAt, learningRateAt } from './schedule.ts';
@@ -22,15 +22,16 @@ import type { TickStatistics } from './statistics.ts';
 import { rangeOf, tickProbe } from './target-probe.ts';
 import { compileTrainStep, trainingVectors } from './train-step.ts';
 import type { RoundData } from './round.ts';
-import type { StepResult, StepScalars, TrainStep } from './train-step.ts';
+import type { StepResult, StepScalars, TrainingVector, TrainStep } from './train-step.ts';
 
 export interface TrainingJob {
   readonly runtime: Runtime;
   readonly dataset: Dataset;
   readonly options: TrainingOptions;
-  readonly observer: TrainingObserver;
-  /** Seconds since 1970, for time stamps; it may be set back and forth. */
-  readonly now: () => number;
+  /** Told what happens; nobody is when left out. */
+  readonly observer?: TrainingObserver;
+  /** Seconds since 1970, for time stamps; it may be set back and forth. The clock of the system when left out. */
+  readonly now?: () => number;
   /** Seconds of a clock that only goes forward, for durations; `now` when left out. */
   readonly clock?: () => number;
   /** Resident memory of the process in GiB. */
@@ -40,7 +41,7 @@ export interface TrainingJob {
   /** Where to go on, from a checkpoint. */
   readonly resume?: {
     readonly progress: Progress;
-    readonly vectors: Readonly<Record<string, Float32Array>>;
+    readonly vectors: Readonly<Record<TrainingVector, Float32Array>>;
     /** True when the samples that were due with the checkpoint have not been drawn, and are to be drawn first. */
     readonly lacksSamples?: boolean;
   };
@@ -67,13 +68,14 @@ const samplingBatch = 4096;
  * Trains a denoiser: steps, and at every tick statistics, and at some ticks samples and a checkpoint. The order of
  * things in a step is EDM's: learning rate and moving average as of the images seen before it.
  *
- * @throws UsageError when data and network do not fit
+ * @throws UsageError when an option has a value that it can't have, or data and network do not fit
  * @throws NonFiniteError when a loss or gradient is infinite or NaN, after saving the state
  */
 export async function train(job: TrainingJob): Promise<TrainingSummary> {
-  const { runtime, dataset, options, now, signal, ranks = alone } = job;
+  const { runtime, dataset, now = () => Date.now() / 1000, signal, ranks = alone } = job;
+  const options = parseTrainingOptions(job.options);
   const isFirst = ranks.rank === 0;
-  const observer = isFirst ? job.observer : silentObserver;
+  const observer: TrainingObserver = (isFirst && job.observer) || {};
   const clock = job.clock ?? now;
   checkData(dataset, options);
   const started = clock();
@@ -146,7 +148,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   // A signal in the last step changes nothing: what is left to do is the picture, after the checkpoint.
   const stops = (): boolean => nimg < total && stop.isAgreed();
   const draw = async (): Promise<void> => {
-    if (!isFirst) return;
+    if (!observer.samples) return;
     sampler ??= await compileDenoiser(runtime, denoiser, {
       batch: samplesAtATime(options, sampleSize(dataset)),
       precision: options.precision,
@@ -208,7 +210,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       }
       steps++;
       nimg += batch;
-      observer.step(progress(), result.lossPerSample.reduce((a, b) => a + b, 0) / sampleSize(dataset) / batch);
+      observer.step?.(progress(), result.lossPerSample.reduce((a, b) => a + b, 0) / sampleSize(dataset) / batch);
       await stop.agree();
 
       const done = nimg >= total;
@@ -232,7 +234,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       lastTick = statistics.take(now());
       firstTick ??= lastTick;
       await requireSame(`after step ${steps}`);
-      await observer.tick(lastTick);
+      await observer.tick?.(lastTick);
       tickStart = { time: clock(), nimg };
       const saves = isOwed || stops() || isDue(options.checkpointTicks, tick);
       const draws = isDue(options.sampleTicks, tick);
@@ -282,8 +284,13 @@ async function saveState(
     return observer.save({ ...about, table, look });
   }
   if (!observer.checkpoint) return true;
-  const vectors: Record<string, Float32Array> = {};
-  for (const name of trainingVectors) vectors[name] = (await state.read(name)) as Float32Array;
+  const read = async (name: TrainingVector) => (await state.read(name)) as Float32Array;
+  const vectors = {
+    weights: await read('weights'),
+    ema: await read('ema'),
+    'adam.m': await read('adam.m'),
+    'adam.v': await read('adam.v'),
+  };
   const { options, progress } = about;
   await observer.checkpoint({ options, progress, table, vectors } satisfies TrainingState);
   return true;

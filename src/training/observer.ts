@@ -3,7 +3,7 @@ import type { GradientProbeState } from './gradient-probe.ts';
 import type { LossScale } from './loss-scale.ts';
 import type { TrainingOptions } from './options.ts';
 import type { Moments, TickStatistics } from './statistics.ts';
-import type { trainingVectors } from './train-step.ts';
+import type { TrainingVector } from './train-step.ts';
 
 /** Where a run stands: enough to go on, together with the vectors. All randomness follows from it. */
 export interface Progress {
@@ -41,7 +41,7 @@ export interface TrainingState {
   readonly progress: Progress;
   readonly table: ParameterTable;
   /** Flat vectors `weights`, `ema`, `adam.m` and `adam.v`. */
-  readonly vectors: Readonly<Record<string, Float32Array>>;
+  readonly vectors: Readonly<Record<TrainingVector, Float32Array>>;
 }
 
 /** The state of a run that is about to be saved, while the run waits. */
@@ -55,19 +55,19 @@ export interface LiveState {
    * Does something with one of the flat vectors, which take as much memory as the network each and so are not copied where
    * they lie in the host's memory: they are to be read, and stay as they are until the run goes on.
    */
-  look<T>(vector: (typeof trainingVectors)[number], use: (values: Float32Array) => Promise<T>): Promise<T>;
+  look<T>(vector: TrainingVector, use: (values: Float32Array) => Promise<T>): Promise<T>;
 }
 
-/** What a training run tells the outside; implemented by the run folder and the terminal. */
+/** What a training run tells the outside, all of it optional; implemented by the run folder and the terminal. */
 export interface TrainingObserver {
   /** After every step. */
-  step(progress: Progress, lossMean: number): void;
+  step?(progress: Progress, lossMean: number): void;
   /** After every tick. */
-  tick(statistics: TickStatistics): Promise<void>;
+  tick?(statistics: TickStatistics): Promise<void>;
   /** While samples are drawn, which can take longer than a step: how many of them are done, in parts too. */
   sampling?(progress: { readonly samplesDone: number; readonly samples: number }): void;
-  /** Samples drawn from the moving average, [count, ...sampleShape] in data units. */
-  samples(samples: Float32Array, progress: Progress): Promise<void>;
+  /** Samples drawn from the moving average, [count, ...sampleShape] in data units. When left out none are drawn. */
+  samples?(samples: Float32Array, progress: Progress): Promise<void>;
   /** At checkpoint ticks, when the run ends, is interrupted or fails. */
   checkpoint?(state: TrainingState): Promise<void>;
   /**
@@ -79,10 +79,3 @@ export interface TrainingObserver {
   /** When a step is left out because a loss or gradient is not finite, also when the run ends with it; `report` says why. */
   skipped?(report: string): void;
 }
-
-/** For ranks that another one speaks for. */
-export const silentObserver: TrainingObserver = {
-  step: () => {},
-  tick: () => Promise.resolve(),
-  samples: () => Promise.resolve(),
-};

@@ -82,7 +82,7 @@ const processSchema = z.discriminatedUnion('kind', [
 ]);
 
 /** A denoiser: network and preconditioning. */
-export const denoiserSchema = z.object({
+const denoiserSchema = z.object({
   network: z.discriminatedUnion('kind', [songUNet, dhariwalUNet, mlp]),
   preconditioning: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('edm'), sigmaData: positive }),
@@ -93,7 +93,7 @@ export const denoiserSchema = z.object({
   ]),
 });
 
-export const trainingOptionsSchema = z.object({
+const trainingOptionsSchema = z.object({
   /** What to train on. */
   data: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('cifar10'), /** The first images only; null for all. */ maxImages: count.nullable() }),
@@ -215,7 +215,8 @@ export function parseTrainingOptions(value: unknown, source = 'options'): Traini
   const parsed = trainingOptionsSchema.safeParse(value);
   if (parsed.success) return checkTogether(parsed.data);
   const [issue] = parsed.error.issues;
-  throw new OptionError(source, issue.path, reasonOf(issue));
+  const found = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value);
+  throw new OptionError(source, issue.path, reasonOf(issue), found);
 }
 
 /** An option has a value that it can't have. */
@@ -226,14 +227,23 @@ export class OptionError extends UsageError {
   /** What is wrong with it: `must be at most 1000`. */
   readonly reason: string;
 
-  constructor(source: string, path: readonly PropertyKey[], reason: string) {
-    super(`${source}: ${path.join('.')}: ${reason}.`);
+  constructor(source: string, path: readonly PropertyKey[], reason: string, value: unknown) {
+    super(`${source}: ${path.join('.')}: ${reason}, got ${shown(value)}.`);
     this.path = path;
     this.reason = reason;
   }
 }
 
+/** A value in a message; NaN and infinity are no JSON. */
+const shown = (value: unknown): string =>
+  typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? 'none');
+
 function reasonOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_union' && 'options' in issue)
+    return `must be one of ${(issue.options as unknown[]).join(', ')}`;
+  if (issue.code === 'invalid_value') return `must be one of ${issue.values.map(String).join(', ')}`;
+  if (issue.code === 'invalid_type')
+    return `must be ${issue.expected === 'int' ? 'an integer' : `of type ${issue.expected}`}`;
   if (issue.code === 'too_big' && issue.origin !== 'array')
     return `must be ${issue.inclusive === false ? 'below' : 'at most'} ${issue.maximum}`;
   if (issue.code === 'too_small' && issue.origin !== 'array')

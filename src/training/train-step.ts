@@ -2,7 +2,7 @@ import { UsageError } from '../errors.ts';
 import { makeDenoiser } from '../diffusion/index.ts';
 import { add, concatFlat, countFlops, input, mul, sqrt, square, sub, sum, where } from '../graph/index.ts';
 import type { Tensor } from '../graph/index.ts';
-import { fromFlat, initialize, parameterTable } from '../nn/index.ts';
+import { fromFlat, initialize, parameterTable, requireFlat } from '../nn/index.ts';
 import type { ParameterTable } from '../nn/index.ts';
 import { alone, serial } from '../runtime/index.ts';
 import type { Communicator, Program, Runtime, State } from '../runtime/index.ts';
@@ -30,6 +30,7 @@ export interface StepResult {
 
 /** Names of the flat vectors a training run consists of. */
 export const trainingVectors = ['weights', 'ema', 'adam.m', 'adam.v'] as const;
+export type TrainingVector = (typeof trainingVectors)[number];
 
 /** A compiled training step with its state: weights, their moving average and Adam's moments. */
 export interface TrainStep {
@@ -62,6 +63,7 @@ export interface TrainStep {
  * @param weights  starting values; drawn from `seed` when left out
  * @param ranks    the processes that share the batch: rank r takes samples r B / R to (r + 1) B / R - 1 of it
  * @throws UsageError when batch, rounds and ranks do not fit, or the reference batch is smaller than the batch
+ * @throws ShapeError when there are more or fewer weights than the network has parameters
  */
 export async function compileTrainStep(
   runtime: Runtime,
@@ -75,6 +77,7 @@ export async function compileTrainStep(
   const config: TrainStepConfig = { ...given, ranks: ranks.size };
   checkSizes(config);
   const table = parameterTable((source) => makeDenoiser(source, config.denoiser));
+  if (weights) requireFlat(table, weights);
   // First of all, so that the starting values are gone from memory when the step needs it.
   const state = startingState(runtime, table, weights ?? initialize(table, seed));
   const flat = (name: string): Tensor => input(name, [table.size]);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { LineFigureData } from '../../src/report/line-figure.ts';
-import { figureData } from '../../src/report/svg.ts';
+import { figureData } from '../../src/report/figure-data.ts';
 import { stf, temporaryFolder, tinyRun } from './support.ts';
 
 const folder = temporaryFolder();

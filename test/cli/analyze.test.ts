@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { encodePng } from '../../src/formats/png.ts';
 import { zipWriter } from '../../src/formats/zip-writer.ts';
-import { figureData } from '../../src/report/svg.ts';
+import { figureData } from '../../src/report/figure-data.ts';
 import type { LineFigureData } from '../../src/report/line-figure.ts';
 import { stf, temporaryFolder } from './support.ts';
 

@@ -5,7 +5,7 @@ import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { consistency } from '../../src/node/reproduce/claims/consistency.ts';
 import { claims, scales } from '../../src/node/reproduce/index.ts';
 import type { LineFigureData } from '../../src/report/line-figure.ts';
-import { figureData } from '../../src/report/svg.ts';
+import { figureData } from '../../src/report/figure-data.ts';
 import { stf, temporaryFolder } from './support.ts';
 
 const folder = temporaryFolder();

@@ -8,7 +8,7 @@ import { panelFigure } from '../../src/report/line-figure.ts';
 import type { LineFigureData } from '../../src/report/line-figure.ts';
 import { phaseAdvice, phasesFigure, phasesTable } from '../../src/report/phase-report.ts';
 import { pictureTable } from '../../src/report/picture-table.ts';
-import { figureData } from '../../src/report/svg.ts';
+import { figureData } from '../../src/report/figure-data.ts';
 import { tableCsv } from '../../src/report/table.ts';
 import {
   biasFigure,

@@ -1,12 +1,20 @@
 import { describe, expect, test } from 'vitest';
 import type { DenoiserConfig } from '../../src/diffusion/index.ts';
 import { makeDenoiser } from '../../src/diffusion/index.ts';
-import { UsageError } from '../../src/errors.ts';
+import { ShapeError, UsageError } from '../../src/errors.ts';
 import { constant, evaluate, oneHot } from '../../src/graph/index.ts';
 import { ddpmpp } from '../../src/networks/index.ts';
 import { fromFlat, initialize, parameterTable } from '../../src/nn/index.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
-import { compileDenoiser, drawLatents, generate, generateWith, edmSampler } from '../../src/sampling/index.ts';
+import type { ExportedNetwork } from '../../src/sampling/index.ts';
+import {
+  compileDenoiser,
+  denoiserToOnnx,
+  drawLatents,
+  generate,
+  generateWith,
+  edmSampler,
+} from '../../src/sampling/index.ts';
 import { expectClose } from '../support/compare.ts';
 
 const runtime = nodeRuntime({ threads: 1 });
@@ -132,4 +140,22 @@ test('generateWith is the sampler on the latents, and tells how far it is', asyn
   expect(progress).toHaveLength(2 * heun.steps);
   expect(progress[5]).toEqual([2, 11]);
   expect(progress[11]).toEqual([3, 22]);
+});
+
+test('a batch that is no number of samples is refused', async () => {
+  for (const batch of [0, -1, 1.5, NaN, Infinity]) {
+    const drawn = generate(runtime, config, weights, [1, 2, 3], { ...heun, batch });
+    await expect(drawn).rejects.toThrow(new UsageError(`batch must be an integer of at least 1, got ${batch}.`));
+    await expect(compileDenoiser(runtime, config, { batch, weights })).rejects.toThrow(UsageError);
+  }
+});
+
+test('weights of another network are refused by their number', async () => {
+  for (const length of [3, table.size - 1, table.size + 1]) {
+    const other = new Float32Array(length);
+    const refused = new ShapeError(`weights: the network has ${table.size} parameters, got ${length} values.`);
+    await expect(generate(runtime, config, other, [1], { ...heun, batch: 1 })).rejects.toThrow(refused);
+    const exported = { config, weights: other, sampler: heun, description: {} } as unknown as ExportedNetwork;
+    expect(() => denoiserToOnnx(exported)).toThrow(refused);
+  }
 });

@@ -176,7 +176,7 @@ describe('a run in float16', () => {
     expect(calm.checkpoint.progress.lossScale).toEqual({ value: 2 ** 16, goodSteps: 12, overflows: 0 });
     expect(overflown.checkpoint.progress.lossScale).toEqual({ value: 2 ** 12, goodSteps: 12, overflows: 4 });
     // Powers of 2 do not round: what is trained is the same, but for values at the lower end of float16.
-    for (const name of ['weights', 'ema']) {
+    for (const name of ['weights', 'ema'] as const) {
       const [a, b] = [calm, overflown].map(({ checkpoint }) => checkpoint.vectors[name]);
       expect(norm(a.map((value, i) => value - b[i])) / norm(a)).toBeLessThan(1e-3);
     }

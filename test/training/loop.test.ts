@@ -345,3 +345,36 @@ test('a data set that does not fit the network is refused before anything is mad
   await refused({ network: { sampleShape: [3] } }, 'has samples of shape [2], the network takes [3]');
   await refused({ network: { labelDim: 4 } }, 'has 0 classes, the network takes 4');
 });
+
+describe('a job', () => {
+  const dataset = toyPoints();
+
+  test('needs neither observer nor clock, and draws samples for those who ask', async () => {
+    const { finished, lastTick } = await train({ runtime, dataset, options: toyOptions() });
+    expect(finished).toBe(true);
+    // 2020 or later, in seconds since 1970.
+    expect(lastTick!.timestamp).toBeGreaterThan(1577836800);
+    let state: TrainingState | undefined;
+    const observer = { checkpoint: (reached: TrainingState) => Promise.resolve(void (state = reached)) };
+    await train({ runtime, dataset, options: toyOptions(), observer });
+    const ema: Float32Array = state!.vectors.ema;
+    expect(ema.every(Number.isFinite)).toBe(true);
+  });
+
+  test.each([
+    ['learningRate: must be of type number, got NaN.', { learningRate: NaN }],
+    ['batch: must be above 0, got 0.', { batch: 0 }],
+    ['objective.kind: must be one of dsm, stf, got "sft".', { objective: { kind: 'sft' } }],
+    ['samples.steps: must be an integer, got 2.5.', { samples: { ...toyOptions().samples, steps: 2.5 } }],
+  ])('is refused before anything is compiled: %s', async (reason, wrong) => {
+    const unused = new Proxy(runtime, {
+      get: () => {
+        throw new Error('the runtime was used');
+      },
+    });
+    const options = { ...toyOptions(), ...wrong } as unknown as TrainingOptions;
+    const refused = train({ runtime: unused, dataset, options });
+    await expect(refused).rejects.toThrow(UsageError);
+    await expect(refused).rejects.toThrow(`options: ${reason}`);
+  });
+});

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { StfError, UsageError } from '../../src/errors.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import type { Communicator } from '../../src/runtime/index.ts';
-import { silentObserver, train } from '../../src/training/index.ts';
+import { train } from '../../src/training/index.ts';
 import type { Progress, TrainingJob, TrainingOptions, TrainingState } from '../../src/training/index.ts';
 import { sampleMaker } from '../../src/training/samples.ts';
 import type { SampleLoader, SampleRequest } from '../../src/training/samples.ts';
@@ -168,7 +168,7 @@ describe('several ranks', () => {
     // The smallest change there is.
     new Uint32Array(weights.buffer)[3] ^= 1;
     const other = { ...resume, vectors: { ...resume.vectors, weights } };
-    const job = { options, dataset: toyPoints(), now: () => 0, observer: silentObserver };
+    const job = { options, dataset: toyPoints(), now: () => 0 };
     const errors = await Promise.all(
       ranks.map((communicator, rank) =>
         train({ ...job, runtime: runtimes[rank], ranks: communicator, resume: rank === 1 ? other : resume }).catch(

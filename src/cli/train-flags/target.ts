@@ -9,7 +9,7 @@ import type { TrainFlag } from './flag.ts';
 const objectiveNames = ['dsm', 'stf'] as const;
 
 /** Sources of references as `--references` names them. */
-export const referenceKinds = ['batch', 'fresh', 'bank', 'class-bank', 'nearest', 'all'] as const;
+const referenceKinds = ['batch', 'fresh', 'bank', 'class-bank', 'nearest', 'all'] as const;
 
 type StableObjective = Extract<TrainingOptions['objective'], { kind: 'stf' }>;
 
@@ -24,7 +24,7 @@ const withStable = (options: TrainingOptions, name: string, change: Partial<Stab
 };
 
 /** Another source of references, with as many of them as before where that makes sense. */
-export function withReferences(options: TrainingOptions, kind: ReferenceConfig['kind']): TrainingOptions {
+function withReferences(options: TrainingOptions, kind: ReferenceConfig['kind']): TrainingOptions {
   const own = stableOf(options)?.references;
   if (own?.kind === kind) return options;
   const count = (own && countOf(own)) ?? 1024;
@@ -54,7 +54,7 @@ export function countOf(references: ReferenceConfig): number | undefined {
   }
 }
 
-export function withReferenceBatch(options: TrainingOptions, count: number): TrainingOptions {
+function withReferenceBatch(options: TrainingOptions, count: number): TrainingOptions {
   const references = stableOf(options)?.references;
   switch (references?.kind) {
     case 'batch':
@@ -69,17 +69,17 @@ export function withReferenceBatch(options: TrainingOptions, count: number): Tra
   }
 }
 
-export function withNeighbours(options: TrainingOptions, neighbours: number): TrainingOptions {
+function withNeighbours(options: TrainingOptions, neighbours: number): TrainingOptions {
   const references = stableOf(options)?.references;
   if (references?.kind !== 'nearest')
     throw new UsageError('--neighbours is an option of --objective stf with --references nearest.');
   return withStable(options, 'neighbours', { references: { ...references, neighbours } });
 }
 
-export const withGate = (options: TrainingOptions, gate: SigmaGate | null): TrainingOptions =>
+const withGate = (options: TrainingOptions, gate: SigmaGate | null): TrainingOptions =>
   gate === null && !stableOf(options) ? options : withStable(options, 'gate', { gate });
 
-export function withMixedLabels(options: TrainingOptions, mixLabels: boolean): TrainingOptions {
+function withMixedLabels(options: TrainingOptions, mixLabels: boolean): TrainingOptions {
   if (mixLabels && options.denoiser.network.labelDim === 0)
     throw new UsageError('--mix-labels needs a class-conditional network (--cond).');
   return mixLabels || stableOf(options) ? withStable(options, 'mix-labels', { mixLabels }) : options;

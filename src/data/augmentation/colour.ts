@@ -3,8 +3,6 @@
  */
 export type ColourMap = Float64Array;
 
-export const sameColours = (): ColourMap => Float64Array.of(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0);
-
 /** Adds the same to all channels. */
 export const brightened = (b: number): ColourMap => Float64Array.of(1, 0, 0, b, 0, 1, 0, b, 0, 0, 1, b);
 

@@ -5,7 +5,6 @@ import type { ColourMap } from './colour.ts';
 import { augmentationLabelDim, labelCounts, multiplierOf, transformsOf } from './config.ts';
 import type { AugmentationConfig, AugmentationStrengths, TransformName } from './config.ts';
 import { transformDraws } from './draws.ts';
-import { isUpright } from './orientation.ts';
 import type { Orientation } from './orientation.ts';
 
 /** What is done to one image. What is undefined is not done. */
@@ -30,10 +29,6 @@ interface Shift {
 /** Whether the pixels of an image are left what they are; they may lie elsewhere. */
 export const isReoriented = ({ shift, inverse, colours }: SampleAugmentation): boolean =>
   !shift && !inverse && !colours;
-
-/** Whether an image is left as it is. */
-export const isUntouched = (augmentation: SampleAugmentation): boolean =>
-  isReoriented(augmentation) && isUpright(augmentation.orientation);
 
 /** What is put together from transform to transform. */
 interface Sketch {

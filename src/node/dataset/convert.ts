@@ -51,7 +51,7 @@ export interface Conversion {
 }
 
 /** Path of a picture in an archive, by its number in the source: `00001/img00001234.png`. */
-export function archiveName(index: number): string {
+function archiveName(index: number): string {
   const digits = String(index).padStart(8, '0');
   return `${digits.slice(0, 5)}/img${digits}.png`;
 }

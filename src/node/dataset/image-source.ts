@@ -1,9 +1,9 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { byCodePoints, byParts, labelsFromFolders, readLabels } from '../../data/labels.ts';
 import { UsageError } from '../../errors.ts';
 import { readZipDirectory, readZipEntry } from '../../formats/zip.ts';
-import { fileError, openByteSource, readFileChecked } from '../files.ts';
+import { fileError, openByteSource, readFileAtOnce, readFileChecked } from '../files.ts';
 import { decodeImage, isImagePath } from './image-file.ts';
 import type { DecodedImage } from './image-file.ts';
 
@@ -48,7 +48,7 @@ export function folderSource(folder: string): ImageSource {
   const paths = filesBelow(folder).filter(isImagePath).sort(byParts);
   if (paths.length === 0) throw new UsageError(`${folder} has no pictures in it.`);
   const labelPath = join(folder, labelFile);
-  const listed = existsFile(labelPath) ? readLabels(readAtOnce(labelPath), labelPath) : new Map();
+  const listed = existsFile(labelPath) ? readLabels(readFileAtOnce(labelPath), labelPath) : new Map();
   const labels = listed.size > 0 ? listed : labelsFromFolders(paths);
   return {
     kind: 'folder',
@@ -60,7 +60,7 @@ export function folderSource(folder: string): ImageSource {
         path,
         label: (labels.get(paths[index]) as number | undefined) ?? null,
         load: async () => decodeImage(await readFileChecked(path), path),
-        read: () => readAtOnce(path),
+        read: () => readFileAtOnce(path),
       };
     },
     close: () => {},
@@ -119,14 +119,6 @@ function filesBelow(folder: string): string[] {
     throw fileError(`can't read ${folder}`, error);
   }
   return found;
-}
-
-function readAtOnce(path: string): Uint8Array {
-  try {
-    return new Uint8Array(readFileSync(path));
-  } catch (error) {
-    throw fileError(`can't read ${path}`, error);
-  }
 }
 
 export function existsFile(path: string): boolean {

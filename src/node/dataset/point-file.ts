@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { pointDataset } from '../../data/dataset.ts';
 import type { Dataset, Labels } from '../../data/dataset.ts';
 import { mostClasses } from '../../data/labels.ts';
@@ -6,7 +5,7 @@ import { FormatError } from '../../errors.ts';
 import { readCsv } from '../../formats/csv.ts';
 import { readNpy, readNpz } from '../../formats/npy.ts';
 import type { NumberArray } from '../../formats/npy.ts';
-import { fileError } from '../files.ts';
+import { readFileAtOnce } from '../files.ts';
 import { nameFromPath } from './image-source.ts';
 
 /** Whether a path is that of a file of points, by its ending. */
@@ -28,7 +27,7 @@ const labelArrays = [...labelColumns, 'y', 'target'];
  * @throws FormatError that names the file when it is damaged, has no such array, or a value that is not finite
  */
 export function readPointFile(path: string): Dataset {
-  const bytes = readAll(path);
+  const bytes = readFileAtOnce(path);
   const { points, labels } = /\.npz$/i.test(path)
     ? fromNpz(path, bytes)
     : /\.npy$/i.test(path)
@@ -48,14 +47,6 @@ export function readPointFile(path: string): Dataset {
     dimension,
     ...(labels && { labelled: classesOf(path, labels) }),
   });
-}
-
-function readAll(path: string): Uint8Array {
-  try {
-    return new Uint8Array(readFileSync(path));
-  } catch (error) {
-    throw fileError(`can't read ${path}`, error);
-  }
 }
 
 interface LabelledPoints {

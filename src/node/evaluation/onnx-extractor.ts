@@ -4,7 +4,7 @@ import { input } from '../../graph/index.ts';
 import { asColours, inBatches } from '../../metrics/feature-extractor.ts';
 import type { FeatureExtractor } from '../../metrics/feature-extractor.ts';
 import { resizedValues, resizerName } from '../../metrics/inception/resize.ts';
-import type { Program, Runtime } from '../../runtime/index.ts';
+import type { ModelFile, Program, Runtime } from '../../runtime/index.ts';
 import { readFileChecked, sha256Of } from '../files.ts';
 import { openOnnxFile } from '../onnxruntime.ts';
 import type { NodeRuntimeOptions } from '../onnxruntime.ts';
@@ -28,6 +28,19 @@ export async function openOnnxExtractor(
 ): Promise<FeatureExtractor> {
   const sha256 = sha256Of(await readFileChecked(path));
   const model = await openOnnxFile(path, engine);
+  try {
+    return await extractorOf(model, { path, sha256, runtime, wished });
+  } catch (error) {
+    await model.release();
+    throw error;
+  }
+}
+
+/** What an opened model extracts. When this fails, nothing but the model is left to release. */
+async function extractorOf(
+  model: ModelFile,
+  { path, sha256, runtime, wished }: { path: string; sha256: string; runtime: Runtime; wished: number | undefined },
+): Promise<FeatureExtractor> {
   const [images, ...others] = model.inputs;
   const [free, channels, height, width] = images?.shape ?? [];
   const isPixels = images?.type === 'uint8';
@@ -74,7 +87,15 @@ export async function openOnnxExtractor(
   };
   // How many features there are shows when it runs.
   const probe: readonly [number, number] = isFixed ? [height, width] : [32, 32];
-  const { features } = await run(new Uint8Array(batch * 3 * probe[0] * probe[1]), probe);
+  const releaseResizers = async (): Promise<void> => {
+    for (const program of resizers.values()) await program.release();
+  };
+  const { features } = await run(new Uint8Array(batch * 3 * probe[0] * probe[1]), probe).catch(
+    async (error: unknown) => {
+      await releaseResizers();
+      throw error;
+    },
+  );
   return {
     name: `features of ${basename(path)}`,
     sha256,
@@ -93,7 +114,7 @@ export async function openOnnxExtractor(
       return inBatches(colours, batch, (pixels) => run(pixels, [h, w]));
     },
     release: async () => {
-      for (const program of resizers.values()) await program.release();
+      await releaseResizers();
       await model.release();
     },
   };
