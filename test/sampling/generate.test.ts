@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { DenoiserConfig } from '../../src/diffusion/index.ts';
 import { makeDenoiser } from '../../src/diffusion/index.ts';
-import { UsageError } from '../../src/errors.ts';
+import { NonFiniteError, UsageError } from '../../src/errors.ts';
 import { constant, evaluate, oneHot } from '../../src/graph/index.ts';
 import { ddpmpp } from '../../src/networks/index.ts';
 import { fromFlat, initialize, parameterTable } from '../../src/nn/index.ts';
@@ -132,4 +132,22 @@ test('generateWith is the sampler on the latents, and tells how far it is', asyn
   expect(progress).toHaveLength(2 * heun.steps);
   expect(progress[5]).toEqual([2, 11]);
   expect(progress[11]).toEqual([3, 22]);
+});
+
+describe('a network whose training diverged', () => {
+  test('is refused when its weights are NaN, which are counted', async () => {
+    const spoilt = Float32Array.from(weights);
+    spoilt.set([NaN, Infinity], 5);
+    const drawn = generate(runtime, config, spoilt, [0], { batch: 1, ...heun });
+    await expect(drawn).rejects.toThrow(NonFiniteError);
+    await expect(drawn).rejects.toThrow(`weights: 2 of ${weights.length} are NaN or infinite, the first one NaN at 5.`);
+  });
+
+  test('is found by its samples where its weights are finite, and the seed is named', async () => {
+    // Products of such weights leave the range of float32.
+    const huge = weights.map((value) => 1e30 * value);
+    const drawn = generate(runtime, config, huge, [7, 8], { batch: 2, ...heun });
+    await expect(drawn).rejects.toThrow(NonFiniteError);
+    await expect(drawn).rejects.toThrow('the sample of seed 7 is NaN, and so are 2 of the 2 drawn with it');
+  });
 });
