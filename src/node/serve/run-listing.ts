@@ -1,6 +1,6 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
-import { runFiles } from '../run-reader.ts';
+import { runFiles, runPatterns } from '../run-reader.ts';
 
 /** What is looked for at most: enough for years of training, few enough for every second. */
 const [mostRuns, mostFiles, mostDepth] = [2000, 20_000, 3];
@@ -68,7 +68,7 @@ async function visit(folder: string, root: string, depth: number, runs: ListedRu
 }
 
 const isSignOfRun = (name: string): boolean =>
-  name === runFiles.options || name === runFiles.statistics || /^checkpoint-\d{6,}\.safetensors$/.test(name);
+  name === runFiles.options || name === runFiles.statistics || runPatterns.checkpoint.test(name);
 
 async function leadsInside(path: string, root: string): Promise<boolean> {
   const real = await realpath(path).catch(() => undefined);
