@@ -257,6 +257,7 @@ describe('images', () => {
     [['data', '--ref', 'data', '--steps', '9'], /--sampler is for networks/],
     [['data', '--ref', 'points.npz'], /points\.npz has no arrays mu and sigma/],
     [['data', '--ref', 'bad.npz'], /bad\.npz/],
+    [['data', '--ref', 'data', '--json', 'gone/x.json'], /--json gone\/x\.json: there is no folder gone\./],
     [['net.pkl', '--ref', 'data'], /is a file of PyTorch\. Turn it into a checkpoint first/],
   ])('%j is refused', async (argv, message) => {
     pictures('data', 9);
