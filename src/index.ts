@@ -128,12 +128,13 @@ export {
   toyDataset,
   toyDimensions,
   toyKinds,
+  toyName,
   toyStandardDeviation,
   trefoil,
   twoGaussians,
   twoMoons,
 } from './data/toy.ts';
-export type { ToyKind, ToyOptions } from './data/toy.ts';
+export type { ToyKind, ToyName, ToyOptions } from './data/toy.ts';
 
 // Networks.
 export {

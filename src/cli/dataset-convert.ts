@@ -1,4 +1,4 @@
-import { realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Command } from 'commander';
 import { cropNames, transformOf } from '../data/picture-transforms.ts';
@@ -39,7 +39,7 @@ export function convertCommand(io: Io): Command {
         'written. Labels come from dataset.json, from the names of the uppermost folders, or with CIFAR-10 and MNIST.',
     )
     .argument('<source>', sourceHelp)
-    .addOption(valueOption('--dest', text('FILE.zip'), 'The archive to write').makeOptionMandatory())
+    .addOption(valueOption('--dest', text('FILE.zip'), 'The archive to write; must not exist').makeOptionMandatory())
     .addOption(valueOption('--resolution', pictureSize, 'Resize to this, with the Lanczos filter of Pillow'))
     .addOption(
       valueOption(
@@ -87,6 +87,7 @@ async function convert(io: Io, source: string, flags: ConvertFlags): Promise<voi
   if (!/\.zip$/i.test(dest)) throw new UsageError(`--dest must be the name of a .zip archive, got ${dest}.`);
   if (isSameFile(source, dest))
     throw new UsageError(`--dest must be another file than the source, got ${dest} for both.`);
+  if (existsSync(dest)) throw new UsageError(`--dest ${dest} exists already. Choose another name, or move it away.`);
   await ensureWritableFolder(dirname(resolve(dest)));
   const started = performance.now();
   let named = 0;

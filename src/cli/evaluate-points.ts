@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { toyDataset, toyDimensions } from '../data/toy.ts';
+import { toyDataset, toyDimensions, toyKindOf } from '../data/toy.ts';
 import { UsageError } from '../errors.ts';
 import { sizeOf } from '../graph/index.ts';
 import { medianBandwidth } from '../metrics/index.ts';
@@ -8,7 +8,7 @@ import { packageVersion } from '../node/doctor.ts';
 import { measurePoints, pointMetrics } from '../node/evaluation/measure.ts';
 import { samplesOf } from '../node/evaluation/sampled-set.ts';
 import type { Samples } from '../node/evaluation/sampled-set.ts';
-import { dataName, freshPoints, toyKindOf } from '../node/training-data.ts';
+import { dataName, freshPoints } from '../node/training-data.ts';
 import { grouped } from '../report/ticks.ts';
 import type { Communicator, Runtime } from '../runtime/index.ts';
 import { inRanks } from '../sampling/index.ts';
@@ -122,7 +122,7 @@ async function drawnTogether(
   return all;
 }
 
-/** What samples are compared with: what --ref names, or fresh points of the data of the networks. */
+/** What samples are compared with: what --ref names, or fresh points of the data of the networks; of a file its own. */
 function referencePoints({ flags, sources }: EvaluationJob, note: (line: string) => void): Points {
   const { ref, refSamples } = flags;
   if (ref !== undefined) return pointsAt(ref, refSamples, note, { isReference: true });
@@ -136,7 +136,9 @@ function referencePoints({ flags, sources }: EvaluationJob, note: (line: string)
   const points = freshPoints(options, refSamples ?? defaultPoints);
   const [dimension] = samplesShape(networks[0]);
   const name = dataName(options.data);
-  return { name, points, dimension, origin: { kind: 'points', name, fresh: true, seed: options.seed + 1 } };
+  // A file has no points but those that the network was trained on.
+  const which = options.data.kind === 'toy' ? { fresh: true, seed: options.seed + 1 } : { fresh: false };
+  return { name, points, dimension, origin: { kind: 'points', name, ...which } };
 }
 
 const samplesShape = ({ found }: Source & { kind: 'network' }): readonly number[] => {

@@ -6,7 +6,7 @@ import { StfError, UsageError } from '../errors.ts';
 import { imageMetrics, pointMetrics } from '../node/evaluation/measure.ts';
 import type { ImageMetric, PointMetric } from '../node/evaluation/measure.ts';
 import { joinRanks, shareCores } from '../node/mpi/index.ts';
-import { ensureWritableFolder, writeFileAtomic } from '../node/files.ts';
+import { ensureWritableFolder, requireWritableFile, writeFileAtomic } from '../node/files.ts';
 import { packageVersion } from '../node/doctor.ts';
 import { svgToPng } from '../node/raster.ts';
 import { lineFigure } from '../report/line-figure.ts';
@@ -151,6 +151,7 @@ async function evaluate(io: Io, words: readonly string[], flags: EvaluateFlags, 
   const ranks = await joinRanks();
   const isFirst = ranks.rank === 0;
   if (isFirst && flags.outdir !== undefined) await ensureWritableFolder(flags.outdir);
+  if (isFirst && flags.json !== undefined && flags.json !== '-') await requireWritableFile(flags.json, '--json');
   const job: EvaluationJob = { io, flags, sources, sampler, ranks };
   const share = await shareCores(ranks);
   const runtime = await runtimeOf(ranks.size > 1 ? { ...flags, threads: flags.threads ?? share.threads } : flags);

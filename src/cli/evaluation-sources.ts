@@ -1,12 +1,12 @@
 import { readdirSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
+import { toyKindOf } from '../data/toy.ts';
 import { FormatError, UsageError } from '../errors.ts';
 import { sampleShapeOf } from '../networks/index.ts';
 import { isImageSetName } from '../node/evaluation/image-set.ts';
 import { isPointPath } from '../node/dataset/point-file.ts';
-import { checkpointsIn, findCheckpoint, runFiles } from '../node/run-reader.ts';
+import { checkpointsIn, findCheckpoint, runFiles, runPatterns } from '../node/run-reader.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
-import { toyKindOf } from '../node/training-data.ts';
 import type { ValueKind } from './values.ts';
 
 /** What is to be evaluated: samples that are there, or a network that draws them. */
@@ -27,7 +27,7 @@ export const snapshotChoice: ValueKind<Snapshots> = {
   name: 'newest|all|KIMG,...',
   parse: (text, option) => {
     if (text === 'newest' || text === 'all') return text;
-    const kimg = text.split(',').map((part) => (/^\d+$/.test(part.trim()) ? Number(part) : NaN));
+    const kimg = text.split(',').map((part) => (/^\d+(\.\d{1,3})?$/.test(part.trim()) ? Number(part) : NaN));
     if (kimg.some(Number.isNaN))
       throw new UsageError(`${option} must be newest, all, or thousands of images such as 1000,2000, got "${text}".`);
     return kimg;
@@ -54,7 +54,7 @@ export async function findSources(word: string, snapshots: Snapshots, note: (lin
 }
 
 const isRun = (folder: string): boolean =>
-  readdirSync(folder).some((name) => name === runFiles.options || /^checkpoint-\d+\.safetensors$/.test(name));
+  readdirSync(folder).some((name) => name === runFiles.options || runPatterns.checkpoint.test(name));
 
 async function networks(word: string, snapshots: Snapshots, note: (line: string) => void): Promise<Source[]> {
   const isFolder = statSync(word).isDirectory();
@@ -64,7 +64,8 @@ async function networks(word: string, snapshots: Snapshots, note: (line: string)
     return [{ kind: 'network', path: word, found }];
   }
   const names = (await checkpointsIn(word)).reverse();
-  const chosen = snapshots === 'all' ? names : snapshots.map((kimg) => basename(runFiles.checkpoint(kimg * 1000)));
+  const chosen =
+    snapshots === 'all' ? names : snapshots.map((kimg) => runFiles.checkpoint(Math.round(kimg * 1000), true));
   const missing = chosen.find((name) => !names.includes(name));
   if (missing !== undefined || chosen.length === 0)
     throw new UsageError(

@@ -5,6 +5,7 @@ import { UsageError } from '../errors.ts';
 import { ensureWritableFolder, writeFileAtomic } from '../node/files.ts';
 import { findCheckpoint } from '../node/run-reader.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
+import { grouped } from '../report/ticks.ts';
 import { exportPyTorch, presets } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { exportOnnx, unspecified } from './export-onnx.ts';
@@ -124,7 +125,7 @@ async function writeForPyTorch(
   const bytes = exportPyTorch(checkpoint, weights);
   await ensureWritableFolder(dirname(out));
   await writeFileAtomic(out, bytes);
-  makeConsole(io).print(`${out}: ${checkpoint.table.trained} parameters of ${file}`);
+  makeConsole(io).print(`${out}: ${grouped(checkpoint.table.trained)} parameters of ${file}`);
 }
 
 /**

@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import type { DenoiserConfig } from '../diffusion/index.ts';
 import { ensureWritableFolder, readFileChecked, writeFileAtomic } from '../node/files.ts';
 import { findCheckpoint } from '../node/run-reader.ts';
+import { grouped } from '../report/ticks.ts';
 import { encodeCheckpoint, formulations, importPyTorch, isCheckpoint } from '../training/index.ts';
 import { makeConsole } from './console.ts';
 import { requireNewCheckpoint } from './export.ts';
@@ -81,7 +82,7 @@ async function importFile(file: string, { out, precond, networkOf }: ImportWish,
   if (!found.adam) note(`${file} has no state of the optimiser: its moments start at 0.`);
   const { network } = imported.options.denoiser;
   print(
-    `${out}: ${network.kind}, ${table.trained} parameters, trained for ${(progress.nimg / 1000).toFixed(1)} kimg. ` +
+    `${out}: ${network.kind}, ${grouped(table.trained)} parameters, trained for ${(progress.nimg / 1000).toFixed(1)} kimg. ` +
       `${suggested('sample')} --network ${shellPath(out)} draws samples.`,
   );
 }

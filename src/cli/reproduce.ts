@@ -22,6 +22,9 @@ interface ReproduceFlags {
   readonly threads?: number;
 }
 
+const claimNames = claims.map(({ name }) => name);
+const claimName = choice(claimNames.join(', '), claimNames);
+
 /** `stf reproduce`. */
 export function reproduceCommand(io: Io): Command {
   return new Command('reproduce')
@@ -31,7 +34,9 @@ export function reproduceCommand(io: Io): Command {
         'tables (CSV, Markdown), options, seeds and versions into a folder, with a verdict that says plainly whether the claim ' +
         'showed. Interrupted, the same command goes on where it was.',
     )
-    .addArgument(new Argument('<claim>', 'Which claim').choices(claims.map(({ name }) => name)))
+    .addArgument(
+      new Argument('<claim>', `Which claim: ${claimName.name}`).argParser((name) => claimName.parse(name, 'claim')),
+    )
     .addOption(
       valueOption('--scale', choice('NAME', scales), `How much is spent: ${scales.join(', ')} (see below)`, 'small'),
     )

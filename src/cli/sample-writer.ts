@@ -6,6 +6,7 @@ import { sampleShapeOf } from '../networks/index.ts';
 import { ensureWritableFolder, writeFileAtomic } from '../node/files.ts';
 import { svgToPng } from '../node/raster.ts';
 import { firstTwo, imageGridPng } from '../node/run-folder.ts';
+import { sampleFiles } from '../node/sample-files.ts';
 import { dataName, dataShape, freshPoints, isPoints } from '../node/training-data.ts';
 import { imageGrid } from '../report/image-grid.ts';
 import { scatterFigure } from '../report/scatter.ts';
@@ -91,7 +92,7 @@ function imageWriter(sampleShape: readonly number[], { outdir, seeds, subdirs }:
       }
     },
     finish: async () => {
-      const path = join(outdir, 'grid.png');
+      const path = join(outdir, sampleFiles.grid);
       await writeFileAtomic(path, imageGridPng(grid, sampleShape));
       return path;
     },
@@ -117,7 +118,7 @@ function pointWriter(options: Pick<TrainingOptions, 'seed' | 'data'>, { outdir }
       return Promise.resolve();
     },
     finish: async () => {
-      await writeFileAtomic(join(outdir, 'points.csv'), `${lines.join('\n')}\n`);
+      await writeFileAtomic(join(outdir, sampleFiles.points), `${lines.join('\n')}\n`);
       if (dimension < 2) return undefined;
       const fresh = freshPoints(options, lines.length - 1);
       const figure = scatterFigure({
@@ -126,7 +127,7 @@ function pointWriter(options: Pick<TrainingOptions, 'seed' | 'data'>, { outdir }
           { title: 'samples', kind: 'samples', points: firstTwo(joinedFloats(kept), dimension) },
         ],
       });
-      const path = join(outdir, 'scatter.png');
+      const path = join(outdir, sampleFiles.scatter);
       await writeFileAtomic(path, svgToPng(figure));
       return path;
     },

@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { UsageError } from '../errors.ts';
 import { sampleShapeOf } from '../networks/index.ts';
@@ -11,8 +13,9 @@ import { formatDuration } from '../node/progress.ts';
 import { requireCreatable } from '../node/run-folder.ts';
 import { findCheckpoint } from '../node/run-reader.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
+import { sampleFiles } from '../node/sample-files.ts';
 import { isPoints } from '../node/training-data.ts';
-import { compileDenoiser, generateWith, inRanks, listOfFirst } from '../sampling/index.ts';
+import { compileDenoiser, generateWith, inRanks, listOfFirst, requireFiniteWeights } from '../sampling/index.ts';
 import { makeConsole } from './console.ts';
 import { deviceOption, precisionOption, textOption, threadsOption, valueOption } from './help.ts';
 import { stopIfInterrupted } from './io.ts';
@@ -20,7 +23,8 @@ import type { Io } from './io.ts';
 import { countImages, sampleWriter } from './sample-writer.ts';
 import { noteOnLevels, resolveSampler, samplerOptions, samplerWish } from './sampler-flags.ts';
 import type { SamplerWish } from './sampler-flags.ts';
-import { emptyRecord, hasSeed, readRecord, settingsOf, withSeeds, writeRecord } from './sampling-record.ts';
+import { emptyRecord, hasOnly, hasSeed, readRecord, settingsOf, withSeeds, writeRecord } from './sampling-record.ts';
+import type { SamplingRecord } from './sampling-record.ts';
 import { trajectory } from './trajectory.ts';
 import { integer, number, seedList } from './values.ts';
 
@@ -59,7 +63,7 @@ export function sampleCommand(io: Io): Command {
       'Draw samples from a trained network, with the deterministic sampler of Karras et al. 2022 unless another is asked for. A ' +
         'seed gives the same sample whatever the other seeds and the batch. Images: a PNG file a seed and grid.png; points: ' +
         'points.csv and scatter.png. Interrupted, the same command goes on with the batch of images at which it stopped; ' +
-        'points start over.',
+        'points start over. What was drawn with other settings is not written over.',
     )
     .addOption(
       textOption(
@@ -141,12 +145,14 @@ Examples:
  *
  * @returns paths of the picture of all samples, or of the table of points
  * @throws UsageError or FormatError before anything is written, when the wish can't be met
+ * @throws NonFiniteError when weights or samples are NaN or infinite
  */
 export async function sample(wish: SampleWish, io: Io): Promise<{ picture: string | undefined }> {
   const console = makeConsole(io);
   const found = await findCheckpoint(wish.network);
   for (const { reason } of found.damaged) console.note(`passed over a damaged checkpoint: ${reason}`);
   const { options, vectors, progress } = found.checkpoint;
+  requireFiniteWeights(vectors.ema, `${found.file}: the averaged weights`);
   const { sampler: samplerWished = { choices: {} } } = wish;
   const sampler = await resolveSampler(samplerWished, options);
   const levelsNote = noteOnLevels(sampler, samplerWished, options);
@@ -160,6 +166,7 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
   const isFirst = ranks.rank === 0;
   const record = isFirst ? await readRecord(wish.outdir, settings) : emptyRecord;
   if (isFirst && writesImages && !record.isOurs) await refuseMixture(wish.outdir);
+  if (isFirst && !writesImages) await refuseLoss(wish, record);
   if (isFirst) await requireCreatable(wish.outdir);
   const { device, threads, precision = 'float32' } = wish;
   const share = await shareCores(ranks);
@@ -219,6 +226,7 @@ export async function sample(wish: SampleWish, io: Io): Promise<{ picture: strin
       if (writesImages) await writeRecord(wish.outdir, settings, (recorded = withSeeds(recorded, some)));
     }
     const picture = isFirst ? await writer.finish() : undefined;
+    if (isFirst && !writesImages) await writeRecord(wish.outdir, settings, withSeeds([], seeds));
     const pictures = isFirst && film ? await film.write(wish.outdir) : [];
     bar.end();
     const seconds = (performance.now() - start) / 1000;
@@ -242,6 +250,20 @@ async function refuseMixture(outdir: string): Promise<void> {
     throw new UsageError(
       `--outdir ${outdir} has ${count} ${count === 1 ? 'image that was' : 'images that were'} drawn with other settings (sampling.json). Choose another --outdir, or delete ${count === 1 ? 'it' : 'them'} first.`,
     );
+}
+
+/** @throws UsageError when points are in a folder that the call would not draw again: they would be lost */
+async function refuseLoss({ outdir, seeds }: SampleWish, record: SamplingRecord): Promise<void> {
+  const there = await stat(join(outdir, sampleFiles.points)).catch(() => undefined);
+  if (!there || (record.isOurs && record.done.length > 0 && hasOnly(record, seeds))) return;
+  const why = !record.isOurs
+    ? `drawn with other settings (${sampleFiles.record})`
+    : record.done.length > 0
+      ? 'of other seeds'
+      : 'of another call';
+  throw new UsageError(
+    `--outdir ${outdir} has points ${why} in ${sampleFiles.points}. Choose another --outdir, or delete the file first.`,
+  );
 }
 
 /** @throws UsageError when the network can't do without a class, or knows none */

@@ -5,11 +5,9 @@ import { crc32 } from '../formats/crc32.ts';
 import type { Precision } from '../graph/index.ts';
 import { writeFileAtomic } from '../node/files.ts';
 import type { FoundCheckpoint } from '../node/run-reader.ts';
+import { sampleFiles } from '../node/sample-files.ts';
 import type { SamplerConfig } from '../sampling/index.ts';
 import { seedRange } from './values.ts';
-
-/** Beside the samples: what they were drawn with, and which are done. */
-const recordName = 'sampling.json';
 
 const recordSchema = z.object({ settings: z.unknown(), done: z.string() });
 
@@ -62,16 +60,28 @@ export const emptyRecord: SamplingRecord = { done: [], isOurs: true };
 
 /** The record of a folder; one that is missing or damaged is an empty one of ours. */
 export async function readRecord(outdir: string, settings: SamplingSettings): Promise<SamplingRecord> {
-  const text = await readFile(join(outdir, recordName), 'utf8').catch(() => undefined);
+  const text = await readFile(join(outdir, sampleFiles.record), 'utf8').catch(() => undefined);
   const record = recordSchema.safeParse(text === undefined ? undefined : parsed(text));
   const parts = record.data === undefined || record.data.done === '' ? [] : record.data.done.split(',').map(seedRange);
   if (!record.success || !parts.every((part) => part !== undefined)) return emptyRecord;
   return { done: merged(parts), isOurs: JSON.stringify(record.data.settings) === JSON.stringify(settings) };
 }
 
+/** Whether the seeds of a record are all among others. */
+export function hasOnly({ done }: SamplingRecord, seeds: readonly number[]): boolean {
+  const known = new Set(seeds);
+  return done.every(([from, to]) => {
+    for (let seed = from; seed <= to; seed++) if (!known.has(seed)) return false;
+    return true;
+  });
+}
+
 /** Writes down which seeds are done, once their files are. */
 export const writeRecord = (outdir: string, settings: SamplingSettings, done: SeedRanges): Promise<void> =>
-  writeFileAtomic(join(outdir, recordName), `${JSON.stringify({ settings, done: textOf(done) }, undefined, 2)}\n`);
+  writeFileAtomic(
+    join(outdir, sampleFiles.record),
+    `${JSON.stringify({ settings, done: textOf(done) }, undefined, 2)}\n`,
+  );
 
 /** Ranges and more seeds. */
 export const withSeeds = (ranges: SeedRanges, seeds: readonly number[]): SeedRanges =>

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { serveDashboard } from '../node/serve/server.ts';
@@ -53,6 +54,7 @@ export function serveCommand(io: Io): Command {
         commandFor: (file) => suggested(`sample --network ${shellPath(file)}`),
       });
       print(`Runs of ${shellPath(runs)}: ${dashboard.address}`);
+      if (!existsSync(runs)) note(`There is no folder ${runs} yet: its runs are shown as soon as there are some.`);
       note(`The playground: ${dashboard.address}playground/. Ctrl-C ends it.`);
       await new Promise<void>((resolve) => {
         if (io.interrupt.aborted) resolve();

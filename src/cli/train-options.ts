@@ -1,3 +1,4 @@
+import { toyKindOf } from '../data/toy.ts';
 import { makeDenoiser, preconditioningName, sigmaRange } from '../diffusion/index.ts';
 import { ShapeError, UsageError } from '../errors.ts';
 import { input } from '../graph/index.ts';
@@ -6,7 +7,7 @@ import { parameterTable } from '../nn/index.ts';
 import { restrictsClass } from '../objective/index.ts';
 import { archName } from '../node/run-reader.ts';
 import { isPointPath } from '../node/dataset/point-file.ts';
-import { dataName, dataShape, toyKindOf } from '../node/training-data.ts';
+import { dataName, dataShape } from '../node/training-data.ts';
 import {
   formulationOf,
   largestSigma,
@@ -183,14 +184,27 @@ function withKnownLevels(options: TrainingOptions): TrainingOptions {
 /** What was typed and could not be followed, in sentences. */
 export function notesOn(options: TrainingOptions, given: GivenFlags): string[] {
   const { samples, denoiser } = options;
+  const tooMany = noteOnReferences(options, given);
   const typed = [['sigma-min', samples.sigmaMin] as const, ['sigma-max', samples.sigmaMax] as const];
-  return typed.flatMap(([name, value]) => {
+  const clamped = typed.flatMap(([name, value]) => {
     const text = given.get(name);
     if (text === undefined || Number(text) === value) return [];
     return [
       `--${name} ${text}: the network (${preconditioningName(denoiser.preconditioning)}) is not trained for it; taking ${value}.`,
     ];
   });
+  return [...clamped, ...tooMany];
+}
+
+/** More references than the data have are rows that come again, and each row counts once. */
+function noteOnReferences({ data, objective }: TrainingOptions, given: GivenFlags): string[] {
+  if (!given.has('reference-batch') || objective.kind !== 'stf') return [];
+  const { references } = objective;
+  const samples = data.kind === 'toy' ? data.length : (data.maxImages ?? dataShape(data).length);
+  if (!(references.kind === 'fresh' || references.kind === 'bank') || references.count <= samples) return [];
+  return [
+    `--reference-batch ${references.count}: the data have ${samples} samples, and one that comes again counts once. --references all takes every one of them.`,
+  ];
 }
 
 /** Fewer samples than neighbours show as soon as the length of the data is known; those of a class when they are read. */

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import { UsageError } from '../errors.ts';
 import type { DeviceChoice } from '../node/devices.ts';
 import { presets } from '../training/index.ts';
 import type { PresetName, TrainingOptions } from '../training/index.ts';
@@ -52,6 +53,8 @@ export function trainCommand(io: Io): Command {
     train.optionsGroup(`${group}:`);
     if (valueName === '') {
       train.addOption(new Option(`--${name}`, help)).addOption(new Option(`--no-${name}`, offHelp));
+      // Commander keeps the last of the two alone.
+      refuseBoth(train, name);
     } else {
       train.addOption(textOption(`--${name}`, valueName, range === undefined ? help : `${help} [${range}]`));
     }
@@ -141,6 +144,15 @@ function inColumns(rows: readonly string[][]): string {
         .trimEnd(),
     )
     .join('\n');
+}
+
+/** Has a switch refused that is given both ways. */
+function refuseBoth(command: Command, name: string): void {
+  const typed = new Set<string>();
+  for (const way of [name, `no-${name}`])
+    command.on(`option:${way}`, () => {
+      if (typed.add(way).size > 1) throw new UsageError(`--${name} and --no-${name} are both given: choose one.`);
+    });
 }
 
 /** The training options that were typed, by name. */

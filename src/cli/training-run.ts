@@ -60,8 +60,20 @@ export async function makePlan(wish: {
   const resumed = await findResumable(resume);
   const own = resumed.checkpoint.options;
   const options = resumed.folder === undefined ? continuedOptions(own, given) : resumedRunOptions(own, given);
+  requireLonger(resumed, options, given);
   await requireCreatable(resumed.folder ?? outdir);
   return { options, parameters: countParameters(options), outdir, resumed, notes: notesOn(options, given) };
+}
+
+/** @throws UsageError for a length that a run has passed: it has no end to go on to */
+function requireLonger({ checkpoint }: ResumableRun, { durationKimg }: TrainingOptions, given: GivenFlags): void {
+  const { options, progress } = checkpoint;
+  const kimg = progress.nimg / 1000;
+  // The last step of a run may take it beyond its length: its own is no mistake.
+  if (!given.has('duration') || durationKimg >= kimg || durationKimg === options.durationKimg) return;
+  throw new UsageError(
+    `--duration must be above the ${kimg / 1000} million images that the run has seen, got ${given.get('duration')}.`,
+  );
 }
 
 /** Prints what a run would be. */

@@ -6,6 +6,7 @@ import type { PngImage } from '../formats/png.ts';
 import { writeFileAtomic } from '../node/files.ts';
 import { svgToPng } from '../node/raster.ts';
 import { firstTwo } from '../node/run-folder.ts';
+import { sampleFiles } from '../node/sample-files.ts';
 import { imageGrid } from '../report/image-grid.ts';
 import { scatterFigure } from '../report/scatter.ts';
 import type { SamplerStep } from '../sampling/index.ts';
@@ -58,7 +59,7 @@ export function trajectory(sampleShape: readonly number[]): Trajectory {
     write: async (outdir) => {
       if (moments.length === 0) return [];
       const [strip, film] = isImage ? imagePictures(moments, sampleShape, samples) : pointPictures(moments, size);
-      const files = { 'trajectory.png': strip, 'trajectory-animated.png': film };
+      const files = { [sampleFiles.strip]: strip, [sampleFiles.film]: film };
       const paths = Object.keys(files).map((name) => join(outdir, name));
       for (const [i, bytes] of Object.values(files).entries()) await writeFileAtomic(paths[i], bytes);
       return paths;

@@ -25,6 +25,21 @@ export const toyKinds = [
 
 export type ToyKind = (typeof toyKinds)[number];
 
+/** As the command line calls the sets: `eight-gaussians`. */
+export type ToyName = KebabCase<ToyKind>;
+
+type KebabCase<Text extends string> = Text extends `${infer First}${infer Rest}`
+  ? `${First extends Lowercase<First> ? First : `-${Lowercase<First>}`}${KebabCase<Rest>}`
+  : '';
+
+/** The name of a set on the command line, in names of folders and for people. */
+export const toyName = (kind: ToyKind): ToyName =>
+  kind.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`) as ToyName;
+
+/** The set of a name, in either spelling; undefined where there is none. */
+export const toyKindOf = (name: string): ToyKind | undefined =>
+  toyKinds.find((kind) => kind === name || toyName(kind) === name);
+
 export interface ToyOptions {
   /** number of points */
   length: number;
@@ -63,11 +78,12 @@ interface PointRandom {
 /**
  * A toy data set by name.
  *
- * @param kind one of `toyKinds`
+ * @param name one of `toyKinds`, or as the command line calls it: `two-moons`
  * @returns    float32 points [length, dimension], mean 0, standard deviation 0.5 a coordinate
  * @throws UsageError for an unknown kind, or a length, seed or dimension outside its range
  */
-export function toyDataset(kind: ToyKind, options: ToyOptions): Dataset {
+export function toyDataset(name: ToyKind | ToyName, options: ToyOptions): Dataset {
+  const kind = toyKindOf(name);
   switch (kind) {
     case 'eightGaussians':
       return eightGaussians(options);
@@ -88,8 +104,9 @@ export function toyDataset(kind: ToyKind, options: ToyOptions): Dataset {
     case 'swissSheet':
       return swissSheet(options);
     default:
+      kind satisfies undefined;
       throw new UsageError(
-        `toy data set: unknown kind "${String(kind satisfies never)}". Choose one of: ${toyKinds.join(', ')}.`,
+        `toy data set: unknown name "${String(name)}". Choose one of: ${toyKinds.map(toyName).join(', ')}.`,
       );
   }
 }
@@ -295,7 +312,7 @@ function shape(name: ToyKind, classes: number, options: ToyOptions, draw: DrawPo
   const dimension = toyDimensions[name]!;
   if (options.dimension !== undefined && options.dimension !== dimension)
     throw new UsageError(
-      `toy data set ${name}: dimension must be ${dimension}, got ${options.dimension}. twoGaussians takes any.`,
+      `toy data set ${toyName(name)}: dimension must be ${dimension}, got ${options.dimension}. two-gaussians takes any.`,
     );
   return drawDataset(name, classes, { ...options, dimension }, draw);
 }
@@ -304,9 +321,11 @@ function shape(name: ToyKind, classes: number, options: ToyOptions, draw: DrawPo
 function drawDataset(name: ToyKind, classes: number, options: ToyOptions, draw: DrawPoint): Dataset {
   const { length, seed, dimension = 2 } = options;
   if (!Number.isInteger(length) || length < 1 || length > 2 ** 32)
-    throw new UsageError(`toy data set ${name}: length must be an integer from 1 to ${2 ** 32}, got ${length}`);
+    throw new UsageError(
+      `toy data set ${toyName(name)}: length must be an integer from 1 to ${2 ** 32}, got ${length}`,
+    );
   if (!Number.isInteger(dimension) || dimension < 1)
-    throw new UsageError(`toy data set ${name}: dimension must be an integer of at least 1, got ${dimension}`);
+    throw new UsageError(`toy data set ${toyName(name)}: dimension must be an integer of at least 1, got ${dimension}`);
   const points = new Float32Array(length * dimension);
   const labels = new Uint8Array(length);
   const random = { uniform: new Float64Array(2), normal: new Float64Array(dimension) };
@@ -317,5 +336,10 @@ function drawDataset(name: ToyKind, classes: number, options: ToyOptions, draw: 
     labels[sample] = draw(random, point);
     points.set(point, sample * dimension);
   }
-  return pointDataset({ name, points, dimension, ...(classes > 0 ? { labelled: { labels, classes } } : {}) });
+  return pointDataset({
+    name: toyName(name),
+    points,
+    dimension,
+    ...(classes > 0 ? { labelled: { labels, classes } } : {}),
+  });
 }

@@ -1,6 +1,9 @@
 import { FormatError } from '../errors.ts';
 import type { NumberArray } from './npy.ts';
 
+/** Numbers [rows, columns], with the names of the columns where there are some. */
+export type CsvTable = NumberArray & { readonly names?: readonly string[] };
+
 /**
  * Reads a table of numbers: a row a line, values with commas, semicolons, tabs or blanks between. The first line may hold
  * names; empty lines and lines that begin with # are passed over.
@@ -9,7 +12,7 @@ import type { NumberArray } from './npy.ts';
  * @returns     [rows, columns], and the names where there are some
  * @throws FormatError that names the line with a value that is no finite number, or another number of columns
  */
-export function readCsv(bytes: Uint8Array, name: string): NumberArray & { names?: readonly string[] } {
+export function readCsv(bytes: Uint8Array, name: string): CsvTable {
   const text = new TextDecoder().decode(bytes).replace(/^\ufeff/, '');
   let names: readonly string[] | undefined;
   let columns: number | undefined;

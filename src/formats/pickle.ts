@@ -64,6 +64,9 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): { value: 
   return new Machine(bytes, options).run();
 }
 
+/** Whether bytes begin with an operation of a pickle: most files of other kinds do not. */
+export const beginsPickle = (bytes: Uint8Array): boolean => operations[bytes[0]] !== undefined;
+
 /** What a value is, for messages, without looking inside. */
 export function kindOf(value: unknown): string {
   if (value === null) return 'None';

@@ -184,6 +184,20 @@ export async function ensureWritableFolder(path: string): Promise<void> {
 }
 
 /**
+ * Makes sure that a file can be written by `writeFileAtomic`, before the work whose results go there.
+ *
+ * @param option  that names the file, for messages
+ * @throws UsageError when its folder is not there or can't be written to, or it is a folder itself
+ */
+export async function requireWritableFile(path: string, option: string): Promise<void> {
+  const folder = dirname(path);
+  const [found, parent] = await Promise.all([path, folder].map((each) => stat(each).catch(() => undefined)));
+  if (!parent?.isDirectory()) throw new UsageError(`${option} ${path}: there is no folder ${folder}.`);
+  if (found?.isDirectory()) throw new UsageError(`${option} ${path} is a folder. Give the name of a file.`);
+  await ensureWritableFolder(folder);
+}
+
+/**
  * Makes a folder with its parents. Not by the `recursive` option of Node's `mkdir`: that never returns where making a
  * folder fails with ENOENT although the parent is there, as below /proc (Node 20.20).
  */

@@ -28,7 +28,7 @@ import { ensureWritableFolder, fileError, openAtomic, removeTemporaryFiles, writ
 import { lockFolder } from './lock.ts';
 import type { FolderLock } from './lock.ts';
 import { svgToPng } from './raster.ts';
-import { archName, checkpointsIn, expendable, linesUpTo, readStatistics, runFiles } from './run-reader.ts';
+import { archName, checkpointsIn, expendable, isFineRun, linesUpTo, readStatistics, runFiles } from './run-reader.ts';
 import { tickLine } from './tick-line.ts';
 import { dataName, dataShape, freshPoints, isPoints } from './training-data.ts';
 
@@ -41,12 +41,14 @@ const comparedPoints = 20_000;
 
 /** How far samples of points are from their distribution. */
 export interface SampleDistance {
-  /** Sliced Wasserstein-1 distance to fresh points of the distribution, in data units. */
+  /** Sliced Wasserstein-1 distance to fresh points of the distribution, or to those of a file, in data units. */
   readonly slicedWasserstein: number;
   /** The same, over the standard deviation of a coordinate. */
   readonly relative: number;
   readonly samples: number;
   readonly freshPoints: number;
+  /** True where the points that were compared with are the training data themselves, since there are no others. */
+  readonly isOfTrainingData?: boolean;
 }
 
 /** How a run folder is taken and kept. */
@@ -75,17 +77,21 @@ export class RunFolder implements TrainingObserver {
   /** What could not be written the last time, so that it is said when that is over. */
   private readonly failing = new Set<string>();
 
+  /** Whether names count single images. */
+  private readonly isFine: boolean;
+
   private constructor(
     readonly path: string,
     private readonly options: TrainingOptions,
     private readonly show: (line: string) => void,
     private readonly wish: RunFolderWish,
     private readonly lock: FolderLock,
-    resumedFrom?: number,
+    resumed?: { readonly nimg: number; readonly checkpoints: readonly string[] },
   ) {
+    this.isFine = isFineRun(options, resumed?.checkpoints);
     this.log = new LineFile(join(path, runFiles.log));
     this.statistics = new LineFile(join(path, runFiles.statistics));
-    if (wish.tensorBoard ?? true) this.events = new EventLog(path, resumedFrom);
+    if (wish.tensorBoard ?? true) this.events = new EventLog(path, resumed?.nimg);
     if (lock.takenOver !== undefined) this.print(`Took the folder over from ${lock.takenOver}.`);
   }
 
@@ -156,7 +162,10 @@ export class RunFolder implements TrainingObserver {
       const optionsFile = join(path, runFiles.options);
       if ((await readFile(optionsFile, 'utf8').catch(() => '')) !== textOf(options))
         await writeFileAtomic(optionsFile, textOf(options));
-      return new RunFolder(path, options, show, wish, lock, progress.nimg);
+      return new RunFolder(path, options, show, wish, lock, {
+        nimg: progress.nimg,
+        checkpoints: await checkpointsIn(path),
+      });
     } catch (error) {
       lock.release();
       throw error;
@@ -190,13 +199,16 @@ export class RunFolder implements TrainingObserver {
 
   /** Draws the samples: images as a grid, points beside fresh points of the data, with the distance between the two. */
   async samples(samples: Float32Array, { nimg }: Progress): Promise<void> {
-    const name = runFiles.samples(nimg);
+    const name = runFiles.samples(nimg, this.isFine);
     const { data } = this.options;
     if (isPoints(data)) {
       const [dimension] = dataShape(data).sampleShape;
       const fresh = freshPoints(this.options, Math.max(comparedPoints, samples.length / dimension));
       const deviation = data.kind === 'toy' ? toyStandardDeviation : deviationOf(fresh, dimension);
-      this.distance = distanceOf(samples, fresh, dimension, deviation);
+      this.distance = {
+        ...distanceOf(samples, fresh, dimension, deviation),
+        ...(data.kind === 'file' && { isOfTrainingData: true }),
+      };
       const figure = this.pointFigure(samples, fresh, dimension, nimg);
       this.print(`  ${distanceLine(this.distance)}`);
       if (!figure) return;
@@ -221,7 +233,7 @@ export class RunFolder implements TrainingObserver {
    * @throws SaveError when it could not be written and training must end
    */
   async save(state: LiveState): Promise<boolean> {
-    const name = runFiles.checkpoint(state.progress.nimg);
+    const name = runFiles.checkpoint(state.progress.nimg, this.isFine);
     const { everySeconds, forSeconds } = this.wish.lastSave ?? lastSave;
     const isPatient = state.isLast && this.options.onSaveFailure === 'retry';
     for (let waited = 0; ; waited += everySeconds) {
@@ -325,7 +337,7 @@ export class RunFolder implements TrainingObserver {
 
   /** Says once that something can't be written, and once that it can again. */
   private report(what: string, error: StfError | undefined): void {
-    const key = what.replace(/\d+/, 'N');
+    const key = what.replace(/\d+(\.\d+)?/, 'N');
     if (error && !this.failing.has(key)) {
       this.failing.add(key);
       this.print(`${error.message} Training goes on; it is tried again at the next tick.`);
@@ -357,7 +369,8 @@ const textOf = (options: TrainingOptions): string => `${JSON.stringify(options, 
 async function checkNewest(path: string, { nimg }: Progress, damaged: readonly string[]): Promise<void> {
   const passedOver = new Set(damaged.map((file) => basename(file)));
   const newest = (await checkpointsIn(path)).find((name) => !passedOver.has(name));
-  if (newest !== undefined && newest !== runFiles.checkpoint(nimg))
+  const own = [runFiles.checkpoint(nimg), runFiles.checkpoint(nimg, true)];
+  if (newest !== undefined && !own.includes(newest))
     throw new UsageError(`${path} has gone on to ${newest} meanwhile, by another process. Try again.`);
 }
 
@@ -381,9 +394,15 @@ function distanceOf(samples: Float32Array, fresh: Float32Array, dimension: numbe
 }
 
 /** The distance of samples in words. */
-const distanceLine = ({ slicedWasserstein: distance, relative, samples, freshPoints: fresh }: SampleDistance): string =>
+const distanceLine = ({
+  slicedWasserstein: distance,
+  relative,
+  samples,
+  freshPoints: fresh,
+  isOfTrainingData = false,
+}: SampleDistance): string =>
   `sliced Wasserstein-1 ${distance.toPrecision(3)}, ${(relative * 100).toFixed(1)} % of the data's standard deviation ` +
-  `(${grouped(samples)} samples, ${grouped(fresh)} fresh points)`;
+  `(${grouped(samples)} samples, ${grouped(fresh)} ${isOfTrainingData ? 'training' : 'fresh'} points)`;
 
 /** The first two coordinates of points [N, dimension]. */
 export function firstTwo(points: Float32Array, dimension: number): Float32Array {

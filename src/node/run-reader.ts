@@ -7,27 +7,48 @@ import { decodeCheckpoint, initialCheckpoint, parseTrainingOptions } from '../tr
 import type { Checkpoint, TickStatistics, TrainingOptions } from '../training/index.ts';
 import { readFileChecked } from './files.ts';
 
-/** Names of the files of a run; those with a number carry the thousands of images seen, in six digits. */
+/**
+ * Names of the files of a run; those with a number carry the thousands of images seen, in six digits. In a run with ticks of
+ * less than that, `isFine`, the images beyond them follow behind a point: `checkpoint-000000.512.safetensors`.
+ */
 export const runFiles = {
   options: 'options.json',
   log: 'log.txt',
   statistics: 'stats.jsonl',
   summary: 'summary.json',
-  samples: (nimg: number) => `samples-${kimgDigits(nimg)}.png`,
-  checkpoint: (nimg: number) => `checkpoint-${kimgDigits(nimg)}.safetensors`,
+  samples: (nimg: number, isFine = false) => `samples-${kimgDigits(nimg, isFine)}.png`,
+  checkpoint: (nimg: number, isFine = false) => `checkpoint-${kimgDigits(nimg, isFine)}.safetensors`,
 } as const;
 
-const kimgDigits = (nimg: number): string => String(Math.floor(nimg / 1000)).padStart(6, '0');
+/** What `runFiles` gives, with the thousands of images in the group. */
+export const runPatterns = {
+  samples: /^samples-(\d{6,}(?:\.\d{3})?)\.png$/,
+  checkpoint: /^checkpoint-(\d{6,}(?:\.\d{3})?)\.safetensors$/,
+} as const;
 
-const checkpointPattern = /^checkpoint-\d{6,}\.safetensors$/;
+function kimgDigits(nimg: number, isFine: boolean): string {
+  const rest = nimg % 1000;
+  const behind = isFine && rest > 0 ? `.${String(rest).padStart(3, '0')}` : '';
+  return `${String(Math.floor(nimg / 1000)).padStart(6, '0')}${behind}`;
+}
+
+/**
+ * Whether the names of a run's files count single images: ticks of less than a thousand ask for it, and a checkpoint that is
+ * called so, since names in whole thousands would come before it.
+ *
+ * @param checkpoints  names of those that are there
+ */
+export const isFineRun = ({ kimgPerTick }: TrainingOptions, checkpoints: readonly string[] = []): boolean =>
+  kimgPerTick < 1 || checkpoints.some((name) => !Number.isInteger(kimgOf(name)));
 
 /** Names of the checkpoints in a run folder, newest first. */
 export async function checkpointsIn(folder: string): Promise<string[]> {
-  const names = (await readdir(folder)).filter((name) => checkpointPattern.test(name));
+  const names = (await readdir(folder)).filter((name) => runPatterns.checkpoint.test(name));
   return names.sort((a, b) => kimgOf(b) - kimgOf(a));
 }
 
-const kimgOf = (name: string): number => Number(/\d+/.exec(name)![0]);
+/** Thousand images in the name of a checkpoint. */
+export const kimgOf = (name: string): number => Number(runPatterns.checkpoint.exec(name)![1]);
 
 /**
  * The checkpoints that may go: neither among the newest nor the first of so many thousand images.
@@ -248,13 +269,17 @@ export async function isFinished(folder: string, { nimg }: { readonly nimg: numb
 const summarySchema = z.object({ finished: z.boolean(), progress: z.object({ nimg: z.number() }) });
 
 /**
- * Whether the picture is there that belongs to the checkpoint at a point of a run. Names count whole thousands of images: a
- * picture that is older than the checkpoint may be of a tick before.
+ * Whether the picture is there that belongs to the checkpoint at a point of a run. Most names count whole thousands of
+ * images: a picture that is older than the checkpoint may be of a tick before.
  */
 export async function hasSamples(folder: string, { nimg }: { readonly nimg: number }): Promise<boolean> {
-  const [picture, checkpoint] = await Promise.all(
-    [runFiles.samples(nimg), runFiles.checkpoint(nimg)].map((name) => stat(join(folder, name)).catch(() => undefined)),
-  );
+  const found = await Promise.all([false, true].map((isFine) => hasPair(folder, nimg, isFine)));
+  return found.includes(true);
+}
+
+async function hasPair(folder: string, nimg: number, isFine: boolean): Promise<boolean> {
+  const names = [runFiles.samples(nimg, isFine), runFiles.checkpoint(nimg, isFine)];
+  const [picture, checkpoint] = await Promise.all(names.map((name) => stat(join(folder, name)).catch(() => undefined)));
   return picture !== undefined && picture.isFile() && !(checkpoint && picture.mtimeMs < checkpoint.mtimeMs);
 }
 

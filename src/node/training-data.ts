@@ -1,7 +1,7 @@
 import { cifar10, cifar10Batches } from '../data/cifar10.ts';
 import { subset } from '../data/dataset.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { toyDataset, toyDimensions, toyKinds } from '../data/toy.ts';
+import { toyDataset, toyDimensions, toyKindOf, toyKinds, toyName } from '../data/toy.ts';
 import { withXFlips } from '../data/x-flips.ts';
 import { UsageError } from '../errors.ts';
 import type { TrainingOptions } from '../training/index.ts';
@@ -29,7 +29,7 @@ export interface DataShape {
 /** Name of a data set on the command line and in names of folders: `cifar10`, `eight-gaussians`. */
 export function dataName(data: DataOptions): string {
   if (data.kind === 'cifar10') return 'cifar10';
-  return data.kind === 'toy' ? kebabCase(data.name) : nameFromPath(data.path).replaceAll(/[^A-Za-z0-9_]+/g, '-');
+  return data.kind === 'toy' ? toyName(data.name) : nameFromPath(data.path).replaceAll(/[^A-Za-z0-9_]+/g, '-');
 }
 
 /** Whether the samples are points, not images. */
@@ -47,15 +47,7 @@ export function namedData(word: string, toy: DataOptions & { kind: 'toy' }): Dat
 }
 
 /** All names of data sets that can be trained on. */
-export const dataNames: readonly string[] = ['cifar10', ...toyKinds.map(kebabCase)];
-
-/** The toy set of a name, or undefined. */
-export const toyKindOf = (name: string): (typeof toyKinds)[number] | undefined =>
-  toyKinds.find((kind) => kebabCase(kind) === name);
-
-function kebabCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
+export const dataNames: readonly string[] = ['cifar10', ...toyKinds.map(toyName)];
 
 /** Shape of the samples, number of classes and length of a data set. */
 export function dataShape(data: DataOptions): DataShape {

@@ -73,11 +73,18 @@ export function gradientFigure(
 
 /** What the table says, in sentences. */
 export function gradientSummary(comparisons: readonly GradientComparison[], references: number): string[] {
-  const shown = (value: number): string => String(Number(value.toPrecision(3)));
   return comparisons.map(({ range, levels, dsm, stf, ratio }) => {
     const where = range === 'all' ? 'All noise levels' : `${range} noise, σ from ${levels.map(shown).join(' to ')}`;
     const differs = Math.abs(1 - ratio.value) > 2 * ratio.error;
     const much = `${shown(ratio.value)} ± ${shown(ratio.error)} times that of DSM's`;
-    return `${where}: the variance of the gradient with ${references} references is ${much}${differs ? '' : ', no difference beyond two standard errors'}; noise scale ${shown(dsm.noiseScale.value)} (DSM), ${shown(stf.noiseScale.value)} (STF) samples.`;
+    return `${where}: the variance of the gradient with ${references} references is ${much}${differs ? '' : ', no difference beyond two standard errors'}; noise scale ${inWords(dsm.noiseScale)} (DSM), ${inWords(stf.noiseScale)} (STF).`;
   });
 }
+
+/** A noise scale with its standard error; one that is not two of them above 0 says nothing but that more draws are needed. */
+function inWords({ value, error }: GradientComparison['dsm']['noiseScale']): string {
+  const text = `${shown(value)} ± ${shown(error)} samples`;
+  return value > 2 * error ? text : `${text}, not resolved`;
+}
+
+const shown = (value: number): string => String(Number(value.toPrecision(3)));

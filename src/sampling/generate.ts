@@ -5,6 +5,7 @@ import type { Runtime } from '../runtime/index.ts';
 import { compileDenoiser, requireBatch } from './denoiser-program.ts';
 import type { CompiledDenoiser } from './denoiser-program.ts';
 import type { EdmOptions } from './edm.ts';
+import { requireFiniteSamples, requireFiniteWeights } from './finite.ts';
 import { guided } from './guidance.ts';
 import type { SamplerStep } from './hooks.ts';
 import { drawLatents, samplerNoise } from './noise.ts';
@@ -40,6 +41,7 @@ export type GenerateOptions = (SamplerConfig | (EdmOptions & { readonly kind?: u
  * @param seeds        one integer in [0, 2^53) a sample
  * @returns            samples [seeds.length, ...sampleShape] in data units
  * @throws UsageError for a seed out of range, and for steps or noise levels that the sampler can't use
+ * @throws NonFiniteError when a sample is NaN or infinite, as those of a network are whose training diverged
  */
 export async function generateWith(
   denoiser: CompiledDenoiser,
@@ -73,6 +75,7 @@ export async function generateWith(
       },
     });
     samples.set(drawn, start * sampleSize);
+    requireFiniteSamples(samples.subarray(start * sampleSize, (start + some.length) * sampleSize), some);
   }
   return samples;
 }
@@ -85,7 +88,7 @@ export async function generateWith(
  * @param options  those of `generateWith`, and `batch`, samples drawn at a time, at least 1, which changes results as said
  *                 there; `precision`, in what the network's products are computed, float32 when left out
  * @returns        samples [seeds.length, ...sampleShape] in data units
- * @throws as `generateWith` and `compileDenoiser`
+ * @throws as `generateWith` and `compileDenoiser`; NonFiniteError when a weight is NaN or infinite
  */
 export async function generate(
   runtime: Runtime,
@@ -96,6 +99,7 @@ export async function generate(
 ): Promise<Float32Array> {
   if (seeds.length === 0) return new Float32Array(0);
   requireBatch(batch);
+  requireFiniteWeights(weights);
   const denoiser = await compileDenoiser(runtime, config, { batch: Math.min(batch, seeds.length), precision, weights });
   try {
     return await generateWith(denoiser, sampleShapeOf(config.network), seeds, options);

@@ -11,6 +11,7 @@ export { dpmSolverSampler } from './dpm-solver.ts';
 export type { DpmSolverOptions } from './dpm-solver.ts';
 export { edmSampler } from './edm.ts';
 export type { EdmOptions } from './edm.ts';
+export { requireFiniteSamples, requireFiniteWeights } from './finite.ts';
 export { generate, generateWith } from './generate.ts';
 export type { GenerateOptions } from './generate.ts';
 export { guided } from './guidance.ts';

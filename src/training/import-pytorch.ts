@@ -4,6 +4,7 @@ import { FormatError, ShapeError, UsageError } from '../errors.ts';
 import { float32Values } from '../formats/half.ts';
 import { decodeSafetensors, looksLikeSafetensors } from '../formats/safetensors.ts';
 import type { NamedTensor } from '../formats/safetensors.ts';
+import { beginsPickle } from '../formats/pickle.ts';
 import { readTorchCheckpoint } from '../formats/torch-module.ts';
 import type { TorchAdam, TorchCheckpoint, TorchNetwork } from '../formats/torch-module.ts';
 import { augmentDimOf } from '../networks/index.ts';
@@ -135,7 +136,14 @@ function notesOnTypes(table: ParameterTable, state: StateDict): string[] {
 
 /** A file of PyTorch, or a safetensors file with a state dict and perhaps the arguments of its network. */
 function readCheckpoint(bytes: Uint8Array): TorchCheckpoint {
-  if (!looksLikeSafetensors(bytes)) return readTorchCheckpoint(bytes);
+  if (!looksLikeSafetensors(bytes)) {
+    const isArchive = bytes[0] === 0x50 && bytes[1] === 0x4b;
+    if (!isArchive && !beginsPickle(bytes))
+      throw new FormatError(
+        'no checkpoint of PyTorch. Read are pickles (.pkl), files of torch.save (.pt, .pth) and .safetensors.',
+      );
+    return readTorchCheckpoint(bytes);
+  }
   const { tensors: state, metadata } = decodeSafetensors(bytes);
   if (metadata.format === checkpointFormat)
     throw new UsageError(
@@ -145,7 +153,9 @@ function readCheckpoint(bytes: Uint8Array): TorchCheckpoint {
   if (constructor === undefined || text === undefined) return { state };
   const kwargs = jsonObject(text);
   if (!kwargs) throw new FormatError(`metadata "init_kwargs" is not a JSON object: ${text.slice(0, 60)}`);
-  return { ema: { constructor, kwargs, state, parameters: [] } };
+  // As this program exports it.
+  const nimg = /^\d{1,15}$/.test(metadata.nimg ?? '') ? Number(metadata.nimg) : undefined;
+  return { ema: { constructor, kwargs, state, parameters: [] }, ...(nimg !== undefined && { step: nimg }) };
 }
 
 function jsonObject(text: string): Record<string, unknown> | undefined {

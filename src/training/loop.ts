@@ -69,7 +69,7 @@ const samplingBatch = 4096;
  * things in a step is EDM's: learning rate and moving average as of the images seen before it.
  *
  * @throws UsageError when an option has a value that it can't have, or data and network do not fit
- * @throws NonFiniteError when a loss or gradient is infinite or NaN, after saving the state
+ * @throws NonFiniteError when a loss or gradient is infinite or NaN, or a sample is, after saving the state
  */
 export async function train(job: TrainingJob): Promise<TrainingSummary> {
   const { runtime, dataset, now = () => Date.now() / 1000, signal, ranks = alone } = job;
@@ -147,23 +147,43 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
     nimg >= total || (every !== null && tick !== 0 && tick % every === 0);
   // A signal in the last step changes nothing: what is left to do is the picture, after the checkpoint.
   const stops = (): boolean => nimg < total && stop.isAgreed();
-  const draw = async (): Promise<void> => {
-    if (!observer.samples) return;
+  /** Returns why the samples are no numbers, where they are not; the same in all ranks. */
+  const draw = async (): Promise<string | undefined> => {
+    let diverged: string | undefined;
+    if (isFirst) diverged = await drawHere();
+    return (await anyRank(ranks, diverged !== undefined)) ? (diverged ?? 'the samples are not finite') : undefined;
+  };
+  const drawHere = async (): Promise<string | undefined> => {
+    if (!observer.samples) return undefined;
     sampler ??= await compileDenoiser(runtime, denoiser, {
       batch: samplesAtATime(options, sampleSize(dataset)),
       precision: options.precision,
       state: step.state,
       entry: 'ema',
     });
-    const samples = await drawSamples(sampler, options, observer, () => nimg < total && stop.isAsked());
-    if (samples) await observer.samples(samples, progress());
+    try {
+      const samples = await drawSamples(sampler, options, observer, () => nimg < total && stop.isAsked());
+      if (samples) await observer.samples(samples, progress());
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof NonFiniteError)) throw error;
+      return error.message;
+    }
+  };
+  /** Ends a run whose network gives no numbers, with its state on the disk. */
+  const stopDiverged = async (why: string, isSaved: boolean): Promise<never> => {
+    if (!isSaved) await save(true);
+    throw new NonFiniteError(divergedMessage(steps, why));
   };
   /** A state that could not be saved when it was due. */
   let isOwed = false;
 
   try {
     await requireSame('before the first step');
-    if (job.resume?.lacksSamples && tick > 0 && !part && isDue(options.sampleTicks, tick - 1)) await draw();
+    if (job.resume?.lacksSamples && tick > 0 && !part && isDue(options.sampleTicks, tick - 1)) {
+      const diverged = await draw();
+      if (diverged !== undefined) await stopDiverged(diverged, true);
+    }
     await stop.agree();
     while (nimg < total) {
       if (stops()) {
@@ -240,7 +260,8 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
       const draws = isDue(options.sampleTicks, tick);
       tick++;
       if (saves) isOwed = !(await save(done || stops()));
-      if (draws && !stops()) await draw();
+      const diverged = draws && !stops() ? await draw() : undefined;
+      if (diverged !== undefined) await stopDiverged(diverged, saves && !isOwed);
       await stop.agree();
       if (stops()) {
         if (!saves || isOwed) await save(true);
@@ -318,6 +339,10 @@ async function takeStep(
 const nonFiniteMessage = (report: string, skippedInARow: number): string =>
   `${report}. ${skippedInARow > 0 ? `The ${skippedInARow} steps before it were left out for the same reason. ` : ''}` +
   'The state before it was saved; a smaller learning rate or a longer ramp-up may help.';
+
+const divergedMessage = (step: number, why: string): string =>
+  `training diverged by step ${step}: ${why} Its state was saved; a smaller learning rate or a longer ramp-up may help, and an ` +
+  'earlier checkpoint may be whole.';
 
 /** The noise levels that were drawn, and the loss, in each range of them. */
 function reportRanges(

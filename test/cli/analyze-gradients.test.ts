@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { LineFigureData } from '../../src/report/line-figure.ts';
 import { figureData } from '../../src/report/figure-data.ts';
+import { gradientSummary } from '../../src/report/gradient-report.ts';
 import { stf, temporaryFolder, tinyRun } from './support.ts';
 
 const folder = temporaryFolder();
@@ -37,5 +38,20 @@ test('what can not be is refused', async () => {
   expect((await stf([...gradients, folder.join('nothing')])).code).toBe(2);
   expect((await stf([...gradients, 'x', '--batches', '12'])).stderr).toContain(
     '--batches must be a multiple of 8, got 12.',
+  );
+});
+
+test('a noise scale that is not two standard errors above 0 is called not resolved', () => {
+  const known = { value: 1, error: 0.1 };
+  const noise = (value: number, error: number) => ({ variance: known, signal: known, noiseScale: { value, error } });
+  const comparison = {
+    range: 'all',
+    levels: [0.1, 9],
+    dsm: noise(-4460, 9000),
+    stf: noise(210, 20),
+    ratio: known,
+  } as const;
+  expect(gradientSummary([comparison], 64)[0]).toMatch(
+    /; noise scale -4460 ± 9000 samples, not resolved \(DSM\), 210 ± 20 samples \(STF\)\.$/,
   );
 });

@@ -118,6 +118,18 @@ test.each<[argv: string[], message: string]>([
   expect({ code, found: stderr.includes(message), stderr }).toMatchObject({ code: 2, found: true });
 });
 
+test('an archive is not written over', async () => {
+  makeClasses();
+  writeFileSync(folder.join('out.zip'), 'precious');
+  const dest = folder.join('out.zip');
+  expect(await stf(['dataset', 'convert', folder.join('in'), '--dest', dest])).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: `stf dataset convert: --dest ${dest} exists already. Choose another name, or move it away.\n`,
+  });
+  expect(readFileSync(dest, 'utf8')).toBe('precious');
+});
+
 test('Ctrl-C leaves nothing behind', async () => {
   mkdirSync(folder.join('in'));
   for (let i = 0; i < 80; i++) put(`in/${i}.png`, 8, i);

@@ -77,7 +77,22 @@ describe('a command line that makes no sense', () => {
     ['unknown data', 'train --data mnist', /--data: unknown value "mnist". Choose one of: cifar10, eight-gaussians,/],
     ['unknown data set', 'dataset fetch mnist', /^stf dataset fetch: .*"mnist". Choose one of: cifar10\.$/m],
     ['impossible batch', 'train --batch 0', /^stf train: --batch must be an integer of at least 1, got 0\.$/m],
-    ['impossible duration', 'train --duration -1', /--duration must be a number above 0, got -1\./],
+    ['impossible duration', 'train --duration -1', /--duration must be a number above 0 and at most 1000000, got -1\./],
+    [
+      'endless duration',
+      'train --duration 1e300',
+      /--duration must be a number above 0 and at most 1000000, got 1e300\./,
+    ],
+    [
+      'a switch both ways',
+      'train --cond --no-cond -n',
+      /^stf train: --cond and --no-cond are both given: choose one\.$/m,
+    ],
+    [
+      'unknown claim',
+      'reproduce nope',
+      /^stf reproduce: claim: unknown value "nope"\. Choose one of: phases, variance-/,
+    ],
     ['impossible learning rate', 'train --lr fast', /--lr must be a number above 0, got fast\./],
     // Limits that the library keeps, by the names that were typed.
     ['too wide', 'train --cbase 1e9', /^stf train: --cbase must be at most 1000000, got 1e9\.$/m],
@@ -441,4 +456,14 @@ describe('checkpoints', () => {
       /--sigma-min must be .* below --sigma-max, got --sigma-min = 90 and --sigma-max = 80/,
     );
   });
+});
+
+test('a folder of runs that is not there yet is told by the dashboard', async () => {
+  const nope = folder.join('nope');
+  const { code, stdout, stderr } = await stf(['serve', nope, '--port', '0'], (text, interrupt) => {
+    if (text.includes('Ctrl-C')) interrupt();
+  });
+  expect(code).toBe(0);
+  expect(stdout).toContain(`Runs of ${nope}: http://`);
+  expect(stderr).toContain(`There is no folder ${nope} yet: its runs are shown as soon as there are some.`);
 });

@@ -288,6 +288,7 @@ describe('images', () => {
     [['data', '--ref', 'bad.npz'], /bad\.npz/],
     [['data', '--ref', 'negative.npz'], /negative\.npz: sigma is no covariance: it is not positive semi-definite/],
     [['data', '--ref', 'skew.npz'], /skew\.npz: sigma is no covariance: element \(0, 1\) is 0.5, and \(1, 0\) is 0/],
+    [['data', '--ref', 'data', '--json', 'gone/x.json'], /--json gone\/x\.json: there is no folder gone\./],
     [['net.pkl', '--ref', 'data'], /is a file of PyTorch\. Turn it into a checkpoint first/],
   ])('%j is refused', async (argv, message) => {
     pictures('data', 9);

@@ -6,6 +6,7 @@ import { decodeSafetensors } from '../../src/formats/safetensors.ts';
 import { readTorchCheckpoint } from '../../src/formats/torch-module.ts';
 import { ddpmpp } from '../../src/networks/index.ts';
 import { initialize, parameterTable } from '../../src/nn/index.ts';
+import { findCheckpoint } from '../../src/node/run-reader.ts';
 import { decodeCheckpoint, exportPyTorch, presets } from '../../src/training/index.ts';
 import type { TrainingOptions } from '../../src/training/index.ts';
 import { torchZip } from '../support/torch-files.ts';
@@ -19,7 +20,7 @@ test('a snapshot of EDM is imported, and samples are drawn from it', async () =>
   const out = folder.join('new', 'edm.safetensors');
   const imported = await stf(['import', snapshot, '--out', out]);
   expect(imported).toMatchObject({ code: 0 });
-  expect(imported.stdout).toMatch(/song-unet, 48755 parameters, trained for 1\.0 kimg/);
+  expect(imported.stdout).toMatch(/song-unet, 48,755 parameters, trained for 1\.0 kimg/);
   expect(imported.stderr).toMatch(/no state of the optimiser/);
   const drawn = folder.join('drawn');
   const sampled = await stf([
@@ -167,7 +168,20 @@ test('a network is exported for PyTorch and imported again', async () => {
   expect(await stf(['import', torch, '--out', second])).toMatchObject({ code: 0 });
   const { tensors } = decodeSafetensors(readFileSync(second));
   expect(tensors).toEqual(decodeSafetensors(readFileSync(first)).tensors);
+  // The file says how many images the network has seen.
+  const kimg = async (path: string): Promise<number> => (await findCheckpoint(path)).checkpoint.progress.nimg / 1000;
+  expect([await kimg(first), await kimg(second)]).toEqual([1, 1]);
   const again = await stf(['export', '--network', first, '--out', torch]);
   expect(again.code).toBe(2);
   expect(again.stderr).toMatch(/exists already/);
+});
+
+test('a file of another kind is answered with the kinds that are read', async () => {
+  const file = folder.join('hostname');
+  writeFileSync(file, 'vm\n');
+  expect(await stf(['import', file, '--out', folder.join('out.safetensors')])).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: `stf import: ${file}: no checkpoint of PyTorch. Read are pickles (.pkl), files of torch.save (.pt, .pth) and .safetensors.\n`,
+  });
 });

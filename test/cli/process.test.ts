@@ -163,6 +163,26 @@ test('a reader that goes away, such as head, does not end a run', async () => {
   expect(readFileSync(folder.join('runs', run, 'log.txt'), 'utf8')).toMatch(/\nDone: 4\.0 of 4 kimg/);
 });
 
+test.skipIf(!existsSync('/dev/full'))(
+  'an output that is full is one line and exit code 1, and the run goes on',
+  async () => {
+    const child = spawn('/bin/sh', ['-c', 'exec "$0" "$@" > /dev/full', process.execPath, main, ...tinyRun], {
+      cwd: folder.path,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let stderr = '';
+    child.stderr.on('data', (part: Buffer) => (stderr += part.toString()));
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    expect({ code, stderr: withoutProgress(stderr) }).toEqual({
+      code: 1,
+      stderr:
+        "stf: can't write to the standard output: no space is left on the device. The command goes on without it.\n",
+    });
+    const [run] = readdirSync(folder.join('runs'));
+    expect(readFileSync(folder.join('runs', run, 'log.txt'), 'utf8')).toMatch(/\nDone: 4\.0 of 4 kimg/);
+  },
+);
+
 test('wrong usage is exit code 2 and one line', async () => {
   expect(await start(['train', '--batch', '0'])).toEqual({
     code: 2,

@@ -4,6 +4,10 @@ import { decodeApng } from 'fast-png';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { run } from '../../src/cli/run.ts';
 import { decodePng } from '../../src/formats/png.ts';
+import { readPointFile } from '../../src/node/dataset/point-file.ts';
+import { openImageSet } from '../../src/node/evaluation/image-set.ts';
+import { findCheckpoint } from '../../src/node/run-reader.ts';
+import { encodeCheckpoint } from '../../src/training/index.ts';
 import { stf, temporaryFolder, tinyRun } from './support.ts';
 import type { Outcome } from './support.ts';
 
@@ -150,6 +154,21 @@ describe('images', () => {
       expect(png('out', name), name).toEqual(png('whole', name));
   });
 
+  test('the folder can be measured and checked: pictures of many samples are not among its images', async () => {
+    await sample('out', '--seeds 0-2 --steps 2 --trajectory');
+    expect(folder.list()).toContain(join('out', 'grid.png'));
+    const set = await openImageSet(folder.join('out'));
+    expect(set.length).toBe(3);
+    await set.close();
+    expect(await stf(['dataset', 'check', folder.join('out')])).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/: 3 pictures of .*, all good\n$/) as string,
+    });
+    // In a folder of somebody else's, grid.png is a picture like any other.
+    rmSync(folder.join('out', 'sampling.json'));
+    expect((await stf(['dataset', 'check', folder.join('out')])).code).not.toBe(0);
+  });
+
   test('--subdirs puts a thousand seeds in a folder', async () => {
     await sample('out', '--seeds 7,2003 --steps 2 --subdirs');
     const names = folder.list().filter((name) => /\d{6}\.png$/.test(name));
@@ -212,14 +231,51 @@ test('a checkpoint of the official code is to be imported first', async () => {
 test('points: every sampler, and their way from noise', async () => {
   expect((await stf([...tinyRun, '--outdir', folder.join('runs')])).code).toBe(0);
   network = folder.join('runs', '00000-eight-gaussians-uncond-mlp-edm-stf128-batch64-fp32');
-  for (const flags of [
-    '--sampler dpm-solver++ --trajectory',
-    '--sampler rk45',
-    '--sampler predictor-corrector --steps 20',
+  for (const [out, flags] of [
+    ['dpm', '--sampler dpm-solver++ --trajectory'],
+    ['rk45', '--sampler rk45'],
+    ['pc', '--sampler predictor-corrector --steps 20'],
   ])
-    expect(await sample('out', `--seeds 0-799 ${flags}`)).toMatchObject({ code: 0 });
-  expect(decodePng(png('out', 'trajectory.png')).width).toBeGreaterThan(600);
-  expect(decodeApng(png('out', 'trajectory-animated.png')).frames).toHaveLength(20);
+    expect(await sample(out, `--seeds 0-799 ${flags}`)).toMatchObject({ code: 0 });
+  expect(decodePng(png('dpm', 'trajectory.png')).width).toBeGreaterThan(600);
+  expect(decodeApng(png('dpm', 'trajectory-animated.png')).frames).toHaveLength(20);
+});
+
+test('points are not lost: the same call may write over its own, and no other', async () => {
+  expect((await stf([...tinyRun, '--outdir', folder.join('runs')])).code).toBe(0);
+  network = folder.join('runs', '00000-eight-gaussians-uncond-mlp-edm-stf128-batch64-fp32');
+  for (const seeds of ['0-3', '0-3', '0-5'])
+    expect(await sample('out', `--seeds ${seeds}`), seeds).toMatchObject({ code: 0 });
+  const kept = png('out', 'points.csv');
+  for (const [flags, why] of [
+    ['--seeds 0-4', 'points of other seeds in points.csv. Choose another --outdir, or delete the file first.'],
+    ['--seeds 0-5 --steps 4', 'points drawn with other settings (sampling.json) in points.csv.'],
+  ])
+    expect(await sample('out', flags)).toMatchObject({ code: 2, stderr: expect.stringContaining(why) as string });
+  rmSync(folder.join('out', 'sampling.json'));
+  expect(await sample('out', '--seeds 0-5')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('points of another call') as string,
+  });
+  expect(png('out', 'points.csv')).toEqual(kept);
+  // Seeds are no coordinate.
+  const { sampleShape, length } = readPointFile(folder.join('out', 'points.csv'));
+  expect({ sampleShape, length }).toEqual({ sampleShape: [2], length: 6 });
+});
+
+test('a network with NaN in its weights is refused with exit code 1', async () => {
+  expect((await stf([...tinyRun, '--outdir', folder.join('runs')])).code).toBe(0);
+  const run = folder.join('runs', '00000-eight-gaussians-uncond-mlp-edm-stf128-batch64-fp32');
+  const { checkpoint } = await findCheckpoint(run);
+  network = folder.join('nan.safetensors');
+  checkpoint.vectors.ema[3] = NaN;
+  writeFileSync(network, encodeCheckpoint(checkpoint));
+  const { code, stderr } = await sample('out', '--seeds 0-3');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /^stf sample: .*nan\.safetensors: the averaged weights: 1 of \d+ are NaN or infinite, the first one NaN at 3\. .*diverged\.\n$/,
+  );
+  expect(folder.list()).not.toContain('out');
 });
 
 test('guidance doubles the cost, and needs a network that was trained without classes as well', async () => {
@@ -230,13 +286,14 @@ test('guidance doubles the cost, and needs a network that was trained without cl
   const run = '00000-two-moons-cond-mlp-edm-stf128-batch64-fp32';
   network = folder.join('with', run);
   const points = async (flags: string): Promise<string> => {
+    rmSync(folder.join('out'), { recursive: true, force: true });
     expect((await sample('out', `--seeds 0-9 --class 1 ${flags}`.trim())).code).toBe(0);
     return readFileSync(folder.join('out', 'points.csv'), 'utf8');
   };
   const [plain, one, two] = [await points(''), await points('--guidance 1'), await points('--guidance 2')];
   expect(one).toBe(plain);
   expect(two).not.toBe(plain);
-  expect((await sample('out', '--seeds 0 --guidance 2 --steps 3')).stdout).toMatch(/, 10 evaluations each/);
+  expect((await sample('other', '--seeds 0 --guidance 2 --steps 3')).stdout).toMatch(/, 10 evaluations each/);
   network = folder.join('without', run);
   expect(await sample('out', '--guidance 2')).toMatchObject({
     code: 2,

@@ -1,4 +1,13 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { adm, ddpmpp, ncsnpp } from '../../src/networks/index.ts';
@@ -444,6 +453,7 @@ test('class-conditional points: classes in turn, or the one that is asked for', 
   expect((await stf(train('--data', 'two-moons', '--cond', '--duration', '0.0005'))).code).toBe(0);
   const run = folder.join('runs', '00000-two-moons-cond-mlp-edm-stf128-batch64-fp32');
   const points = async (...more: string[]): Promise<string[]> => {
+    rmSync(folder.join('out'), { recursive: true, force: true });
     await stf(['sample', '--network', run, '--outdir', folder.join('out'), '--seeds', '0-1', ...more]);
     return readFileSync(folder.join('out', 'points.csv'), 'utf8').trimEnd().split('\n').slice(1);
   };
@@ -483,6 +493,65 @@ test('a run that diverges stops with exit code 1 and saves the state before it d
   expect(stderr).toMatch(/^stf train: step \d+: .* is (NaN|Infinity).*smaller learning rate.*\n$/);
   const { checkpoint } = await findCheckpoint(folder.join('runs', runName));
   for (const name of trainingVectors) expect(checkpoint.vectors[name].every(Number.isFinite), name).toBe(true);
+});
+
+test('a run that diverges in its last step says so at the step, with its state saved', async () => {
+  // The rate of the first step is 0, and no third one meets what the second made of the weights.
+  const { code, stderr } = await stf(train('--lr', '1e30', '--lr-ramp', '0', '--duration', '0.000128'));
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /^stf train: training diverged by step 2: the sample of seed 0 is NaN, .* Its state was saved; .*\n$/,
+  );
+  const { checkpoint } = await findCheckpoint(folder.join('runs', runName));
+  expect(checkpoint.progress).toMatchObject({ nimg: 128, step: 2 });
+});
+
+test('ticks below a thousand images have checkpoints and samples of their own, also in a run that goes on', async () => {
+  const fine = ['--tick', '0.2', '--snap', '1', '--sample-ticks', '2', '--keep', '3'];
+  expect((await stf(train(...fine, '--duration', '0.0013'))).code).toBe(0);
+  const run = folder.join('runs', runName);
+  const names = (pattern: RegExp): string[] =>
+    readdirSync(run)
+      .filter((name) => pattern.test(name))
+      .sort();
+  // Steps of 64: the first one behind each 200 images, 256 apart, and the last one behind 1300.
+  expect(names(/^checkpoint-/)).toEqual(
+    ['000000.832', '000001.088', '000001.344'].map((kimg) => `checkpoint-${kimg}.safetensors`),
+  );
+  expect(names(/^samples-/)).toEqual(['000000.576', '000001.088', '000001.344'].map((kimg) => `samples-${kimg}.png`));
+  truncateSync(join(run, 'checkpoint-000001.344.safetensors'), 1000);
+  const resumed = await stf(['train', '--resume', run, '--tick', '1', '--duration', '0.0018']);
+  expect(resumed.code).toBe(0);
+  expect(resumed.stdout).toContain('Resuming ' + join(run, 'checkpoint-000001.088.safetensors'));
+  // Names in whole thousands would come before those that are there.
+  expect(names(/^checkpoint-.*safetensors$/).at(-1)).toBe('checkpoint-000001.856.safetensors');
+  expect((await findCheckpoint(run)).checkpoint.progress.nimg).toBe(1856);
+});
+
+test('a length that the run has passed is refused', async () => {
+  expect((await stf(train('--duration', '0.0005'))).code).toBe(0);
+  const run = folder.join('runs', runName);
+  const before = folder.list();
+  expect(await stf(['train', '--resume', run, '--duration', '0.0001'])).toMatchObject({
+    code: 2,
+    stdout: '',
+    stderr: 'stf train: --duration must be above the 0.000512 million images that the run has seen, got 0.0001.\n',
+  });
+  expect(folder.list()).toEqual(before);
+  // Its own length is where it ended, one step beyond.
+  expect((await stf(['train', '--resume', run, '--duration', '0.0005'])).code).toBe(0);
+});
+
+test('more references than data are told, and samples of a file are compared with its own points', async () => {
+  const file = folder.join('points.csv');
+  writeFileSync(file, Array.from({ length: 100 }, (_, i) => `${Math.sin(i)},${Math.cos(i)}`).join('\n'));
+  const { code, stdout, stderr } = await stf(train('--data', file, '--duration', '0.0002'));
+  expect({ code, stderr }).toEqual({
+    code: 0,
+    stderr:
+      '--reference-batch 128: the data have 100 samples, and one that comes again counts once. --references all takes every one of them.\n',
+  });
+  expect(stdout).toContain("of the data's standard deviation (100 samples, 100 training points)");
 });
 
 test('a failure that nobody foresaw is one line, with exit code 1', async () => {

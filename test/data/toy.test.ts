@@ -69,9 +69,9 @@ describe.each(toyKinds)('%s', (kind) => {
   });
 });
 
-test('an unknown kind is answered with the kinds there are', () => {
+test('an unknown name is answered with the names there are', () => {
   expect(() => toyDataset('moons' as ToyKind, { length: 1, seed: 1 })).toThrow(
-    'unknown kind "moons". Choose one of: eightGaussians, twoMoons, checkerboard, swissRoll, twoGaussians, sphere, torus, trefoil, swissSheet.',
+    'unknown name "moons". Choose one of: eight-gaussians, two-moons, checkerboard, swiss-roll, two-gaussians, sphere, torus, trefoil, swiss-sheet.',
   );
 });
 
@@ -222,5 +222,14 @@ test('trefoil and swissSheet: distances from the curve and the sheet are those o
   expectMean(
     depth.map((y) => y * y),
     variance,
+  );
+});
+
+test('sets go by the names of the command line, which their messages have as well', () => {
+  const options = { length: 3, seed: 1 };
+  expect(pointsOf(toyDataset('two-moons', options))).toEqual(pointsOf(toyDataset('twoMoons', options)));
+  expect(toyDataset('twoMoons', options).name).toBe('two-moons');
+  expect(() => toyDataset('swissSheet', { ...options, dimension: 2 })).toThrow(
+    'toy data set swiss-sheet: dimension must be 3, got 2. two-gaussians takes any.',
   );
 });

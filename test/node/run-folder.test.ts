@@ -152,6 +152,15 @@ describe('keeping checkpoints', () => {
     expect(await kept({ keptCheckpoints: null }, [1, 2, 3, 4, 5])).toEqual([1, 2, 3, 4, 5]);
   });
 
+  test('as many also of ticks below a thousand images', async () => {
+    const folder = await RunFolder.create(parent, { ...points, kimgPerTick: 0.5, keptCheckpoints: 3 }, silent);
+    for (const nimg of [64, 576, 1000, 1512, 2024]) await folder.checkpoint(stateAt(nimg));
+    expect(await checkpointsIn(folder.path)).toEqual(
+      ['000002.024', '000001.512', '000001'].map((kimg) => `checkpoint-${kimg}.safetensors`),
+    );
+    expect((await findResumable(folder.path)).checkpoint.progress.nimg).toBe(2024);
+  });
+
   test('and the first one behind every milestone', async () => {
     // Milestones at 10, 20, 30, ...: 12, 21 and 45 are the first ones that are not before one of them.
     const kimg = [2, 5, 8, 12, 15, 18, 21, 24, 45, 48, 49];

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { DenoiserConfig } from '../../src/diffusion/index.ts';
 import { makeDenoiser } from '../../src/diffusion/index.ts';
-import { ShapeError, UsageError } from '../../src/errors.ts';
+import { NonFiniteError, ShapeError, UsageError } from '../../src/errors.ts';
 import { constant, evaluate, oneHot } from '../../src/graph/index.ts';
 import { ddpmpp } from '../../src/networks/index.ts';
 import { fromFlat, initialize, parameterTable } from '../../src/nn/index.ts';
@@ -158,4 +158,22 @@ test('weights of another network are refused by their number', async () => {
     const exported = { config, weights: other, sampler: heun, description: {} } as unknown as ExportedNetwork;
     expect(() => denoiserToOnnx(exported)).toThrow(refused);
   }
+});
+
+describe('a network whose training diverged', () => {
+  test('is refused when its weights are NaN, which are counted', async () => {
+    const spoilt = Float32Array.from(weights);
+    spoilt.set([NaN, Infinity], 5);
+    const drawn = generate(runtime, config, spoilt, [0], { batch: 1, ...heun });
+    await expect(drawn).rejects.toThrow(NonFiniteError);
+    await expect(drawn).rejects.toThrow(`weights: 2 of ${weights.length} are NaN or infinite, the first one NaN at 5.`);
+  });
+
+  test('is found by its samples where its weights are finite, and the seed is named', async () => {
+    // Products of such weights leave the range of float32.
+    const huge = weights.map((value) => 1e30 * value);
+    const drawn = generate(runtime, config, huge, [7, 8], { batch: 2, ...heun });
+    await expect(drawn).rejects.toThrow(NonFiniteError);
+    await expect(drawn).rejects.toThrow('the sample of seed 7 is NaN, and so are 2 of the 2 drawn with it');
+  });
 });

@@ -3,10 +3,13 @@ import { choice, integer, number, orWord } from '../values.ts';
 import { count, flag, toggle, yesOrNo } from './flag.ts';
 import type { TrainFlag } from './flag.ts';
 
+/** A thousand times the longest run of EDM's paper is 10^6; images are counted exactly far beyond this. */
+const longestMimg = 1e6;
+
 /** How the network is trained. */
 export const optimisationFlags: readonly TrainFlag[] = [
   flag('Optimisation', 'duration', {
-    kind: number('MIMG', { above: 0 }),
+    kind: number('MIMG', { above: 0, max: longestMimg }),
     help: 'Length of training, in million images',
     onResume: true,
     get: ({ durationKimg }) => durationKimg / 1000,

@@ -4,6 +4,7 @@ import { byCodePoints, byParts, labelsFromFolders, readLabels } from '../../data
 import { UsageError } from '../../errors.ts';
 import { readZipDirectory, readZipEntry } from '../../formats/zip.ts';
 import { fileError, openByteSource, readFileAtOnce, readFileChecked } from '../files.ts';
+import { isOverview } from '../sample-files.ts';
 import { decodeImage, isImagePath } from './image-file.ts';
 import type { DecodedImage } from './image-file.ts';
 
@@ -40,12 +41,15 @@ export const nameFromPath = (path: string): string =>
 
 /**
  * The pictures in a folder and in those below it, in the order of their paths' parts. Labels come from `dataset.json` in
- * the folder or else from the names of its uppermost folders.
+ * the folder or else from the names of its uppermost folders. Of a folder of `stf sample`, pictures of many samples are left
+ * out.
  *
  * @throws UsageError without a picture, FormatError when `dataset.json` can't be read
  */
 export function folderSource(folder: string): ImageSource {
-  const paths = filesBelow(folder).filter(isImagePath).sort(byParts);
+  const paths = filesBelow(folder)
+    .filter((path) => isImagePath(path) && !isOverview(folder, path))
+    .sort(byParts);
   if (paths.length === 0) throw new UsageError(`${folder} has no pictures in it.`);
   const labelPath = join(folder, labelFile);
   const listed = existsFile(labelPath) ? readLabels(readFileAtOnce(labelPath), labelPath) : new Map();

@@ -3,6 +3,7 @@ import type { Dataset, Labels } from '../../data/dataset.ts';
 import { mostClasses } from '../../data/labels.ts';
 import { FormatError } from '../../errors.ts';
 import { readCsv } from '../../formats/csv.ts';
+import type { CsvTable } from '../../formats/csv.ts';
 import { readNpy, readNpz } from '../../formats/npy.ts';
 import type { NumberArray } from '../../formats/npy.ts';
 import { readFileAtOnce } from '../files.ts';
@@ -21,7 +22,8 @@ const labelArrays = [...labelColumns, 'y', 'target'];
  *   .npy               an array [N, d], or [N] for numbers
  *   .npz               the only array [N, d] in it, or the one called `points`, `data` or `x`; labels [N] called `labels`,
  *                      `label`, `y`, `class`, `classes` or `target`
- *   .csv, .tsv, .txt   a row a point; a column called label, labels, class or classes holds the labels
+ *   .csv, .tsv, .txt   a row a point; a column called label, labels, class or classes holds the labels. In the points.csv of
+ *                      `stf sample`, with columns seed, x0, x1, ..., the seeds are left out
  *
  * @throws UsageError when the file can't be read
  * @throws FormatError that names the file when it is damaged, has no such array, or a value that is not finite
@@ -68,7 +70,7 @@ function fromNpz(path: string, bytes: Uint8Array): LabelledPoints {
 }
 
 function fromCsv(path: string, bytes: Uint8Array): LabelledPoints {
-  const table = readCsv(bytes, path);
+  const table = withoutSeeds(readCsv(bytes, path));
   const column = table.names?.findIndex((name) => labelColumns.includes(name.toLowerCase().replaceAll('"', ''))) ?? -1;
   if (column < 0) return { points: table, labels: undefined };
   const [rows, columns] = table.shape;
@@ -77,6 +79,15 @@ function fromCsv(path: string, bytes: Uint8Array): LabelledPoints {
     points: { ...table, shape: [rows, columns - 1], data: table.data.filter(isPoint) },
     labels: table.data.filter((_, i) => i % columns === column),
   };
+}
+
+/** The points of `stf sample` come with their seeds, which are no coordinate. */
+function withoutSeeds(table: CsvTable): CsvTable {
+  const { names, shape, data } = table;
+  const [rows, columns] = shape;
+  const isOurs = columns > 1 && names?.every((name, i) => name === (i === 0 ? 'seed' : `x${i - 1}`));
+  if (!isOurs) return table;
+  return { ...table, names: names!.slice(1), shape: [rows, columns - 1], data: data.filter((_, i) => i % columns > 0) };
 }
 
 function classesOf(path: string, labels: ArrayLike<number>): Labels {

@@ -70,6 +70,8 @@ function ofDataset(dataset: Dataset, split: string): ImageSet {
 
 /** Images that are decoded at the same time. */
 const atOnce = 8;
+/** Images that are looked at when a set is opened, so that what is wrong with many of them shows before any work. */
+const lookedAt = 16;
 
 async function ofSource(source: ImageSource, path: string): Promise<ImageSet> {
   const load = async (index: number) => {
@@ -99,6 +101,9 @@ async function ofSource(source: ImageSource, path: string): Promise<ImageSet> {
         );
       return toPlanes(picture);
     };
+    const last = source.length - 1;
+    for (let i = 1; i <= Math.min(lookedAt, last); i++)
+      await planesOf(Math.round((i * last) / Math.min(lookedAt, last)));
     return {
       name: path,
       origin: { kind: source.kind, path },

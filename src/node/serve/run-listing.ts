@@ -2,7 +2,7 @@ import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
 import { lockName } from '../lock.ts';
-import { runFiles } from '../run-reader.ts';
+import { kimgOf, runFiles, runPatterns } from '../run-reader.ts';
 import { inTurn } from './in-turn.ts';
 
 /** What is looked for at most: enough for years of training, few enough for every second. */
@@ -167,7 +167,7 @@ async function readContent(path: string, id: string, stamp: string): Promise<Kno
     const inside = await readdir(join(path, 'phases'), { withFileTypes: true }).catch(() => []);
     for (const entry of inside.slice(0, mostFiles)) if (entry.isFile()) names.push(`phases/${entry.name}`);
   }
-  const [checkpoint] = names.filter(isCheckpoint).sort((a, b) => (a < b ? 1 : -1));
+  const [checkpoint] = names.filter(isCheckpoint).sort((a, b) => kimgOf(b) - kimgOf(a));
   const signs = [runFiles.options, runFiles.summary, lockName, ...growing, checkpoint].filter((name) =>
     names.includes(name),
   );
@@ -211,7 +211,7 @@ function same(before: KnownFolder['content'] | undefined, now: KnownFolder['cont
 export const isSameFile = (a: ListedFile | undefined, b: ListedFile | undefined): boolean =>
   a?.bytes === b?.bytes && a?.written === b?.written;
 
-const isCheckpoint = (name: string): boolean => /^checkpoint-\d{6,}\.safetensors$/.test(name);
+const isCheckpoint = (name: string): boolean => runPatterns.checkpoint.test(name);
 
 /**
  * Whether training has left what is in a folder. Options alone are no sign: analyses write theirs as options.json too. Nor

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { samplerKinds } from '../../sampling/index.ts';
 import { lockName, ownerState } from '../lock.ts';
-import { archName, runFiles } from '../run-reader.ts';
+import { archName, runFiles, runPatterns } from '../run-reader.ts';
 import { isPoints } from '../training-data.ts';
 import { parseTrainingOptions } from '../../training/index.ts';
 import type { TrainingOptions } from '../../training/index.ts';
@@ -193,7 +193,7 @@ export class RunView {
     return {
       summary: this.summary,
       options: this.optionsRead?.value ?? null,
-      samples: this.pictures(/^samples-(\d{6,})\.png$/),
+      samples: this.pictures(runPatterns.samples),
       figures: this.pictures(/^(?:phases\/)?(?!samples-)[\w.-]+?(\d*)\.png$/),
       checkpoints: this.checkpoints(),
       keys: [...new Set([...known.keys, ...(known.lines > 0 ? this.evaluations.keys : [])])],
@@ -368,7 +368,7 @@ export class RunView {
   private checkpoints(): CheckpointFile[] {
     return [...this.files]
       .flatMap(([file, { bytes, written }]) => {
-        const kimg = /^checkpoint-(\d{6,})\.safetensors$/.exec(file)?.[1];
+        const kimg = runPatterns.checkpoint.exec(file)?.[1];
         const command = this.commandFor(join(this.listed.path, file));
         return kimg === undefined ? [] : [{ file, kimg: Number(kimg), bytes, written: written / 1000, command }];
       })
