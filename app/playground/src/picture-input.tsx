@@ -60,7 +60,7 @@ export function useOwnPictures(): {
     faults,
     add: (files) => {
       const added = queue.current.then(() => add(files));
-      queue.current = added;
+      queue.current = added.catch(() => {}); // the next files have their turn whatever went wrong with these
       return added;
     },
     clear: () => {

@@ -1,8 +1,10 @@
 import type { Curve } from './api.ts';
 import type { ListedFile } from './run-listing.ts';
 
-/** Reports of a run that are read at most, and characters of a metric's name. */
+/** Reports of a run that are read at most, characters of a metric's name, and curves. */
 const [mostReports, mostNameLength, mostKeys] = [200, 40, 32];
+/** Rows of a report, and places of a curve, at most: a hostile report of 2 MB has some ten thousands. */
+const [mostRows, mostPlaces] = [5000, 2000];
 
 /** Of these more is better: the best of several seeds is the largest. */
 const scores = new Set(['is', 'precision', 'recall', 'density', 'coverage', 'nearestMedian', 'nearestMin']);
@@ -81,7 +83,7 @@ export class EvaluationReports {
         const curve = curves.get(key) ?? new Map<number, Measured>();
         if (!curves.has(key) && curves.size < mostKeys) curves.set(key, curve);
         const before = curve.get(measured.kimg);
-        if (!before || measured.count >= before.count) curve.set(measured.kimg, measured);
+        if (before ? measured.count >= before.count : curve.size < mostPlaces) curve.set(measured.kimg, measured);
       }
     }
     this.curves = new Map(
@@ -100,21 +102,29 @@ interface Row {
 function rowsOf(report: unknown): Row[] {
   const rows = (report as { rows?: unknown } | null)?.rows;
   if (!Array.isArray(rows)) return [];
-  return rows.flatMap((row: { kimg?: unknown; count?: unknown; numbers?: unknown } | null): Row[] => {
-    if (typeof row?.kimg !== 'number' || typeof row.numbers !== 'object' || row.numbers === null) return [];
-    const numbers = Object.entries(row.numbers).filter(
-      (entry): entry is [string, number] => typeof entry[1] === 'number' && entry[0].length <= mostNameLength,
-    );
-    return [{ kimg: row.kimg, count: typeof row.count === 'number' ? row.count : 0, numbers: new Map(numbers) }];
-  });
+  return rows
+    .slice(0, mostRows)
+    .flatMap((row: { kimg?: unknown; count?: unknown; numbers?: unknown } | null): Row[] => {
+      if (typeof row?.kimg !== 'number' || typeof row.numbers !== 'object' || row.numbers === null) return [];
+      const numbers = Object.entries(row.numbers).filter(
+        (entry): entry is [string, number] => typeof entry[1] === 'number' && entry[0].length <= mostNameLength,
+      );
+      return [{ kimg: row.kimg, count: typeof row.count === 'number' ? row.count : 0, numbers: new Map(numbers) }];
+    });
 }
 
 /** The best of the seeds of one report, for each number and moment, with the range of all. */
 function bestOf(rows: readonly Row[]): [key: string, measured: Measured][] {
   const names = new Set(rows.flatMap(({ numbers }) => [...numbers.keys()]).filter((name) => !isSpread(name)));
-  return [...new Set(rows.map(({ kimg }) => kimg))].flatMap((kimg) =>
-    [...names].flatMap((name): [string, Measured][] => {
-      const own = rows.filter((row) => row.kimg === kimg && row.numbers.has(name));
+  const rowsAt = new Map<number, Row[]>();
+  for (const row of rows) {
+    const there = rowsAt.get(row.kimg);
+    if (there) there.push(row);
+    else rowsAt.set(row.kimg, [row]);
+  }
+  return [...rowsAt].flatMap(([kimg, there]) =>
+    [...names].slice(0, mostKeys).flatMap((name): [string, Measured][] => {
+      const own = there.filter(({ numbers }) => numbers.has(name));
       if (own.length === 0) return [];
       const values = own.map(({ numbers }) => numbers.get(name)!);
       const spread = own.length === 1 ? (own[0].numbers.get(spreadOf(name)) ?? 0) : 0;

@@ -87,8 +87,10 @@ export class RunListing {
     return runs.sort((a, b) => (a.id < b.id ? 1 : -1));
   }
 
-  /** Looks at one of them; undefined when it is not a run any more. */
+  /** Looks at one of them; undefined when it is not a run any more, or when its path leads out of the folder by now. */
   async lookAt({ path, id }: ListedRun): Promise<ListedRun | undefined> {
+    const root = await realpath(this.root).catch(() => undefined);
+    if (root === undefined || (path !== root && !(await leadsInside(path, root)))) return undefined;
     const content = await this.contentOf(path, id, false);
     return content && 'run' in content ? content.run : undefined;
   }

@@ -2,7 +2,7 @@ import type { RunSummary, ServerEvent } from './api.ts';
 
 /**
  * Tells one listener what it has not been told yet: at first all runs, then what has changed. What the list shows of a run
- * changes with its state and its version.
+ * changes with its state, its version and its note, which may tell how long it has been silent.
  *
  * @returns a function that is given all runs and returns the news; undefined when there are none
  */
@@ -15,7 +15,8 @@ export function runNews(): (runs: readonly RunSummary[]) => ServerEvent | undefi
     const gone = [...before.keys()].filter((id) => !told!.has(id));
     const changed = runs.filter((run) => {
       const known = before.get(run.id);
-      return known !== run && (known?.state !== run.state || known.version !== run.version);
+      if (known === run) return false;
+      return known?.state !== run.state || known.version !== run.version || known.note !== run.note;
     });
     return changed.length + gone.length > 0 ? { kind: 'changes', runs: changed, gone } : undefined;
   };

@@ -71,9 +71,12 @@ export class RunWatcher {
     if (view && performance.now() - view.lookedAt >= freshFor) {
       const listed = await this.listing.lookAt(view.place);
       if (listed) await view.look(listed, Date.now() / 1000);
-      else view = undefined;
-    }
-    if (!view) {
+      else {
+        // However fresh the last look is, it was before this.
+        await this.look();
+        view = this.views.get(id);
+      }
+    } else if (!view) {
       await this.freshen();
       view = this.views.get(id);
     }
@@ -90,7 +93,8 @@ export class RunWatcher {
     if (!view.isIncomplete || this.queued.has(view)) return;
     this.queued.add(view);
     this.completing = this.completing
-      .then(() => view.complete(() => this.letOthersGo()))
+      // One that was closed while it waited would take memory that nobody counts.
+      .then(() => (this.opened.has(view) ? view.complete(() => this.letOthersGo()) : undefined))
       .catch(() => {}) // a file that went away is seen at the next look
       .then(() => {
         this.queued.delete(view);

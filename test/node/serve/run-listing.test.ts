@@ -1,4 +1,13 @@
-import { appendFileSync, existsSync, mkdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, expect, test, vi } from 'vitest';
@@ -84,6 +93,24 @@ test('a run in which nothing has changed is the same object, and a line makes it
   expect(await listing.lookAt(second)).toBe(second);
   rmSync(folder.join('00000-run'), { recursive: true });
   expect(await listing.lookAt(second)).toBeUndefined();
+});
+
+test.skipIf(process.platform === 'win32')('a run is none any more once its path leads out of the folder', async () => {
+  const [runs, outside] = ['runs', 'outside'].map((name) => folder.join(name));
+  for (const run of [join(runs, '00000-run'), join(runs, 'group', '00001-run'), join(outside, '00001-run')])
+    writeRun(run);
+  symlinkSync('group', join(runs, 'linked'));
+  const listing = new RunListing(runs);
+  const known = await listing.look();
+  expect(known.map(({ id }) => id)).toEqual(['linked/00001-run', 'group/00001-run', '00000-run']);
+  for (const run of known) expect(await listing.lookAt(run)).toBeDefined();
+  // The link, the folder above a run, and the run itself: each now leads to a run outside.
+  for (const name of ['linked', 'group', '00000-run']) {
+    rmSync(join(runs, name), { recursive: true });
+    symlinkSync(name === '00000-run' ? join(outside, '00001-run') : outside, join(runs, name));
+  }
+  for (const run of known) expect(await listing.lookAt(run), run.id).toBeUndefined();
+  expect(await listing.look()).toEqual([]);
 });
 
 test('a file that was written over where it is shows after half a minute, or five where nothing is expected', async () => {

@@ -30,3 +30,11 @@ test('who puts the news together has every run as it is, however many looks were
     }),
   );
 });
+
+test('how long a run has been silent is news, and another object that says the same is none', () => {
+  const news = runNews();
+  const silentFor = (note: string) => [{ ...summary('a', 1), note }];
+  news(silentFor('silent for 2 minutes'));
+  expect(news(silentFor('silent for 2 minutes'))).toBeUndefined();
+  expect(news(silentFor('silent for 3 minutes'))).toMatchObject({ kind: 'changes', gone: [] });
+});

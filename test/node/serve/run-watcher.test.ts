@@ -2,7 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
+import { EvaluationReports } from '../../../src/node/serve/evaluation-reports.ts';
 import { RunWatcher } from '../../../src/node/serve/run-watcher.ts';
+import type { RunView } from '../../../src/node/serve/run-view.ts';
 import { StatSketch } from '../../../src/node/serve/stat-sketch.ts';
 import { temporaryFolder } from '../../cli/support.ts';
 import { statLine, writeRun } from './run-fixture.ts';
@@ -182,4 +184,34 @@ test('runs that nobody asked for lately are closed where memory is short, and re
   }
   // Nothing has changed for those who watch.
   expect((await watcher.runs()).map(({ version }) => version)).toEqual(versions);
+});
+
+test('a run that was closed while it waited to be read as a whole is not read', async () => {
+  const ids = ['00000-run', '00001-run', '00002-run'];
+  for (const id of ids) writeRun(folder.join(id), { lines: 4000 }); // over 2 MiB: an overview comes first
+  const watcher = watcherOf(folder.path, 1); // room for none but the one that is asked for
+  const views: RunView[] = [];
+  // Reading in the background stands still meanwhile, so that the second run is closed before its turn comes.
+  await watcher.first(async () => {
+    for (const id of ids) {
+      const view = (await watcher.run(id))!;
+      expect(view.isIncomplete).toBe(true);
+      watcher.completeLater(view);
+      views.push(view);
+    }
+  });
+  await vi.waitFor(() => expect(views[2].isIncomplete).toBe(false), { timeout: 20_000 });
+  expect(views[2].detail().lines).toBe(4000);
+  expect(views[1].detail().lines).toBe(0);
+});
+
+test('of a report with thousands of moments and metrics some are kept', async () => {
+  const moments = Array.from({ length: 3000 }, (_, i) => i);
+  const numbers = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`m${i}`, i]));
+  const rows = moments.map((kimg) => ({ kimg, count: 1, numbers }));
+  const reports = new EvaluationReports(() => Promise.resolve({ value: { rows } }));
+  await reports.look(new Map([['evaluation-hostile.json', { bytes: 1, written: 1 }]]));
+  expect(reports.keys).toHaveLength(32);
+  const { mean } = reports.along(reports.keys[0], moments, { isAll: true });
+  expect(mean.filter((value) => value !== null)).toHaveLength(2000);
 });
