@@ -245,7 +245,7 @@ export class RunFolder implements TrainingObserver {
       if (!error) {
         this.settle(name, undefined);
         this.print(`  wrote ${name}`);
-        this.report('what is left of old checkpoints', await this.attempt(() => this.removeOld()));
+        this.report('what is left of old checkpoints', await this.attempt(() => this.removeOld(state)));
         return true;
       }
       if (!state.isLast) {
@@ -292,10 +292,12 @@ export class RunFolder implements TrainingObserver {
     }
   }
 
-  private async removeOld(): Promise<void> {
+  /** Behind a network of NaN or infinity nothing goes: an older checkpoint is the only one of use. */
+  private async removeOld(state: LiveState): Promise<void> {
     const { keptCheckpoints, milestoneKimg } = this.options;
-    const names = await checkpointsIn(this.path);
-    for (const name of expendable(names, { keptCheckpoints, milestoneKimg })) await rm(join(this.path, name));
+    const names = expendable(await checkpointsIn(this.path), { keptCheckpoints, milestoneKimg });
+    if (names.length === 0 || !(await state.look('ema', (ema) => Promise.resolve(ema.every(Number.isFinite))))) return;
+    for (const name of names) await rm(join(this.path, name));
   }
 
   private async keepPicture(name: string, picture: Uint8Array, nimg: number): Promise<void> {

@@ -273,8 +273,9 @@ const summarySchema = z.object({ finished: z.boolean(), progress: z.object({ nim
  * images: a picture that is older than the checkpoint may be of a tick before.
  */
 export async function hasSamples(folder: string, { nimg }: { readonly nimg: number }): Promise<boolean> {
-  const found = await Promise.all([false, true].map((isFine) => hasPair(folder, nimg, isFine)));
-  return found.includes(true);
+  // Of a name in whole thousands the picture would be an earlier one's where the checkpoint's own name counts images.
+  const fine = await stat(join(folder, runFiles.checkpoint(nimg, true))).catch(() => undefined);
+  return hasPair(folder, nimg, fine !== undefined);
 }
 
 async function hasPair(folder: string, nimg: number, isFine: boolean): Promise<boolean> {

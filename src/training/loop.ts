@@ -151,7 +151,7 @@ export async function train(job: TrainingJob): Promise<TrainingSummary> {
   const draw = async (): Promise<string | undefined> => {
     let diverged: string | undefined;
     if (isFirst) diverged = await drawHere();
-    return (await anyRank(ranks, diverged !== undefined)) ? (diverged ?? 'the samples are not finite') : undefined;
+    return (await anyRank(ranks, diverged !== undefined)) ? (diverged ?? 'the samples are not finite.') : undefined;
   };
   const drawHere = async (): Promise<string | undefined> => {
     if (!observer.samples) return undefined;

@@ -7,7 +7,7 @@ import { FormatError, SaveError, UsageError } from '../../src/errors.ts';
 import { decodePng } from '../../src/formats/png.ts';
 import { parameterTable } from '../../src/nn/index.ts';
 import { nextRunNumber, requireCreatable, RunFolder, runFolderName } from '../../src/node/run-folder.ts';
-import { checkpointsIn, findCheckpoint, findResumable, readStatistics } from '../../src/node/run-reader.ts';
+import { checkpointsIn, findCheckpoint, findResumable, hasSamples, readStatistics } from '../../src/node/run-reader.ts';
 import { meanOverTicks, targetVariances, tickLine } from '../../src/node/tick-line.ts';
 import { freshPoints } from '../../src/node/training-data.ts';
 import { presets } from '../../src/training/index.ts';
@@ -159,6 +159,29 @@ describe('keeping checkpoints', () => {
       ['000002.024', '000001.512', '000001'].map((kimg) => `checkpoint-${kimg}.safetensors`),
     );
     expect((await findResumable(folder.path)).checkpoint.progress.nimg).toBe(2024);
+  });
+
+  test('below a thousand images, the picture of an earlier tick is not taken for that of a checkpoint', async () => {
+    const folder = await RunFolder.create(parent, { ...points, kimgPerTick: 0.5 }, silent);
+    for (const nimg of [1000, 1512]) await folder.checkpoint(stateAt(nimg));
+    writeFileSync(join(folder.path, 'samples-000001.png'), 'of the tick at 1000');
+    expect(await hasSamples(folder.path, { nimg: 1000 })).toBe(true);
+    expect(await hasSamples(folder.path, { nimg: 1512 })).toBe(false);
+    writeFileSync(join(folder.path, 'samples-000001.512.png'), 'its own');
+    expect(await hasSamples(folder.path, { nimg: 1512 })).toBe(true);
+  });
+
+  test('none goes for a network of NaN, and the next whole one makes room', async () => {
+    const folder = await RunFolder.create(parent, { ...points, keptCheckpoints: 1 }, silent);
+    await folder.checkpoint(stateAt(1000));
+    const diverged = stateAt(2000);
+    diverged.vectors.ema[3] = NaN;
+    await folder.checkpoint(diverged);
+    expect(await checkpointsIn(folder.path)).toEqual(
+      ['000002', '000001'].map((kimg) => `checkpoint-${kimg}.safetensors`),
+    );
+    await folder.checkpoint(stateAt(3000));
+    expect(await checkpointsIn(folder.path)).toEqual(['checkpoint-000003.safetensors']);
   });
 
   test('and the first one behind every milestone', async () => {
