@@ -88,7 +88,7 @@ function made(base: TrainingOptions, given: GivenFlags): TrainingOptions {
       if (name !== undefined) throw new UsageError(`--${name} ${error.reason}, got ${given.get(name)}.`);
     }
     // Of a set of points, not of an option's value.
-    if (error instanceof UsageError && /^toy data set \w+: dimension must be /.test(error.message))
+    if (error instanceof UsageError && /^toy data set [\w-]+: dimension must be /.test(error.message))
       throw new UsageError(`--dimension${error.message.replace(/^.*?: dimension/, '')}`);
     throw error;
   }

@@ -234,9 +234,13 @@ export class OptionError extends UsageError {
   }
 }
 
-/** A value in a message; NaN and infinity are no JSON. */
-const shown = (value: unknown): string =>
-  typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? 'none');
+/** A value in a message, where it is short enough to be shown: files can have lists and objects of any size and depth. */
+function shown(value: unknown): string {
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (typeof value === 'object' && value !== null) return `an object of ${Object.keys(value).length} entries`;
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  return value === undefined ? 'nothing' : String(value);
+}
 
 function reasonOf(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_union' && 'options' in issue)

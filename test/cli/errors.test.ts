@@ -101,7 +101,7 @@ describe('a command line that makes no sense', () => {
     [
       'no such points',
       'train --preset toy-2d --dimension 1',
-      /^stf train: --dimension must be 2, got 1\. twoGaussians/,
+      /^stf train: --dimension must be 2, got 1\. two-gaussians/,
     ],
     ['impossible threads', 'train --threads 0', /--threads must be an integer of at least 1, got 0\./],
     ['too many threads', 'train --threads 99999', /--threads must be at most \d+ on this machine, got 99999: it has/],
