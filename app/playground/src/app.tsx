@@ -72,7 +72,11 @@ export function App(): JSX.Element {
   const own = useOwnPictures();
   const addFiles = (files: readonly File[]): void => {
     setChoice('own');
-    void own.add(files).then((pictures) => pictures && learnFrom({ kind: 'own', pictures, choice: ++ownChoices }));
+    void own.add(files).then((pictures) => {
+      if (!pictures) return;
+      setChoice('own'); // another may have been chosen while they were read
+      learnFrom({ kind: 'own', pictures, choice: ++ownChoices });
+    });
   };
   useDroppedFiles(addFiles);
   const choose = (next: Choice): void => {

@@ -79,7 +79,7 @@ export class RunView {
   private statistics: StatFile;
   private evaluations: EvaluationReports;
   private filesRead: { readonly stamp: string; readonly at: number } | undefined;
-  private opening: Promise<void> | undefined;
+  private opening: { readonly of: ListedRun; readonly done: Promise<void> } | undefined;
   files: ReadonlyMap<string, ListedFile> = new Map();
   /** When the folder was last looked at, in milliseconds of this process. */
   lookedAt = -Infinity;
@@ -134,10 +134,18 @@ export class RunView {
     this.summary = this.summarize(now);
   }
 
-  /** Reads what a page of this run shows, or what of it is new. */
-  open(now: number): Promise<void> {
-    this.opening ??= this.openNow(now).finally(() => (this.opening = undefined));
-    return this.opening;
+  /** Reads what a page of this run shows, or what of it is new, up to what the folder is known to have by now. */
+  async open(now: number): Promise<void> {
+    const { listed } = this;
+    while (this.opening) {
+      const { of, done } = this.opening;
+      await done;
+      // One that began earlier has not seen what came since.
+      if (of === listed) return;
+    }
+    const done = this.openNow(now).finally(() => (this.opening = undefined));
+    this.opening = { of: this.listed, done };
+    await done;
   }
 
   private async openNow(now: number): Promise<void> {

@@ -35,10 +35,11 @@ export class StatSketch {
    *
    * @param stamp  the file is opened only if this is another than the last time
    */
-  look(stamp: string | undefined): Promise<void> {
-    if (stamp !== undefined && stamp === this.stamp) return Promise.resolve();
-    this.looking ??= this.lookNow(stamp).finally(() => (this.looking = undefined));
-    return this.looking;
+  async look(stamp: string | undefined): Promise<void> {
+    while (this.looking) await this.looking; // which may have begun before the last lines came
+    if (stamp !== undefined && stamp === this.stamp) return;
+    this.looking = this.lookNow(stamp).finally(() => (this.looking = undefined));
+    await this.looking;
   }
 
   private async lookNow(stamp: string | undefined): Promise<void> {
