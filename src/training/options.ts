@@ -239,7 +239,8 @@ function shown(value: unknown): string {
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (typeof value === 'object' && value !== null) return `an object of ${Object.keys(value).length} entries`;
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
-  return value === undefined ? 'nothing' : String(value);
+  // NaN and infinity are no JSON.
+  return typeof value === 'number' || typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? 'nothing');
 }
 
 function reasonOf(issue: z.core.$ZodIssue): string {

@@ -1,11 +1,10 @@
 import { expect, test } from 'vitest';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
-import { batchSource } from '../../src/training/batches.ts';
 import { gradientProbe } from '../../src/training/gradient-probe.ts';
-import { compileTrainStep, train } from '../../src/training/index.ts';
+import { train } from '../../src/training/index.ts';
 import type { TickStatistics, TrainingOptions, TrainingState } from '../../src/training/index.ts';
 import { StatisticsCollector } from '../../src/training/statistics.ts';
-import { toyOptions, toyPoints } from './toy-run.ts';
+import { stepsByHand, toyOptions, toyPoints } from './toy-run.ts';
 
 const runtime = nodeRuntime({ threads: 1 });
 
@@ -34,22 +33,7 @@ test('a run whose gradients are probed has the weights of the same steps taken b
   const probed = ticks.flatMap(({ values }) => Object.keys(values).filter((key) => key.startsWith('Gradient/signal/')));
   expect(probed.length).toBe(2);
 
-  const { denoiser, objective, batch, rounds, adam, seed } = options;
-  const step = await compileTrainStep(
-    runtime,
-    { denoiser, objective, batch, rounds, adam, sampleDtype: 'float32' },
-    { seed },
-  );
-  const batches = await batchSource(runtime, toyPoints(), options, step.dropoutPerSample);
-  for (let i = 0; i < 300; i++) {
-    const seen = i * batch;
-    const halfLife = Math.min(20, seen * 0.5);
-    await step.run(await batches.rounds(i), {
-      learningRate: options.learningRate * Math.min(seen / 32, 1),
-      emaBeta: halfLife === 0 ? 0 : 0.5 ** (batch / halfLife),
-      step: i + 1,
-    });
-  }
+  const step = await stepsByHand(runtime, options, 300);
   for (const [name, values] of Object.entries(state.vectors)) expect(await step.state.read(name), name).toEqual(values);
   await step.release();
 });

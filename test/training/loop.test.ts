@@ -4,7 +4,7 @@ import type { Dataset } from '../../src/data/dataset.ts';
 import { NonFiniteError, SaveError, UsageError } from '../../src/errors.ts';
 import { nodeRuntime } from '../../src/node/onnxruntime.ts';
 import { batchSource } from '../../src/training/batches.ts';
-import { compileTrainStep, decodeCheckpoint, encodeCheckpoint, train } from '../../src/training/index.ts';
+import { decodeCheckpoint, encodeCheckpoint, train } from '../../src/training/index.ts';
 import type {
   LiveState,
   Progress,
@@ -13,7 +13,7 @@ import type {
   TrainingOptions,
   TrainingState,
 } from '../../src/training/index.ts';
-import { toyOptions, toyPoints } from './toy-run.ts';
+import { stepsByHand, toyOptions, toyPoints } from './toy-run.ts';
 
 const runtime = nodeRuntime({ threads: 1 });
 
@@ -97,23 +97,7 @@ describe('a run', () => {
 
   test('does to the weights what its steps do when they are taken by hand', async () => {
     const options = toyOptions();
-    const { denoiser, objective, batch, rounds, adam, seed } = options;
-    const step = await compileTrainStep(
-      runtime,
-      { denoiser, objective, batch, rounds, adam, sampleDtype: 'float32' },
-      { seed },
-    );
-    const batches = await batchSource(runtime, toyPoints(), options, step.dropoutPerSample);
-    for (let i = 0; i < 12; i++) {
-      // EDM's recipe, written out: rate and average as of the images seen before the step, Adam's steps counted from 1.
-      const seen = i * batch;
-      const halfLife = Math.min(20, seen * 0.5);
-      await step.run(await batches.rounds(i), {
-        learningRate: options.learningRate * Math.min(seen / 32, 1),
-        emaBeta: halfLife === 0 ? 0 : 0.5 ** (batch / halfLife),
-        step: i + 1,
-      });
-    }
+    const step = await stepsByHand(runtime, options, 12);
     for (const [name, values] of Object.entries(done.checkpoints[0].vectors))
       expect(await step.state.read(name), name).toEqual(values);
     await step.release();

@@ -1,7 +1,9 @@
 import { memoryDataset } from '../../src/data/dataset.ts';
 import type { Dataset } from '../../src/data/dataset.ts';
-import { presets } from '../../src/training/index.ts';
-import type { RoundData, TrainingOptions } from '../../src/training/index.ts';
+import type { Runtime } from '../../src/runtime/index.ts';
+import { batchSource } from '../../src/training/batches.ts';
+import { compileTrainStep, presets } from '../../src/training/index.ts';
+import type { RoundData, TrainingOptions, TrainStep } from '../../src/training/index.ts';
 import { testValues } from '../support/random.ts';
 
 /** 60 labelled points in the plane. */
@@ -35,6 +37,29 @@ export const toyOptions = (
     ...rest,
   };
 };
+
+/**
+ * Steps of `toyOptions` on `toyPoints`, taken by hand. EDM's recipe, written out: rate and average as of the images seen
+ * before the step, Adam's steps counted from 1.
+ *
+ * @returns the step with the state behind them, to be released
+ */
+export async function stepsByHand(runtime: Runtime, options: TrainingOptions, count: number): Promise<TrainStep> {
+  const { denoiser, objective, batch, rounds, adam, seed } = options;
+  const wish = { denoiser, objective, batch, rounds, adam, sampleDtype: 'float32' } as const;
+  const step = await compileTrainStep(runtime, wish, { seed });
+  const batches = await batchSource(runtime, toyPoints(), options, step.dropoutPerSample);
+  for (let i = 0; i < count; i++) {
+    const seen = i * batch;
+    const halfLife = Math.min(20, seen * 0.5);
+    await step.run(await batches.rounds(i), {
+      learningRate: options.learningRate * Math.min(seen / 32, 1),
+      emaBeta: halfLife === 0 ? 0 : 0.5 ** (batch / halfLife),
+      step: i + 1,
+    });
+  }
+  return step;
+}
 
 /** The dropout decisions of a round, which are made when they are asked for. */
 export function decisions({ dropoutKeep }: RoundData): Uint8Array {

@@ -3,10 +3,9 @@ import { useCallback, useMemo } from 'preact/hooks';
 import { clear } from './paint.ts';
 import type { Surface } from './paint.ts';
 import { paintChosen, paintPictureFlow, paintRows, rowAt } from './paint-pictures.ts';
-import { sides } from './protocol.ts';
 import type { Both, Side } from './protocol.ts';
 import { readable } from './scale.ts';
-import { Stage } from './stage.tsx';
+import { StagePair } from './stage.tsx';
 import { nameOf, readingOfFlow, useAnswers, useFlow } from './stages.ts';
 import type { StagesProps } from './stages.ts';
 import { noisySamples, rootMean, squaredDistance, targetsOf } from './targets.ts';
@@ -76,19 +75,5 @@ export function PictureStages(props: StagesProps): JSX.Element {
     if (view === 'targets') onChoose(chosen === undefined ? rowAt(size, noisy.length, y) : undefined);
   };
 
-  return (
-    <div class="stages">
-      {sides.map((side) => (
-        <Stage
-          key={side}
-          side={side}
-          frame={frame}
-          description={describe(side)}
-          reading={reading(side)}
-          paint={paints[side]}
-          onPick={onPick}
-        />
-      ))}
-    </div>
-  );
+  return <StagePair frame={frame} describe={describe} reading={reading} paints={paints} onPick={onPick} />;
 }

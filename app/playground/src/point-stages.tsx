@@ -2,10 +2,9 @@ import type { JSX } from 'preact';
 import { useCallback, useMemo, useState } from 'preact/hooks';
 import { clear, paintField, paintFlow, paintMagnification, paintReferences, paintTargets } from './paint.ts';
 import type { Surface } from './paint.ts';
-import { sides } from './protocol.ts';
 import type { Both, Side } from './protocol.ts';
 import { readable } from './scale.ts';
-import { Stage } from './stage.tsx';
+import { StagePair } from './stage.tsx';
 import { nameOf, readingOfFlow, useAnswers, useFlow } from './stages.ts';
 import type { StagesProps } from './stages.ts';
 import { densestRow, exactMean, noisySamples, rootMean, squaredDistance, targetsOf } from './targets.ts';
@@ -90,19 +89,5 @@ export function PointStages(props: StagesProps): JSX.Element {
     setPointed(at && view === 'targets' ? nearestWithin(places, at, 16) : undefined);
   };
 
-  return (
-    <div class="stages">
-      {sides.map((side) => (
-        <Stage
-          key={side}
-          side={side}
-          frame={frame}
-          description={describe(side)}
-          reading={reading(side)}
-          paint={paints[side]}
-          onPoint={onPoint}
-        />
-      ))}
-    </div>
-  );
+  return <StagePair frame={frame} describe={describe} reading={reading} paints={paints} onPoint={onPoint} />;
 }

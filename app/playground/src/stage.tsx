@@ -2,7 +2,8 @@ import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { onThemeChange, themeColor } from '../../shared/components.tsx';
 import type { Palette, Surface } from './paint.ts';
-import type { Side } from './protocol.ts';
+import { sides } from './protocol.ts';
+import type { Both, Side } from './protocol.ts';
 import type { Frame, View } from './view.ts';
 
 const titles = {
@@ -14,8 +15,45 @@ const colorNames = ['paper', 'ink', 'muted', 'axis', 'data', 'dsm', 'stf'] as co
 const paletteNow = (): Palette =>
   Object.fromEntries(colorNames.map((name) => [name, themeColor(name)])) as unknown as Palette;
 
+interface PointerProps {
+  /** Where a pointer is, in pixels; undefined when it has left. */
+  readonly onPoint?: (at: [x: number, y: number] | undefined, view: View) => void;
+  /** Where it was pressed, in pixels. */
+  readonly onPick?: (at: [x: number, y: number], view: View) => void;
+}
+
+/** Both models side by side. */
+export function StagePair({
+  frame,
+  describe,
+  reading,
+  paints,
+  ...pointer
+}: PointerProps & {
+  frame: Frame;
+  describe: (side: Side) => string;
+  reading: (side: Side) => string;
+  paints: Both<(surface: Surface) => void>;
+}): JSX.Element {
+  return (
+    <div class="stages">
+      {sides.map((side) => (
+        <Stage
+          key={side}
+          side={side}
+          frame={frame}
+          description={describe(side)}
+          reading={reading(side)}
+          paint={paints[side]}
+          {...pointer}
+        />
+      ))}
+    </div>
+  );
+}
+
 /** A square in which one model's side is drawn. */
-export function Stage({
+function Stage({
   side,
   frame,
   description,
@@ -23,7 +61,7 @@ export function Stage({
   paint,
   onPoint,
   onPick,
-}: {
+}: PointerProps & {
   side: Side;
   frame: Frame;
   /** What can be seen, for those who can't. */
@@ -32,10 +70,6 @@ export function Stage({
   reading: string;
   /** Draws everything; a new one is called when something has changed. */
   paint: (surface: Surface) => void;
-  /** Where a pointer is, in pixels; undefined when it has left. */
-  onPoint?: (at: [x: number, y: number] | undefined, view: View) => void;
-  /** Where it was pressed, in pixels. */
-  onPick?: (at: [x: number, y: number], view: View) => void;
 }): JSX.Element {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [size, setSize] = useState(0);
